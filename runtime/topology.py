@@ -258,7 +258,13 @@ def _hand_joint_limits_rad() -> dict[str, tuple[float, float]]:
     return {joint: (math.radians(lo), math.radians(hi)) for joint, (lo, hi) in degrees.items()}
 
 
-_POSE_NAMES = ["nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer", "left_ear", "right_ear", "mouth_left", "mouth_right", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_pinky", "right_pinky", "left_index", "right_index", "left_thumb", "right_thumb", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle", "left_heel", "right_heel", "left_foot_index", "right_foot_index"]
+_POSE_NAMES = """
+    nose left_eye_inner left_eye left_eye_outer right_eye_inner right_eye right_eye_outer
+    left_ear right_ear mouth_left mouth_right left_shoulder right_shoulder left_elbow
+    right_elbow left_wrist right_wrist left_pinky right_pinky left_index right_index
+    left_thumb right_thumb left_hip right_hip left_knee right_knee left_ankle right_ankle
+    left_heel right_heel left_foot_index right_foot_index
+""".split()
 
 
 def _pose33() -> Topology:
