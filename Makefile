@@ -1,0 +1,40 @@
+# `make demo` and `make test` set everything up; both are safe to repeat and quick the second time.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+STAMP := .venv/.ready-$(shell cat pyproject.toml constraints.txt .ci/setup | sha256sum | cut -c1-16)
+WORKERS ?= 2
+
+.PHONY: help setup demo test check unit soak bench clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## virtual environment, Debian packages, pinned Python packages, MediaPipe's models
+
+$(STAMP): pyproject.toml constraints.txt .ci/setup
+	bash .ci/setup
+	@touch $@
+
+demo: $(STAMP) ## the whole loop once, about ten minutes; writes demo/report.html
+	.venv/bin/viewfinder demo --out demo
+
+test: check unit ## linters, types, import contracts, then every test
+
+check: $(STAMP)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/lint-imports
+	.venv/bin/mypy
+
+unit: $(STAMP)
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile -m "not long"
+
+soak: $(STAMP) ## long tests: kills, trainings, parity of prepared assets
+	$(PYTHON) -m pytest -m long
+
+bench: $(STAMP) ## speed against the floors; writes benchmarks/results/*.json
+	@for bench in benchmarks/*.py; do echo "== $$bench"; $(PYTHON) $$bench || exit 1; done
+
+clean: ## remove the environment and everything made
+	rm -rf .venv demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,84 @@
+"""`viewfinder doctor`: what this installation can do."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+from runtime.folders import cache_folder, models_folder
+
+# Extra -> the packages that it brings and that its commands can't do without.
+_EXTRAS = {
+    "data": ("pandas", "pyarrow"),
+    "ar": ("scipy",),
+    "train": ("torch", "litert_torch", "safetensors"),
+    "render": ("bpy", "anny"),
+    "annotate": ("napari", "PySide6"),
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report; `remedy` is empty where all is well."""
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str = ""
+
+
+def diagnose() -> list[Check]:
+    """Look at Python, packages, models, folders and display; changes nothing."""
+    python = platform.python_version()
+    checks = [
+        Check(
+            "python",
+            sys.version_info[:2] == (3, 11),
+            python,
+            "" if python.startswith("3.11") else "use 3.11",
+        ),
+        Check("cores", True, str(len(os.sched_getaffinity(0)))),
+    ]
+    for package in ("numpy", "opencv-python", "ai-edge-litert"):
+        checks.append(Check(package, True, metadata.version(package)))
+    checks += [_extra(extra, modules) for extra, modules in _EXTRAS.items()]
+    models = sorted(models_folder().glob("**/*.t*")) if models_folder().exists() else []
+    checks.append(
+        Check(
+            "released models",
+            bool(models),
+            f"{len(models)} in {models_folder()}",
+            "" if models else "viewfinder models fetch mediapipe",
+        )
+    )
+    free_gb = shutil.disk_usage(_existing(cache_folder())).free / 1e9
+    checks.append(Check("cache folder", free_gb > 1, f"{cache_folder()}, {free_gb:.0f} GB free"))
+    display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    checks.append(
+        Check(
+            "display",
+            bool(display),
+            display or "none",
+            "" if display else "windows need one; xvfb-run gives one",
+        )
+    )
+    return checks
+
+
+def _extra(extra: str, modules: tuple[str, ...]) -> Check:
+    absent = [module for module in modules if find_spec(module) is None]
+    found = ", ".join(absent) + " missing" if absent else ", ".join(modules)
+    remedy = f"pip install 'viewfinder-live[{extra}]'" if absent else ""
+    return Check(f"[{extra}]", not absent, found, remedy)
+
+
+def _existing(folder: Path) -> Path:
+    while not folder.exists():
+        folder = folder.parent
+    return folder
