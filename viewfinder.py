@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
 from annotate.commands import annotate
-from arsession.commands import session_app
 from bootstrap.commands import dataset_app, evaluate, prelabel
 from bootstrap.training.commands import train_app
 from render.commands import render_app
 from runtime.commands import models_app, run
+
+from arsession.commands import session_app
 from runtime.errors import ViewfinderError, missing_extra
 
 # Which extra brings a module that isn't installed.
@@ -53,7 +53,7 @@ app = typer.Typer(
     4. [bold]viewfinder dataset import photos --out real[/bold]   your own photographs
     5. [bold]viewfinder prelabel real --model face.task[/bold]   the model labels them
     6. [bold]viewfinder annotate real[/bold]   people refine, nothing is lost
-    7. [bold]viewfinder train face --data faces --data real --out better.task[/bold]   and round again
+    7. [bold]viewfinder train face --data faces --data real --out better.task[/bold]   round again
 
     Every command explains itself with --help. Exit codes: 0 done, 1 failed, 2 misuse.
     """,
@@ -123,6 +123,9 @@ def main() -> None:
         # The reader of our output went away (`viewfinder run --json | head`): not our failure.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        # A full disk, a folder without permission: the system's own words are the clearest.
+        _fail(ViewfinderError(error.strerror or str(error), file=error.filename))
 
 
 def _fail(error: ViewfinderError) -> None:
