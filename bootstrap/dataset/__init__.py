@@ -1,0 +1,35 @@
+"""Data sets: pictures in shards, an index, and label layers that pandas reads."""
+
+from __future__ import annotations
+
+from bootstrap.dataset.dataset import Dataset
+from bootstrap.dataset.dense import (
+    DEPTH_STEP_M,
+    MAX_DEPTH_M,
+    decode_depth,
+    decode_segmentation,
+    encode_depth,
+    encode_segmentation,
+)
+from bootstrap.dataset.records import (
+    DEFAULT_SHARD_SIZE,
+    SPLITS,
+    DatasetInfo,
+    Label,
+    Sample,
+)
+
+__all__ = [
+    "DEFAULT_SHARD_SIZE",
+    "DEPTH_STEP_M",
+    "MAX_DEPTH_M",
+    "SPLITS",
+    "Dataset",
+    "DatasetInfo",
+    "Label",
+    "Sample",
+    "decode_depth",
+    "decode_segmentation",
+    "encode_depth",
+    "encode_segmentation",
+]
