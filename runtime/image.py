@@ -9,12 +9,9 @@ told from a right one.
 
 from __future__ import annotations
 
-import os
 import re
 import struct
 import sys
-import tempfile
-import threading
 import zlib
 from pathlib import Path
 
@@ -23,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import ViewfinderError
+from runtime.native_output import captured_stderr
 
 MAX_PIXELS = 2**27
 """Larger pictures are refused before decoding: 134 megapixels, 403 MB as RGB."""
@@ -36,7 +34,6 @@ _FATAL = re.compile(r"Corrupt JPEG data|Premature end|premature end|bad Huffman"
 _NATIVE = re.compile(
     r"Corrupt JPEG|Premature end|Invalid SOS|Warning: unknown JFIF|\[ ?(WARN|ERROR)"
 )
-_stderr_lock = threading.Lock()
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
@@ -259,22 +256,8 @@ def _decode_watching_stderr(
     encoded: NDArray[np.uint8],
 ) -> tuple[NDArray[np.uint8] | None, str | None]:
     """Decode, and what libjpeg printed about damage; other threads' output is passed on."""
-    with _stderr_lock:
-        try:
-            saved = os.dup(2)
-        except OSError:  # a process without stderr
-            return _decoded(encoded), None
-        with tempfile.TemporaryFile() as heard:
-            try:
-                os.dup2(heard.fileno(), 2)
-                bgr = _decoded(encoded)
-            finally:
-                os.dup2(saved, 2)
-                os.close(saved)
-            if not heard.seek(0, os.SEEK_END):
-                return bgr, None
-            heard.seek(0)
-            lines = heard.read().decode(errors="replace").splitlines()
+    with captured_stderr() as lines:
+        bgr = _decoded(encoded)
     for line in lines:
         if not _NATIVE.search(line):
             print(line, file=sys.stderr)  # noqa: T201

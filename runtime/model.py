@@ -1,0 +1,151 @@
+"""A TFLite model in LiteRT: the only module that imports it.
+
+A hostile or damaged file can crash LiteRT, so what comes from outside goes through
+`runtime.trust.checked_model` first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from runtime.errors import ViewfinderError
+from runtime.native_output import captured_stderr
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A model's input or output: its name, shape and NumPy type name."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class Model:
+    """A loaded model with one input.
+
+    Attributes:
+        name: what errors call it.
+        inputs, outputs: in the model's own order.
+        invoke_seconds: time spent in LiteRT's invoke so far, and `invocations`, how often.
+    """
+
+    def __init__(self, data: bytes, name: str, threads: int = 1) -> None:
+        # Imported here: the command line answers --help without LiteRT's 0.4 s.
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.name = name
+        self.invoke_seconds = 0.0
+        self.invocations = 0
+        try:
+            with captured_stderr():
+                self._interpreter = Interpreter(model_content=data, num_threads=threads)
+                self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ViewfinderError(
+                "LiteRT can't load this model", file=name, found=str(error).split("\n")[0]
+            ) from error
+        inputs = self._interpreter.get_input_details()
+        outputs = self._interpreter.get_output_details()
+        self.inputs = tuple(_info(detail) for detail in inputs)
+        self.outputs = tuple(_info(detail) for detail in outputs)
+        self._input_index = int(inputs[0]["index"])
+        self._output_indices = tuple(int(detail["index"]) for detail in outputs)
+        self._input_view = self._interpreter.tensor(self._input_index)
+        self._output_views = tuple(self._interpreter.tensor(i) for i in self._output_indices)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str, threads: int = 1) -> Model:
+        """Load a model.
+
+        Args:
+            data: the .tflite file's content.
+            name: what errors call it.
+            threads: for XNNPACK.
+
+        Raises:
+            ViewfinderError: LiteRT refuses it (an unknown operator, not a model).
+        """
+        return cls(data, name, threads)
+
+    def invoke(self, array: ArrayLike) -> dict[str, NDArray[np.float32]]:
+        """Run the model on an array of its input's shape.
+
+        Returns:
+            Output name -> a copy of the output.
+
+        Raises:
+            ViewfinderError: the array's shape is not the input's.
+        """
+        given = np.asarray(array, dtype=self.inputs[0].dtype)
+        if given.shape != self.inputs[0].shape:
+            raise ViewfinderError(
+                "wrong input shape", file=self.name, expected=self.inputs[0].shape,
+                found=given.shape,
+            )  # fmt: skip
+        self._input_view()[...] = given
+        self.run()
+        return {info.name: self.output(i) for i, info in enumerate(self.outputs)}
+
+    def fill_scaled(self, picture: NDArray[np.uint8], scale: float, offset: float) -> None:
+        """Write `picture * scale + offset` into the input, without a copy in between.
+
+        Args:
+            picture: (H, W, C) uint8 of the input's size.
+            scale, offset: as from 0..255 to the model's range.
+        """
+        view = self._input_view()[0]
+        np.multiply(picture, np.float32(scale), out=view)
+        if offset:
+            view += np.float32(offset)
+
+    def run(self) -> None:
+        """Run on what is in the input."""
+        start = perf_counter()
+        self._interpreter.invoke()
+        self.invoke_seconds += perf_counter() - start
+        self.invocations += 1
+
+    def output(self, index: int) -> NDArray[np.float32]:
+        """A copy of that output, in the order of `outputs`."""
+        return self._output_views[index]().copy()
+
+    def output_index(self, name: str) -> int:
+        """The place of that output in `outputs`.
+
+        Raises:
+            ViewfinderError: the model has no output of that name.
+        """
+        for index, info in enumerate(self.outputs):
+            if info.name == name:
+                return index
+        raise ViewfinderError(
+            "the model has no such output", file=self.name,
+            expected=" | ".join(info.name for info in self.outputs), found=repr(name),
+        )  # fmt: skip
+
+    def xnnpack_partitions(self) -> int:
+        """Into how many pieces XNNPACK took the model; 0 when it took nothing."""
+        return len(self._delegates())
+
+    def runs_whole_in_xnnpack(self) -> bool:
+        """Whether one XNNPACK partition leads from the input to every output."""
+        delegates = self._delegates()
+        return (
+            len(delegates) == 1
+            and self._input_index in delegates[0]["inputs"]
+            and set(self._output_indices) <= {int(i) for i in delegates[0]["outputs"]}
+        )
+
+    def _delegates(self) -> list[dict]:
+        operators = self._interpreter._get_ops_details()
+        return [operator for operator in operators if operator["op_name"] == "DELEGATE"]
+
+
+def _info(detail: dict) -> TensorInfo:
+    shape = tuple(int(side) for side in detail["shape"])
+    return TensorInfo(detail["name"], shape, np.dtype(detail["dtype"]).name)
