@@ -133,7 +133,7 @@ class Dataset:
 
         Args:
             shard: its number.
-            samples: in any order, not empty.
+            samples: in any order; none at all when no source picture could be read.
             labels_by_layer: layer name -> labels of these samples.
 
         Raises:
@@ -143,8 +143,6 @@ class Dataset:
         samples = list(samples)
         if self.index_path(shard).exists():
             raise ViewfinderError("the shard is written already", file=self.shard_path(shard))
-        if not samples:
-            raise ViewfinderError("a shard needs samples", file=self.shard_path(shard))
         for sample in samples:
             sample.check()
         ids = {sample.sample_id for sample in samples}

@@ -26,7 +26,7 @@ def encode_depth(depth_m: ArrayLike) -> bytes:
     known = np.isfinite(depth) & (depth > 0) & (depth <= MAX_DEPTH_M + DEPTH_STEP_M / 2)
     steps = np.round(np.where(known, depth, 0.0) / DEPTH_STEP_M)
     steps = np.where(known, np.clip(steps, 1, 65535), 0).astype(np.uint16)
-    return _encode_png(steps)
+    return _png(steps)
 
 
 def decode_depth(data: bytes, name: str = "depth.png") -> NDArray[np.float32]:
@@ -46,7 +46,7 @@ def encode_segmentation(class_ids: ArrayLike) -> bytes:
     ids = np.asarray(class_ids)
     if ids.min(initial=0) < 0 or ids.max(initial=0) > 255:
         raise ViewfinderError("class ids must be 0..255", field="seg.png", found=int(ids.max()))
-    return _encode_png(ids.astype(np.uint8))
+    return _png(ids.astype(np.uint8))
 
 
 def decode_segmentation(data: bytes, name: str = "seg.png") -> NDArray[np.uint8]:
@@ -58,23 +58,23 @@ def decode_segmentation(data: bytes, name: str = "seg.png") -> NDArray[np.uint8]
     return _decode_png(data, name, np.uint8)
 
 
-def _encode_png(pixels: NDArray[Any]) -> bytes:
-    import cv2
+def _png(pixels: NDArray[Any]) -> bytes:
+    from runtime.image import encode_image
 
-    ok, data = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 4])
-    if not ok:
-        raise ViewfinderError("the PNG can't be encoded", found=pixels.shape)
-    return bytes(data.tobytes())
+    return encode_image(pixels, ".png")
 
 
 def _decode_png(data: bytes, name: str, dtype: type) -> NDArray[Any]:
     import cv2
 
+    from runtime.image import image_size
+
     bits = np.dtype(dtype).itemsize * 8
-    # Width, height, bit depth and colour type stand first, in the IHDR chunk.
-    if len(data) < 33 or data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR":
+    if data[:8] != b"\x89PNG\r\n\x1a\n":
         raise ViewfinderError("isn't a PNG", file=name)
-    width, height, found_bits, colour = struct.unpack(">IIBB", data[16:26])
+    width, height = image_size(data, name)
+    # Bit depth and colour type follow width and height in the IHDR chunk.
+    found_bits, colour = struct.unpack_from("BB", data, 24)
     if width * height > _MAX_PIXELS:
         raise ViewfinderError("the picture is too large", file=name, found=f"{width}x{height}")
     if (found_bits, colour) != (bits, 0):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -231,37 +231,45 @@ def table_labels(table: pa.Table, path: Path) -> list[Label]:
     """The inverse of `label_table`, checked.
 
     Raises:
-        ViewfinderError: a row breaks the format; the message names sample and field.
+        ViewfinderError: a row breaks the format; the message names row and field.
     """
-    names = table.column_names
+    labels = []
+    for row, label in enumerate(label_rows(table)):
+        if isinstance(label, ViewfinderError):
+            raise ViewfinderError(
+                label.problem,
+                file=path,
+                field=f"row {row} {label.field or ''}".strip(),
+                expected=label.expected,
+                found=label.found,
+            ) from label
+        labels.append(label)
+    return labels
+
+
+def label_rows(table: pa.Table) -> Iterator[Label | ViewfinderError]:
+    """Every row as a checked label, or as the error that says why it is none."""
     plain = {
         name: table.column(name).to_pylist()
-        for name in names
+        for name in table.column_names
         if name not in _ARRAYS and name != "contours"
     }
     arrays = {name: _list_slices(table.column(name)) for name in _ARRAYS}
     contours = _contour_maps(table.column("contours"))
-    labels = []
     for i in range(table.num_rows):
-        values = {name: column[i] for name, column in plain.items()}
+        values = {name: column[i] for name, column in (plain | arrays).items()}
         try:
             values["attributes"] = json_object(values["attributes"])
             values["weight"] = 1.0 if values["weight"] is None else values["weight"]
             values["source"] = values["source"] or ""
-            values |= {name: column[i] for name, column in arrays.items()}
             label = Label(contours=contours[i], **values)
             label.check()
-        except (ViewfinderError, ValueError, TypeError) as error:
-            problem = error.problem if isinstance(error, ViewfinderError) else "a row is damaged"
-            raise ViewfinderError(
-                problem,
-                file=path,
-                field=f"row {i} {getattr(error, 'field', None) or ''}".strip(),
-                expected=getattr(error, "expected", None),
-                found=getattr(error, "found", None) or str(error)[:80],
-            ) from error
-        labels.append(label)
-    return labels
+        except ViewfinderError as error:
+            yield error
+        except (ValueError, TypeError, AttributeError) as error:
+            yield ViewfinderError("a row is damaged", found=str(error)[:80])
+        else:
+            yield label
 
 
 def json_object(text: str | None) -> dict[str, Any]:

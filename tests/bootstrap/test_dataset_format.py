@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -303,8 +304,15 @@ def test_bad_samples_are_refused(tmp_path: Path, changes: dict[str, Any]) -> Non
         ds.write_shard(0, [sample(0, **changes)])
     with pytest.raises(ViewfinderError, match="twice"):
         ds.write_shard(0, [sample(0), sample(0)])
-    with pytest.raises(ViewfinderError, match="needs samples"):
-        ds.write_shard(0, [])
+
+
+def test_a_shard_may_be_empty(tmp_path: Path) -> None:
+    """As when no picture of a photo folder's part could be read."""
+    ds = Dataset.create(tmp_path, INFO)
+    ds.write_shard(0, [], {"synthetic": []})
+    ds.write_shard(1, [sample(4)], {"synthetic": [hand(4)]})
+    assert list(ds.samples()["sample_id"]) == ["00000004"]
+    assert [label.sample_id for label in ds.labels("synthetic")] == ["00000004"]
 
 
 def test_layer_names_stay_inside(tmp_path: Path) -> None:
@@ -475,7 +483,8 @@ def test_dense_pictures_are_checked() -> None:
     for data in (b"", whole[:20], b"\xff" + whole[1:]):
         with pytest.raises(ViewfinderError):
             decode_depth(data)
-    bomb = whole[:16] + (60000).to_bytes(4, "big") * 2 + whole[24:]
+    header = b"IHDR" + (60000).to_bytes(4, "big") * 2 + whole[24:29]
+    bomb = whole[:12] + header + zlib.crc32(header).to_bytes(4, "big") + whole[33:]
     with pytest.raises(ViewfinderError, match="too large"):
         decode_depth(bomb)
     with pytest.raises(ViewfinderError, match=r"0\.\.255"):
