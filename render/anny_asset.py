@@ -283,7 +283,7 @@ def encode(asset: AnnyAsset) -> bytes:
         arrays |= {f"{region.name}.{key}": np.array(getattr(region, key)) for key in _NAMES}
     arrays |= {f"mask.{name}": mask for name, mask in asset.masks.items()}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 

@@ -1,0 +1,294 @@
+"""Renders a data set: shards to workers, commits, resumes, and the same bytes every time.
+
+A worker is a process of its own that builds its scene once; it is replaced after some shards,
+because Blender may grow over thousands of scenes. Sample i depends on the seed and i alone, and a
+shard on its samples alone, so neither the number of workers nor a kill changes a byte.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any, Protocol
+
+from bootstrap.dataset import Dataset, DatasetInfo, Label, Sample
+from runtime.errors import ViewfinderError
+
+LAYER = "synthetic"
+
+SHARDS_PER_WORKER = 64
+"""A worker is replaced after that many shards (16,384 pictures at the usual shard size)."""
+
+
+class Renderer(Protocol):
+    """Renders one sample after another in one process."""
+
+    def render(self, index: int) -> tuple[Sample, list[Label]]:
+        """Sample `index` of the data set and its labels; depends on seed and index alone."""
+
+    def close(self) -> None:
+        """Give back what the renderer holds."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to render.
+
+    Attributes:
+        out: folder of the data set.
+        info: its description; resuming asks for the same.
+        count: number of samples.
+        make_renderer: picklable; called once in every worker with the number of threads.
+        workers: processes, 1 or more.
+        shards_per_worker: after which a worker is replaced.
+    """
+
+    out: Path
+    info: DatasetInfo
+    count: int
+    make_renderer: Callable[[int], Renderer]
+    workers: int = 1
+    shards_per_worker: int = SHARDS_PER_WORKER
+
+    def shards(self) -> list[int]:
+        """Numbers of all shards."""
+        return list(range(-(-self.count // self.info.shard_size)))
+
+    def samples_of(self, shard: int) -> range:
+        """Indices of a shard's samples."""
+        first = shard * self.info.shard_size
+        return range(first, min(first + self.info.shard_size, self.count))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run did: samples rendered now, samples found committed, seconds it took."""
+
+    rendered: int
+    found: int
+    seconds: float
+
+    @property
+    def images_per_hour(self) -> float:
+        """Speed of this run, start of the workers included."""
+        return 3600 * self.rendered / self.seconds if self.seconds > 0 else 0.0
+
+
+def sample_id(index: int) -> str:
+    """The id of rendered sample `index`."""
+    return f"{index:08d}"
+
+
+def split_of(index: int) -> str:
+    """train, val or test by a sample's number alone: 8 of 10 train, 1 val, 1 test."""
+    return {8: "val", 9: "test"}.get(index % 10, "train")
+
+
+def render_dataset(job: Job) -> Report:
+    """Render what is missing of a data set.
+
+    Progress goes to standard error. Ctrl-C stops after what is committed; the same command goes
+    on from there.
+
+    Raises:
+        ViewfinderError: another data set stands in the folder, it holds shards beyond `count`, a
+            worker failed or died, or the folder can't be written.
+        KeyboardInterrupt: the user stopped; the message says how to resume.
+    """
+    if job.count < 1 or job.workers < 1:
+        raise ViewfinderError("must be 1 or more", field="--count, --workers")
+    dataset = Dataset.create(job.out, job.info)
+    committed = dataset.committed_shards()
+    missing = [shard for shard in job.shards() if shard not in committed]
+    _check_committed(job, dataset, committed)
+    found = sum(len(job.samples_of(s)) for s in job.shards() if s in committed)
+    start = time.perf_counter()
+    if missing:
+        _run(job, missing, found)
+    return Report(job.count - found, found, time.perf_counter() - start)
+
+
+def _check_committed(job: Job, dataset: Dataset, committed: set[int]) -> None:
+    beyond = committed - set(job.shards())
+    last = max(job.shards())
+    short = last - 1 in committed and len(dataset.samples([last - 1])) != job.info.shard_size
+    if last in committed:
+        short = short or len(dataset.samples([last])) != len(job.samples_of(last))
+    if beyond or short:
+        raise ViewfinderError(
+            "the data set holds another number of samples",
+            file=job.out,
+            field="--count",
+            expected=len(dataset.samples()),
+            found=job.count,
+            hint="a data set grows only by whole shards; choose another --out",
+        )
+
+
+@dataclass
+class _Worker:
+    process: SpawnProcess
+    pipe: Connection
+    left: int  # shards until it is replaced
+    shard: int | None = None
+    done_in_shard: int = 0
+
+
+def _run(job: Job, missing: list[int], found: int) -> None:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    bar = Progress(
+        *columns, TimeRemainingColumn(), TextColumn("{task.fields[speed]}"),
+        console=Console(stderr=True),
+    )  # fmt: skip
+    queue = list(reversed(missing))
+    workers: list[_Worker] = []
+    start, rendered = time.perf_counter(), 0
+    with bar:
+        task = bar.add_task(
+            f"Rendering {job.info.name}", total=job.count, completed=found, speed="starting"
+        )
+        try:
+            workers = [_start(job) for _ in range(min(job.workers, len(missing)))]
+            for worker in workers:
+                _give(worker, queue)
+            while busy := [w for w in workers if w.shard is not None]:
+                for ready in wait([w.pipe for w in busy]):
+                    worker = next(w for w in busy if w.pipe is ready)
+                    rendered += _hear(worker)
+                    if worker.shard is None:
+                        if worker.left == 0 and queue:
+                            _stop(worker)
+                            workers[workers.index(worker)] = worker = _start(job)
+                        _give(worker, queue)
+                speed = 3600 * rendered / (time.perf_counter() - start)
+                bar.update(task, completed=found + rendered, speed=f"{speed:,.0f} images/h")
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"stopped; whole shards are kept in {job.out}, the same command goes on from there"
+            ) from None
+        finally:
+            for worker in workers:
+                _stop(worker)
+
+
+def _start(job: Job) -> _Worker:
+    context = multiprocessing.get_context("spawn")  # Blender doesn't survive a fork
+    ours, theirs = context.Pipe()
+    threads = max(1, (os.cpu_count() or 1) // job.workers)
+    process = context.Process(target=_work, args=(theirs, job, threads), daemon=True)
+    process.start()
+    theirs.close()
+    return _Worker(process, ours, job.shards_per_worker)
+
+
+def _give(worker: _Worker, queue: list[int]) -> None:
+    if queue:
+        worker.shard, worker.done_in_shard = queue.pop(), 0
+        worker.left -= 1
+        worker.pipe.send(worker.shard)
+
+
+def _hear(worker: _Worker) -> int:
+    """Takes one message from a worker; returns how many samples were rendered since the last."""
+    try:
+        kind, value = worker.pipe.recv()
+    except (EOFError, ConnectionResetError) as error:
+        worker.process.join(5)
+        code = worker.process.exitcode
+        raise ViewfinderError(
+            f"a render worker died in shard {worker.shard}",
+            found=f"signal {-code}" if code is not None and code < 0 else f"exit code {code}",
+            hint="whole shards are kept; run the same command again, or with fewer --workers",
+        ) from error
+    if kind == "error":
+        raise value
+    if kind == "committed":
+        worker.shard = None
+        return 0
+    new = int(value) - worker.done_in_shard
+    worker.done_in_shard = int(value)
+    return new
+
+
+def _stop(worker: _Worker) -> None:
+    worker.pipe.close()
+    if worker.shard is None:
+        worker.process.join(5)  # it ends by itself when the pipe closes
+    if worker.process.is_alive():
+        worker.process.terminate()
+        worker.process.join(10)
+    if worker.process.is_alive():
+        worker.process.kill()
+        worker.process.join()
+
+
+def _work(pipe: Connection, job: Job, threads: int) -> None:
+    """A worker's life: build the renderer, render the shards it is told, end with the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    renderer: Renderer | None = None
+    try:
+        dataset = Dataset.open(job.out)
+        while True:
+            shard = pipe.recv()
+            renderer = renderer or job.make_renderer(threads)
+            samples: list[Sample] = []
+            labels: list[Label] = []
+            for index in job.samples_of(shard):
+                sample, subjects = renderer.render(index)
+                samples.append(sample)
+                labels += subjects
+                pipe.send(("progress", len(samples)))
+            dataset.write_shard(shard, samples, {LAYER: labels})
+            pipe.send(("committed", shard))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # the parent is gone or has nothing more to do
+    except Exception as error:
+        _send_error(pipe, error)
+    finally:
+        if renderer is not None:
+            renderer.close()
+
+
+def _send_error(pipe: Connection, error: Exception) -> None:
+    if not isinstance(error, ViewfinderError):
+        traceback.print_exc()  # our bug: its place is worth more than its message
+        error = RuntimeError(f"a render worker failed: {type(error).__name__}: {error}")
+    try:
+        pipe.send(("error", error))
+    except (OSError, pickle.PicklingError):
+        pass
+
+
+def description(name: str, settings: dict[str, Any], shard_size: int, **rest: Any) -> DatasetInfo:
+    """dataset.json of a render: tool versions are those that its bytes depend on."""
+    from importlib import metadata
+
+    packages = ("anny", "bpy", "numpy", "opencv-python", "pyarrow", "scipy", "viewfinder-live")
+    return DatasetInfo(
+        name=name,
+        generator=f"viewfinder render {name}",
+        settings=settings,
+        tool_versions={package: metadata.version(package) for package in packages},
+        device="cpu",
+        shard_size=shard_size,
+        **rest,
+    )

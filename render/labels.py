@@ -1,0 +1,91 @@
+"""Ground truth from a rendered picture: what is visible, where its box and its outline lie."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from runtime.camera import Camera
+
+UNKNOWN, OCCLUDED, VISIBLE = 0, 1, 2
+"""COCO's visibility: not labelled; labelled but hidden or outside the picture; seen."""
+
+
+def visibility(
+    points_camera_m: ArrayLike,
+    camera: Camera,
+    depth_m: NDArray[np.floating],
+    tolerance_m: ArrayLike = 0.004,
+    own: NDArray[np.bool_] | None = None,
+) -> NDArray[np.int8]:
+    """Which points are seen, by comparing their depth with the rendered one.
+
+    Args:
+        points_camera_m: (N, 3) in the camera's axes.
+        camera: of the picture.
+        depth_m: (H, W) along the optical axis, inf where there is no surface.
+        tolerance_m: number or (N,), how far behind the seen surface a point may lie and still
+            count as visible: a joint lies inside its finger.
+        own: (N, H, W) whether a pixel shows what the point belongs to; with it a point is
+            visible only if its own pixel or one beside it shows that.
+
+    Returns:
+        (N,) int8: 2 visible, 1 occluded or outside the picture, 0 behind the camera.
+    """
+    points = np.asarray(points_camera_m, dtype=np.float64)
+    tolerance = np.broadcast_to(np.asarray(tolerance_m, dtype=np.float64), len(points))
+    pixels = camera.project(points)
+    height, width = depth_m.shape
+    result = np.full(len(points), OCCLUDED, dtype=np.int8)
+    for i, ((x, y), z) in enumerate(zip(pixels, points[:, 2])):
+        if not np.isfinite(x + y):
+            result[i] = UNKNOWN
+        elif 0 <= x < width and 0 <= y < height:
+            rows = slice(max(int(y) - 1, 0), int(y) + 2)
+            columns = slice(max(int(x) - 1, 0), int(x) + 2)
+            shown = own is None or own[i, rows, columns].any()
+            if shown and depth_m[int(y), int(x)] >= z - tolerance[i]:
+                result[i] = VISIBLE
+    return result
+
+
+def box_of_points(points_px: ArrayLike) -> NDArray[np.float32]:
+    """x, y, width, height around (N, 2) points; NaN points are left out."""
+    points = np.asarray(points_px, dtype=np.float64)
+    low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
+    return np.array([*low, *(high - low)], dtype=np.float32)
+
+
+def box_of_mask(mask: NDArray[np.bool_]) -> NDArray[np.float32] | None:
+    """x, y, width, height of the smallest box around a mask's pixels; None for an empty one."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    x, y = columns[0], rows[0]
+    return np.array([x, y, columns[-1] + 1 - x, rows[-1] + 1 - y], dtype=np.float32)
+
+
+def silhouette(mask: NDArray[np.bool_], tolerance_px: float = 0.5) -> NDArray[np.float32] | None:
+    """The outline of a mask's largest piece.
+
+    Args:
+        mask: (H, W).
+        tolerance_px: by how much the outline may be simplified.
+
+    Returns:
+        (K, 2) closed polygon in continuous pixels through the border pixels' centres; None where
+        the mask is empty.
+    """
+    outlines, _ = cv2.findContours(
+        mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    )
+    if not outlines:
+        return None
+    largest = cv2.approxPolyDP(max(outlines, key=cv2.contourArea), tolerance_px, True)
+    return np.asarray(largest.reshape(-1, 2) + 0.5, dtype=np.float32)
+
+
+def clear_depth(depth_m: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Depth for storing: NaN instead of infinity where there is no surface."""
+    return np.where(np.isfinite(depth_m), depth_m, np.nan).astype(np.float32)

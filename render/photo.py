@@ -1,0 +1,140 @@
+"""From light to picture: backgrounds behind a transparent film, exposure, sRGB, camera noise.
+
+Pure NumPy on scene-linear RGB; Blender's own colour management is left out, so that pixels depend
+on nothing but what is written here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from runtime.camera import Camera
+
+Floats = NDArray[np.float32]
+
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)  # of Rec. 709 primaries
+_MIDDLE_GREY = 0.18
+
+
+@dataclass(frozen=True)
+class Photo:
+    """How a camera turns light into a picture.
+
+    Attributes:
+        exposure_ev: on top of what metering says, in stops.
+        white_balance: (3,) gains of red, green, blue.
+        noise: standard deviation of sensor noise at middle grey, linear.
+        blur_px: standard deviation of the lens' blur.
+        jpeg_quality: 1..100.
+    """
+
+    exposure_ev: float = 0.0
+    white_balance: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    noise: float = 0.0
+    blur_px: float = 0.0
+    jpeg_quality: int = 95
+
+
+def random_photo(rng: np.random.Generator) -> Photo:
+    """A plausible camera: near neutral, sometimes noisy or soft."""
+    warmth = rng.normal(0.0, 0.06)
+    tint = rng.normal(0.0, 0.02)
+    return Photo(
+        exposure_ev=float(np.clip(rng.normal(0.1, 0.45), -1.3, 1.2)),
+        white_balance=(math.exp(warmth), math.exp(-tint), math.exp(-warmth)),
+        noise=float(rng.choice([0.0, 1.0], p=[0.4, 0.6]) * rng.exponential(0.008)),
+        blur_px=float(max(0.0, rng.normal(0.1, 0.35))),
+        jpeg_quality=int(rng.integers(80, 98)),
+    )
+
+
+def composite(linear: Floats, alpha: Floats, background: Floats) -> Floats:
+    """A premultiplied picture (H, W, 3) over a background (H, W, 3), both scene-linear."""
+    return np.asarray(linear + (1.0 - alpha[..., None]) * background, dtype=np.float32)
+
+
+def metered(linear: Floats, weight: Floats) -> float:
+    """The gain that brings a picture's weighted mean luminance (of logarithms) to middle grey.
+
+    Args:
+        linear: (H, W, 3) scene-linear RGB.
+        weight: (H, W) how much each pixel counts.
+    """
+    luminance = np.maximum(linear @ _LUMINANCE, 1e-4)
+    total = max(float(weight.sum()), 1e-6)
+    return _MIDDLE_GREY / math.exp(float((np.log(luminance) * weight).sum()) / total)
+
+
+def develop(
+    linear: Floats, gain: float, photo: Photo, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """The picture a camera would have stored.
+
+    Args:
+        linear: (H, W, 3) scene-linear RGB.
+        gain: brings the subject to middle grey (see `metered`).
+        photo: of this camera.
+        rng: for the sensor's noise.
+
+    Returns:
+        (H, W, 3) uint8 sRGB.
+    """
+    light = linear * (gain * 2.0**photo.exposure_ev)
+    light = light * np.array(photo.white_balance, dtype=np.float32)
+    if photo.blur_px > 0.15:
+        light = cv2.GaussianBlur(light, (0, 0), photo.blur_px, borderType=cv2.BORDER_REPLICATE)
+    if photo.noise > 0:
+        # Photon noise grows with the root of the light.
+        deviation = photo.noise * np.sqrt(np.maximum(light, 0.0) / _MIDDLE_GREY + 0.1)
+        light = light + deviation * rng.standard_normal(light.shape, dtype=np.float32)
+    return srgb_from_linear(_shoulder(light))
+
+
+def srgb_from_linear(linear: ArrayLike) -> NDArray[np.uint8]:
+    """uint8 sRGB (IEC 61966-2-1) of linear light; what lies outside 0..1 is clipped."""
+    light = np.clip(np.asarray(linear, dtype=np.float32), 0.0, 1.0)
+    low, high = 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055
+    return np.asarray(np.where(light <= 0.0031308, low, high) * 255.0 + 0.5).astype(np.uint8)
+
+
+def _shoulder(light: Floats, start: float = 0.6) -> Floats:
+    """Rolls highlights off from `start` on, so that they approach 1 instead of clipping."""
+    over = np.maximum(light - start, 0.0)
+    room = 1.0 - start
+    return np.where(light > start, start + room * (1.0 - np.exp(-over / room)), light)
+
+
+def environment_background(
+    equirectangular: Floats, camera: Camera, world_from_camera: ArrayLike, rotation_rad: float
+) -> Floats:
+    """What the camera sees of an environment that is infinitely far away.
+
+    Args:
+        equirectangular: (H, W, 3) scene-linear RGB as Cycles reads it: the middle column lies
+            toward +x, the azimuth falls from left to right, row 0 is the zenith.
+        camera: of the picture.
+        world_from_camera: (4, 4), OpenCV's camera axes, world z up.
+        rotation_rad: by which the environment is turned about z.
+
+    Returns:
+        (height, width, 3) scene-linear RGB.
+    """
+    x, y = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
+    rays = camera.unproject(np.stack([x, y], axis=-1), np.ones_like(x))
+    rays = rays @ np.asarray(world_from_camera, dtype=np.float64)[:3, :3].T
+    azimuth = np.arctan2(rays[..., 1], rays[..., 0]) - rotation_rad
+    height, width = equirectangular.shape[:2]
+    u = np.mod(0.5 - azimuth / (2 * math.pi), 1.0)
+    v = 0.5 - np.arcsin(rays[..., 2] / np.linalg.norm(rays, axis=-1)) / math.pi
+    return cv2.remap(
+        equirectangular,
+        (u * width - 0.5).astype(np.float32),
+        np.clip(v * height - 0.5, 0, height - 1).astype(np.float32),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_WRAP,
+    )
