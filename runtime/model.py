@@ -103,6 +103,11 @@ class Model:
         if offset:
             view += np.float32(offset)
 
+    def fill_zeros(self) -> None:
+        """Write zeros into every input."""
+        for detail in self._interpreter.get_input_details():
+            self._interpreter.tensor(int(detail["index"]))()[...] = 0
+
     def run(self) -> None:
         """Run on what is in the input."""
         start = perf_counter()
@@ -113,6 +118,10 @@ class Model:
     def output(self, index: int) -> NDArray[np.float32]:
         """A copy of that output, in the order of `outputs`."""
         return self._output_views[index]().copy()
+
+    def peek(self, index: int) -> NDArray[np.float32]:
+        """That output without a copy: let go of it before the model runs again."""
+        return self._output_views[index]()
 
     def output_index(self, name: str) -> int:
         """The place of that output in `outputs`.

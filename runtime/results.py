@@ -1,0 +1,120 @@
+"""What a solution says about a frame, and the JSON line that other programs read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+_DECIMALS = 7  # of a normalised coordinate: a thousandth of a pixel in a picture 10,000 wide
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A face or hand in a frame. Fields that a solution doesn't have are None.
+
+    Attributes:
+        id: of the same subject over frames; counted from 0 in each picture in static mode.
+        topology: id of the keypoint layout; "" for a detection alone.
+        score: 0..1, that it is there.
+        keypoints: (N, 2|3), x and y by the picture's width and height, z in picture widths,
+            nearer being smaller.
+        box: x, y, width, height around the keypoints, by the picture's width and height.
+        world_m: (N, 3) metres about the subject's centre, camera axes.
+        visibility_score: (N,) probability that each keypoint is visible.
+        handedness: "left" or "right", the person's own.
+        gesture: {"name": ..., "score": ...}.
+        blendshapes: name -> 0..1.
+        iris: depths and diameters.
+        cuboid: a metric box.
+    """
+
+    id: int
+    topology: str
+    score: float
+    keypoints: Floats
+    box: tuple[float, float, float, float]
+    world_m: Floats | None = None
+    visibility_score: Floats | None = None
+    handedness: str | None = None
+    gesture: dict[str, Any] | None = None
+    blendshapes: dict[str, float] | None = None
+    iris: dict[str, float] | None = None
+    cuboid: dict[str, Any] | None = None
+
+    def keypoints_px(self, width: int, height: int) -> Floats:
+        """(N, D) keypoints in the pixels of a picture of that size, z in its pixels too."""
+        scale = np.array([width, height, width], dtype=np.float32)
+        return self.keypoints * scale[: self.keypoints.shape[1]]
+
+    def to_json(self) -> dict[str, Any]:
+        """The subject as DESIGN's JSON contract has it, what is None left out."""
+        fields: dict[str, Any] = {
+            "id": self.id,
+            "topology": self.topology or None,
+            "score": round(float(self.score), 6),
+            "keypoints": _rounded(self.keypoints),
+            "world_m": _rounded(self.world_m),
+            "visibility_score": _rounded(self.visibility_score),
+            "box": [round(float(value), _DECIMALS) for value in self.box],
+            "handedness": self.handedness,
+            "gesture": self.gesture,
+            "blendshapes": self.blendshapes,
+            "iris": self.iris,
+            "cuboid": self.cuboid,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """A frame's subjects and where the frame came from.
+
+    Attributes:
+        source: the file, camera or address.
+        frame: its number in the source, from 0.
+        timestamp_us: microseconds since the source's start, growing from frame to frame.
+        width, height: of the frame in pixels.
+        dropped: frames that a live source gave since the last one and that were skipped.
+        subjects: those found.
+    """
+
+    source: str
+    frame: int
+    timestamp_us: int
+    width: int
+    height: int
+    dropped: int
+    subjects: Sequence[Subject]
+
+    def to_json_line(self) -> str:
+        """One line of JSON without its newline."""
+        return json.dumps(
+            {
+                "source": self.source,
+                "frame": self.frame,
+                "timestamp_us": self.timestamp_us,
+                "width": self.width,
+                "height": self.height,
+                "dropped": self.dropped,
+                "subjects": [subject.to_json() for subject in self.subjects],
+            },
+            ensure_ascii=False,
+        )
+
+
+def bounding_box(keypoints: Floats) -> tuple[float, float, float, float]:
+    """x, y, width, height around (N, 2|3) points."""
+    x0, y0 = keypoints[:, :2].min(axis=0).tolist()
+    x1, y1 = keypoints[:, :2].max(axis=0).tolist()
+    return x0, y0, x1 - x0, y1 - y0
+
+
+def _rounded(values: Floats | None) -> list | None:
+    # In float64: float32's nearest to a rounded decimal prints with all its digits.
+    return None if values is None else np.round(values.astype(np.float64), _DECIMALS).tolist()

@@ -1,0 +1,111 @@
+"""Models without a card, known by the shapes of their tensors.
+
+Bare `.tflite` files and MediaPipe's own `.task` bundles say nothing about what their outputs mean.
+The layouts here are those of MediaPipe's released models, read from its graphs (0.10.14 and, for
+the 478-point face, the Tasks face landmarker).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from runtime.bundle import Bundle
+from runtime.card import Card, CardInput, CardModel, CardOutput
+from runtime.errors import ViewfinderError
+from runtime.trust import ModelTensors, model_tensors
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Input and output shapes, and what they mean."""
+
+    task: str
+    role: str
+    topology: str
+    size: tuple[int, int]
+    range: tuple[float, float]
+    outputs: tuple[tuple[Shape, str], ...]
+
+    def fits(self, tensors: ModelTensors) -> bool:
+        """Whether a model has exactly these tensors, in this order."""
+        width, height = self.size
+        shapes = tuple(info.shape for info in tensors.outputs)
+        return [info.shape for info in tensors.inputs] == [(1, height, width, 3)] and shapes == (
+            tuple(shape for shape, _ in self.outputs)
+        )
+
+
+def _ssd(task: str, size: int, range_: tuple[float, float], anchors: int, values: int) -> Signature:
+    outputs = (((1, anchors, values), "boxes"), ((1, anchors, 1), "scores"))
+    return Signature(task, "detector", "", (size, size), range_, outputs)
+
+
+SIGNATURES = (
+    _ssd("face", 128, (-1.0, 1.0), 896, 16),
+    _ssd("face", 192, (-1.0, 1.0), 2304, 16),
+    _ssd("hand", 192, (0.0, 1.0), 2016, 18),
+    Signature(
+        "face", "landmarks", "face468@1", (192, 192), (0.0, 1.0),
+        (((1, 1, 1, 1404), "landmarks"), ((1, 1, 1, 1), "presence_logit")),
+    ),
+    Signature(
+        "face", "landmarks", "face478@1", (192, 192), (0.0, 1.0),
+        (((1, 1, 1, 1434), "landmarks"), ((1, 1, 1, 1), "presence_logit")),
+    ),
+    Signature(
+        "face", "landmarks", "face478@1", (256, 256), (0.0, 1.0),
+        (((1, 1, 1, 1434), "landmarks"), ((1, 1, 1, 1), "presence_logit"), ((1, 1), "unused")),
+    ),
+    Signature(
+        "hand", "landmarks", "hand21@1", (224, 224), (0.0, 1.0),
+        (
+            ((1, 63), "landmarks"), ((1, 1), "presence"), ((1, 1), "handedness"),
+            ((1, 63), "world_landmarks"),
+        ),
+    ),
+)  # fmt: skip
+
+
+def card_of(bundle: Bundle) -> Card:
+    """The bundle's card, or one made from its models' signatures.
+
+    Members that aren't models or that no signature fits are passed over.
+
+    Raises:
+        ViewfinderError: no card, and no model that is known.
+    """
+    if bundle.card is not None:
+        return bundle.card
+    models, tasks = [], set()
+    for file, data in bundle.members.items():
+        if data[4:8] != b"TFL3":
+            continue
+        tensors = model_tensors(data, f"{bundle.name} {file}")
+        signature = next((known for known in SIGNATURES if known.fits(tensors)), None)
+        if signature is not None:
+            models.append(_card_model(file, data, signature, tensors))
+            tasks.add(signature.task)
+    if len(tasks) != 1:
+        raise ViewfinderError(
+            "this model has no card, and its tensors are none that are known", file=bundle.name,
+            expected="MediaPipe's face or hand models, or a bundle with card.json",
+        )  # fmt: skip
+    return Card(task=tasks.pop(), models=tuple(models))
+
+
+def _card_model(file: str, data: bytes, signature: Signature, tensors: ModelTensors) -> CardModel:
+    width, height = signature.size
+    return CardModel(
+        file=file,
+        role=signature.role,
+        input=CardInput(width, height, 3, "RGB", signature.range),
+        outputs=tuple(
+            CardOutput(info.name, info.shape, meaning)
+            for info, (_, meaning) in zip(tensors.outputs, signature.outputs)
+        ),
+        topology=signature.topology,
+        sha256=hashlib.sha256(data).hexdigest(),
+    )

@@ -1,0 +1,49 @@
+"""Regions carried from frame to frame, so that the detector need not look at every frame.
+
+MediaPipe's rule: the region that a subject's landmarks give is its region in the next frame; the
+detector runs only while fewer subjects than wanted are followed, and where one of its regions
+overlaps a followed one, the followed one stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from runtime.detection import box_iou
+from runtime.roi import Roi
+
+MIN_ASSOCIATION_IOU = 0.5
+
+
+@dataclass(frozen=True)
+class Track:
+    """A region to look at, and the id of the subject it followed; -1 for a new one."""
+
+    roi: Roi
+    subject_id: int = -1
+
+
+def associated(detected: Sequence[Track], followed: Sequence[Track], most: int) -> list[Track]:
+    """The regions to look at: detected ones first, a later one taking an overlapped one's place.
+
+    Args:
+        detected: from the detector, the best first.
+        followed: from the last frame.
+        most: number of subjects wanted; detected regions make room for followed ones.
+    """
+    kept: list[Track] = []
+    for track in (*detected, *followed):
+        kept = [other for other in kept if _overlap(other.roi, track.roi) <= MIN_ASSOCIATION_IOU]
+        kept.append(track)
+    stay = [track for track in kept if track.subject_id >= 0]
+    new = [track for track in kept if track.subject_id < 0]
+    return new[: max(0, most - len(stay))] + stay[:most]
+
+
+def _overlap(a: Roi, b: Roi) -> float:
+    # Without their rotation, as MediaPipe compares them.
+    return box_iou(
+        (a.cx - a.width / 2, a.cy - a.height / 2, a.width, a.height),
+        (b.cx - b.width / 2, b.cy - b.height / 2, b.width, b.height),
+    )
