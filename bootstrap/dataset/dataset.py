@@ -207,7 +207,7 @@ class Dataset:
         """The index as a pandas table, a row a sample, sorted by shard and sample id."""
         import pyarrow as pa
 
-        tables = [self._index_table(shard) for shard in self._wanted(shards)]
+        tables = [self.index_table(shard) for shard in self._wanted(shards)]
         table = pa.concat_tables(tables) if tables else schema.INDEX_SCHEMA.empty_table()
         return table.to_pandas()
 
@@ -300,14 +300,15 @@ class Dataset:
         committed = self.committed_shards()
         return sorted(committed if shards is None else committed & set(shards))
 
-    def _index_table(self, shard: int) -> Any:
+    def index_table(self, shard: int) -> Any:
+        """The index of a committed shard as an Arrow table of `schema.INDEX_SCHEMA`."""
         path = self.index_path(shard)
         table = schema.read_table(path, schema.INDEX_SCHEMA)
         schema.check_index(table, shard, path)
         return table
 
     def _index_rows(self, shard: int) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = self._index_table(shard).to_pylist()
+        rows: list[dict[str, Any]] = self.index_table(shard).to_pylist()
         return rows
 
 

@@ -136,6 +136,7 @@ class Label:
     def check(self) -> None:
         """Raise a ViewfinderError that names the first field that breaks the format."""
         check_sample_id(self.sample_id)
+        self._check_kinds()
         count = topology(self.topology).size if self.topology else 0
         for name in ("keypoints_px", "keypoints_camera_m", "visibility"):
             value = getattr(self, name)
@@ -150,6 +151,22 @@ class Label:
             raise _wrong(self.sample_id, "box_px", "x, y, width, height", self.box_px.tolist())
         if self.cuboid is not None:
             _check_cuboid(self.sample_id, self.cuboid)
+
+    def _check_kinds(self) -> None:
+        for name in ("handedness", "gesture", "annotator", "time"):
+            if not isinstance(getattr(self, name), str | None):
+                raise _wrong(self.sample_id, name, "a text", repr(getattr(self, name))[:60])
+        for name in ("topology", "source"):
+            if not isinstance(getattr(self, name), str):
+                raise _wrong(self.sample_id, name, "a text", repr(getattr(self, name))[:60])
+        for name in ("score", "weight"):
+            value = getattr(self, name)
+            if value is None and name == "score":
+                continue
+            if not isinstance(value, int | float | np.number) or not np.isfinite(value):
+                raise _wrong(self.sample_id, name, "a number", repr(value)[:60])
+        if not 0 <= self.subject_id < 2**31:
+            raise _wrong(self.sample_id, "subject_id", "0 .. 2^31 - 1", self.subject_id)
 
     def _check_finite(self) -> None:
         for name in ("keypoints_px", "keypoints_camera_m"):

@@ -176,6 +176,12 @@ def index_table(shard: int, samples: Sequence[Sample], members: Sequence[Member]
     return pa.Table.from_pylist(rows, schema=INDEX_SCHEMA)
 
 
+def with_split(table: pa.Table, splits: Sequence[str]) -> pa.Table:
+    """An index with other splits."""
+    column = table.schema.get_field_index("split")
+    return table.set_column(column, INDEX_SCHEMA.field("split"), pa.array(splits, pa.string()))
+
+
 def image_member(row: Mapping[str, Any]) -> Member:
     """Where the picture of an index row lies."""
     return Member(row["member"], row["offset"], row["length"], row["sha256"])

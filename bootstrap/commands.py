@@ -1,0 +1,217 @@
+"""`viewfinder dataset ...`, `viewfinder evaluate` and `viewfinder prelabel`."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from bootstrap.dataset import Dataset
+
+dataset_app = typer.Typer(
+    no_args_is_help=True,
+    help="""Look into data sets, check them, bring pictures and labels in and out.
+
+    A data set is a folder: pictures in shards/*.tar that never change, an index of them, and layers
+    of labels on top (synthetic, predicted@..., human/...). pandas reads every table.
+    """,
+)
+
+DataArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The data set's folder.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+LayerOption = Annotated[
+    str | None,
+    typer.Option(help="Label layer; without it, human labels before synthetic before predicted."),
+]
+
+
+class Format(StrEnum):
+    """What `dataset import` reads and `dataset export` writes."""
+
+    photos = "photos"
+    coco = "coco"
+
+
+@dataset_app.command()
+def info(data: DataArgument, as_json: JsonOption = False) -> None:
+    """What a data set holds: samples, layers, splits, sizes, licences."""
+    from bootstrap.dataset import Dataset
+    from bootstrap.dataset.card import describe
+
+    facts = describe(Dataset.open(data))
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    typer.echo(f"{facts['name']}: {facts['samples']} samples in {facts['shards']} shards")
+    for name in ("generator", "device", "splits", "sizes", "members", "licences_inherited"):
+        value = facts[name]
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {count}" for key, count in value.items())
+        typer.echo(f"{name:>20}  {', '.join(value) if isinstance(value, list) else value or '-'}")
+    for layer, content in facts["layers"].items():
+        kinds = ", ".join(name or "no subject" for name in content["topologies"])
+        typer.echo(f"{'layer ' + layer:>20}  {content['subjects']} subjects: {kinds}")
+
+
+@dataset_app.command()
+def verify(data: DataArgument, as_json: JsonOption = False) -> None:
+    """Check every hash, offset, row and topology; name each damage and exit with 1."""
+    from bootstrap.dataset import Dataset
+    from bootstrap.dataset.verify import verify_dataset
+
+    ds = Dataset.open(data)
+    damages = []
+    for damage in verify_dataset(ds):
+        damages.append(damage)
+        if not as_json:
+            typer.echo(str(damage), err=True)
+    if as_json:
+        found = [damage.__dict__ for damage in damages]
+        typer.echo(json.dumps({"ok": not damages, "damages": found}))
+    elif damages:
+        shards = len({damage.shard for damage in damages})
+        typer.echo(f"{data}: {len(damages)} damages in {shards} shards", err=True)
+    else:
+        typer.echo(f"{data}: whole, {len(ds.committed_shards())} shards")
+    if damages:
+        raise typer.Exit(1)
+
+
+@dataset_app.command()
+def show(
+    data: DataArgument,
+    out: Annotated[Path, typer.Option(help="Picture to write (.png or .jpg).")] = Path("sheet.png"),
+    layer: LayerOption = None,
+    count: Annotated[int, typer.Option(min=1, help="Samples to show, spread evenly.")] = 24,
+    columns: Annotated[int, typer.Option(min=1, help="Samples in a row.")] = 6,
+    tile: Annotated[int, typer.Option(min=64, max=2048, help="Side of a sample in px.")] = 256,
+    zoom: Annotated[bool, typer.Option(help="Show each first subject close up.")] = False,
+    sample: Annotated[list[str] | None, typer.Option(help="Show these samples.")] = None,
+) -> None:
+    """A contact sheet: samples side by side with their labels drawn on.
+
+    Keypoints are green where visible and orange where hidden; boxes are yellow.
+    """
+    from bootstrap.dataset import Dataset
+    from bootstrap.dataset.contact_sheet import contact_sheet, spread_evenly
+    from runtime.image import write_image
+
+    ds = Dataset.open(data)
+    chosen = sample or spread_evenly(list(ds.samples()["sample_id"]), count)
+    sheet = contact_sheet(ds, _label_layer(ds, layer), chosen, columns, tile, zoom)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_image(out, sheet)
+    typer.echo(f"{out}: {len(chosen)} samples")
+
+
+@dataset_app.command()
+def card(
+    data: DataArgument,
+    out: Annotated[Path | None, typer.Option(help="Markdown file to write.")] = None,
+) -> None:
+    """The data card: counts, groups, licences, settings, on a page."""
+    from bootstrap.dataset import Dataset
+    from bootstrap.dataset.card import data_card
+    from bootstrap.dataset.durable import write_bytes_durably
+
+    text = data_card(Dataset.open(data))
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        write_bytes_durably(out, text.encode())
+
+
+@dataset_app.command()
+def split(
+    data: DataArgument,
+    val: Annotated[float, typer.Option(help="Share that chooses between models.")] = 0.1,
+    test: Annotated[float, typer.Option(help="Share that only measures.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Of the assignment.")] = 0,
+    by: Annotated[
+        str | None, typer.Option(help="Sample attribute whose equal values stay together.")
+    ] = None,
+) -> None:
+    """Assign train, val and test, by sample id and seed; no picture is rewritten.
+
+    Each sample's split depends on its id and the seed alone, so that samples which come later move
+    none; shares hold on average.
+    """
+    from bootstrap.dataset import Dataset
+    from bootstrap.dataset.splits import assign_splits
+
+    counts = assign_splits(Dataset.open(data), val, test, seed, by)
+    typer.echo(", ".join(f"{name} {counts[name]}" for name in ("train", "val", "test")))
+
+
+@dataset_app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="Folder of pictures, or a COCO .json file.")],
+    out: Annotated[Path, typer.Option(help="The data set to make.")],
+    format: Annotated[Format, typer.Option(help="What SOURCE is.")] = Format.photos,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="COCO: the pictures' folder; leave out when --out has them already."),
+    ] = None,
+    layer: Annotated[str, typer.Option(help="COCO: the layer to write.")] = "human/imported",
+    name: Annotated[str | None, typer.Option(help="Photos: the data set's name.")] = None,
+    licence: Annotated[list[str] | None, typer.Option(help="Photos: their licence.")] = None,
+    shard_size: Annotated[int, typer.Option(min=1, help="Photos: pictures in a shard.")] = 64,
+    skip_bad: Annotated[bool, typer.Option(help="Exit with 0 in spite of bad pictures.")] = False,
+) -> None:
+    """Make a data set of photographs, or read COCO keypoints into one.
+
+    Pictures are turned upright and lose their metadata, place and time included; an EXIF focal
+    length becomes the camera. Bad pictures are named and left out.
+    """
+    if format is Format.coco:
+        from bootstrap.dataset.coco import import_coco
+
+        count, warnings = import_coco(source, images, out, layer)
+        for warning in warnings:
+            typer.echo(f"warning: {warning}", err=True)
+        typer.echo(f"{out}: {count} labels in layer {layer}")
+        return
+    from bootstrap.dataset.photos import import_photos
+    from bootstrap.progress import progress_bar
+
+    with progress_bar("importing", "run the same command again to go on") as advance:
+        licences = tuple(licence or ())
+        report = import_photos(source, out, shard_size, name, licences, advance)
+    for line in report.bad:
+        typer.echo(f"left out: {line}", err=True)
+    there = f", {report.already_there} were there already" if report.already_there else ""
+    typer.echo(f"{out}: {report.packed} pictures packed{there}, {len(report.bad)} left out")
+    if report.bad and not skip_bad:
+        raise typer.Exit(1)
+
+
+@dataset_app.command()
+def export(
+    data: DataArgument,
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    format: Annotated[Format, typer.Option(help="Only coco so far.")] = Format.coco,
+    layer: LayerOption = None,
+) -> None:
+    """Write labels and pictures for other tools; says what the format can't hold."""
+    from bootstrap.dataset import Dataset
+    from bootstrap.dataset.coco import export_coco
+
+    if format is not Format.coco:
+        raise typer.BadParameter("only coco can be exported", param_hint="--format")
+    ds = Dataset.open(data)
+    chosen = _label_layer(ds, layer)
+    if chosen is None:
+        raise typer.BadParameter("the data set has no label layer", param_hint="--layer")
+    for warning in export_coco(ds, chosen, out):
+        typer.echo(f"warning: {warning}", err=True)
+    typer.echo(f"{out}: annotations.json of layer {chosen}, images/")
+
+
+def _label_layer(ds: Dataset, layer: str | None) -> str | None:
+    from bootstrap.dataset.layers import best_layer
+
+    return layer if layer is not None else best_layer(ds)
