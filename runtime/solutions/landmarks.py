@@ -68,19 +68,23 @@ class LandmarkModel:
         self._to_norm = 1.0 / np.array([width, height, width * z_scale])
         self._presence_is_logit = "presence_logit" in self._outputs
 
-    def run(self, rgb: NDArray[np.uint8], roi: Roi) -> CropLandmarks | None:
-        """Landmarks in that region of a picture, or None where presence is 0.5 or less.
+    def run(
+        self, rgb: NDArray[np.uint8], roi: Roi, min_presence: float = 0.5
+    ) -> CropLandmarks | None:
+        """Landmarks in that region of a picture, or None where presence isn't above the least.
 
         Args:
             rgb: (H, W, 3) uint8.
             roi: in its pixels.
+            min_presence: MediaPipe's threshold; evaluation, which knows the subject is there,
+                lowers it.
         """
         width, height = self._size
         warp_crop(rgb, roi, width, height, "replicate", out=self._crop)
         self.model.fill_scaled(self._crop, self._scale, self._offset)
         self.model.run()
         presence = self._presence()
-        if not presence > 0.5:  # a NaN is no subject either
+        if not presence > min_presence:  # a NaN is no subject either
             return None
         raw = self.model.peek(self._outputs["landmarks"]).reshape(-1, 3)
         landmarks_px = image_from_crop(roi, raw * self._to_norm)
