@@ -12,7 +12,7 @@ from runtime.topology import topology
 
 CARD_FORMAT = "viewfinder.bundle@1"
 
-ROLES = ("detector", "landmarks")
+ROLES = ("detector", "landmarks", "weights")  # weights: what a further training starts from
 TASKS = ("face", "hand", "face-detection")
 MEANINGS = (
     "boxes",  # (1, anchors, 4 + 2 K) SSD regression: x, y, w, h, K keypoints, in input pixels

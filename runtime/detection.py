@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from runtime.card import CardModel
 from runtime.errors import ViewfinderError
-from runtime.model import Model
-from runtime.roi import Roi, image_from_crop, roi_of_image, roi_padded_to_aspect, warp_crop
+from runtime.model import Model, PixelScale
+from runtime.roi import Roi, roi_of_image, roi_padded_to_aspect, warp_crop
 
-Array = NDArray[np.float64]
+Floats = NDArray[np.float32]
+Box = tuple[float, float, float, float]
+_f32 = np.float32
 
 MIN_SUPPRESSION_IOU = 0.3
 _LOGIT_LIMIT = 100.0
@@ -32,7 +34,12 @@ class SsdLayout:
     layers: tuple[tuple[int, int], ...]
     keypoints: int
 
-    def anchors(self) -> Array:
+    @property
+    def palm(self) -> bool:
+        """Palms have seven keypoints, faces six."""
+        return self.keypoints == 7
+
+    def anchors(self) -> Floats:
         """(A, 2) anchor centres, 0..1 over the input: rows, then columns, then a cell's own."""
         parts = []
         for stride, per_cell in self.layers:
@@ -41,7 +48,7 @@ class SsdLayout:
             y, x = np.meshgrid(centres, centres, indexing="ij")
             grid = np.stack([x.ravel(), y.ravel()], axis=1)
             parts.append(np.repeat(grid, per_cell, axis=0))
-        return np.concatenate(parts)
+        return np.concatenate(parts).astype(np.float32)
 
 
 # Consecutive layers of the same stride share their cells: 8, 16, 16, 16 with two anchors a layer
@@ -59,14 +66,14 @@ class Detection:
 
     Attributes:
         score: 0..1.
-        box: x, y, width, height.
-        keypoints: (K, 2).
-    Both in the unit of whoever made it: 0..1 of the detector's input, or pixels of the image.
+        box: (4,) float32 x, y, width, height.
+        keypoints: (K, 2) float32.
+    Both normalised by the image's width and height (by the detector's input while it is decoded).
     """
 
     score: float
-    box: tuple[float, float, float, float]
-    keypoints: Array
+    box: Floats
+    keypoints: Floats
 
 
 class Detector:
@@ -88,13 +95,14 @@ class Detector:
         self._boxes, self._scores = named.get("boxes", -1), named.get("scores", -1)
         self._layout = _layout_of(model, card, self._boxes, self._scores)
         self._anchors = self._layout.anchors()
-        low, high = card.input.range
-        self._scale, self._offset = (high - low) / 255.0, low
+        self._scale = PixelScale(*card.input.range)
         self._crop = np.zeros((self._size, self._size, 3), dtype=np.uint8)
         self._min_score = min_score
         self._min_logit = _logit(min_score)
         self._image_size = (0, 0)
         self._roi = Roi(0, 0, 1, 1)
+        self._padding = np.zeros(2, dtype=np.float32)
+        self._projection = _projection(self._roi, 1, 1)
 
     def detect(self, rgb: NDArray[np.uint8]) -> list[Detection]:
         """Faces or palms in a picture, the best first.
@@ -103,14 +111,16 @@ class Detector:
             rgb: (H, W, 3) uint8.
 
         Returns:
-            Detections in pixels of the picture, overlapping ones merged.
+            Detections normalised by the picture's size, overlapping ones merged.
         """
         height, width = rgb.shape[:2]
         if (width, height) != self._image_size:
             self._image_size = (width, height)
             self._roi = roi_padded_to_aspect(roi_of_image(width, height), self._size, self._size)
+            self._padding = _letterbox_padding(width, height)
+            self._projection = _projection(self._roi, width, height)
         warp_crop(rgb, self._roi, self._size, self._size, "zero", out=self._crop)
-        self.model.fill_scaled(self._crop, self._scale, self._offset)
+        self.model.fill(self._crop, self._scale)
         self.model.run()
         return [self._in_image(found) for found in merged(self._candidates())]
 
@@ -119,26 +129,30 @@ class Detector:
         kept = np.flatnonzero(logits >= self._min_logit)
         if not len(kept):
             return []
-        scores = 1.0 / (1.0 + np.exp(-np.clip(logits[kept], -_LOGIT_LIMIT, _LOGIT_LIMIT)))
-        raw = self.model.peek(self._boxes)[0][kept].astype(np.float64) / self._size
-        anchors = self._anchors[kept]
-        points = raw.reshape(len(kept), -1, 2)
+        scores = [_sigmoid(float(logit)) for logit in logits[kept]]
+        points = self.model.peek(self._boxes)[0][kept].reshape(len(kept), -1, 2) / _f32(self._size)
         size = points[:, 1].copy()
-        points += anchors[:, None]
-        corner = points[:, 0] - size / 2
+        points += self._anchors[kept][:, None]
+        low, high = points[:, 0] - size / _f32(2), points[:, 0] + size / _f32(2)
+        boxes = np.concatenate([low, high - low], axis=1)
         return [
-            Detection(float(s), (float(c[0]), float(c[1]), float(wh[0]), float(wh[1])), p[2:])
-            for s, c, wh, p in zip(scores, corner, size, points)
-            if s >= self._min_score and wh[0] >= 0 and wh[1] >= 0
+            Detection(score, box, found[2:])
+            for score, box, found in zip(scores, boxes, points)
+            if score >= self._min_score and box[2] >= 0 and box[3] >= 0
         ]
 
     def _in_image(self, found: Detection) -> Detection:
-        x, y, width, height = found.box
-        corner = image_from_crop(self._roi, (x, y))
-        box = (
-            float(corner[0]), float(corner[1]), width * self._roi.width, height * self._roi.height,
-        )  # fmt: skip
-        return Detection(found.score, box, image_from_crop(self._roi, found.keypoints))
+        # Palm and face graphs undo the letterbox differently: the same up to rounding.
+        if self._layout.palm:
+            part = _f32(1) - _f32(2) * self._padding
+            corner, size = (found.box[:2] - self._padding) / part, found.box[2:] / part
+            keypoints = (found.keypoints - self._padding) / part
+        else:
+            scale, shift = self._projection
+            corner = found.box[:2] * scale + shift
+            size = (found.box[:2] + found.box[2:]) * scale + shift - corner
+            keypoints = found.keypoints * scale + shift
+        return Detection(found.score, np.concatenate([corner, size]), keypoints)
 
 
 def merged(
@@ -157,18 +171,19 @@ def merged(
     kept = []
     while rest:
         head = rest[0]
-        together = [found for found in rest if box_iou(found.box, head.box) > min_iou]
-        apart = [found for found in rest if box_iou(found.box, head.box) <= min_iou]
-        if not together:  # a box without area overlaps nothing, not even itself
-            kept.append(head)
-            apart = rest[1:]
-        else:
+        box = _as_box(head.box)
+        overlaps = [box_iou(_as_box(found.box), box) > min_iou for found in rest]
+        together = [found for found, overlap in zip(rest, overlaps) if overlap]
+        if together:
             kept.append(_weighted_mean(head.score, together))
-        rest = apart
+            rest = [found for found, overlap in zip(rest, overlaps) if not overlap]
+        else:  # a box without area overlaps nothing, not even itself
+            kept.append(head)
+            rest = rest[1:]
     return kept
 
 
-def box_iou(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
+def box_iou(a: Box, b: Box) -> float:
     """Intersection over union of two x, y, width, height boxes; 0 where they don't meet."""
     width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
@@ -178,13 +193,45 @@ def box_iou(a: tuple[float, float, float, float], b: tuple[float, float, float, 
     return shared / (a[2] * a[3] + b[2] * b[3] - shared)
 
 
+def _as_box(values: Floats) -> Box:
+    x, y, width, height = values.tolist()
+    return x, y, width, height
+
+
 def _weighted_mean(score: float, together: list[Detection]) -> Detection:
-    weights = np.array([found.score for found in together])
-    weights /= weights.sum()
-    boxes = np.array([found.box for found in together])
-    x, y, width, height = (float(value) for value in weights @ boxes)
-    keypoints = np.einsum("d,dkc->kc", weights, np.stack([found.keypoints for found in together]))
-    return Detection(score, (x, y, width, height), keypoints)
+    # Summed one by one in float32, as MediaPipe does: see runtime.roi on why this matters.
+    total = _f32(0)
+    low, high = np.zeros(2, dtype=np.float32), np.zeros(2, dtype=np.float32)
+    keypoints = np.zeros_like(together[0].keypoints)
+    for found in together:
+        weight = _f32(found.score)
+        total += weight
+        low += found.box[:2] * weight
+        high += (found.box[:2] + found.box[2:]) * weight
+        keypoints += found.keypoints * weight
+    low /= total
+    return Detection(score, np.concatenate([low, high / total - low]), keypoints / total)
+
+
+def _letterbox_padding(width: int, height: int) -> Floats:
+    """(2,) parts of a square input that stay empty left and right, above and below."""
+    aspect = _f32(height) / _f32(width)
+    if aspect < 1:
+        return np.array([0, (_f32(1) - aspect) / _f32(2)], dtype=np.float32)
+    return np.array([(_f32(1) - _f32(1) / aspect) / _f32(2), 0], dtype=np.float32)
+
+
+def _projection(roi: Roi, width: int, height: int) -> tuple[Floats, Floats]:
+    """Scale and shift from a level region to the image, both normalised."""
+    sides = np.array([roi.width, roi.height], dtype=np.float32)
+    centre = np.array([roi.cx, roi.cy], dtype=np.float32)
+    per_pixel = _f32(1) / np.array([width, height], dtype=np.float32)
+    return sides * per_pixel, (_f32(-0.5) * sides + centre) * per_pixel
+
+
+def _sigmoid(logit: float) -> float:
+    limited = max(-_LOGIT_LIMIT, min(_LOGIT_LIMIT, logit))
+    return float(_f32(1) / (_f32(1) + _f32(math.exp(-limited))))
 
 
 def _layout_of(model: Model, card: CardModel, boxes: int, scores: int) -> SsdLayout:

@@ -11,7 +11,9 @@ MediaPipe.
 
 The rules by which regions come from detections and landmarks are MediaPipe 0.10.14's
 (face_detection_front_detection_to_roi, face_landmark_landmarks_to_roi,
-palm_detection_detection_to_roi, hand_landmark_landmarks_to_roi).
+palm_detection_detection_to_roi, hand_landmark_landmarks_to_roi), in its float32 arithmetic and
+order of operations: a region that is off by 1e-4 px can move a landmark of the lite hand model by
+0.4 px, as the warp rounds coordinates to 1/32 px.
 """
 
 from __future__ import annotations
@@ -25,7 +27,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Border = Literal["replicate", "zero"]
+Size = tuple[float, float]
+PIXELS: Size = (1.0, 1.0)
+"""As an image size: the coordinates are pixels already."""
 
+_f32 = np.float32
 _BORDER_MODES = {"replicate": cv2.BORDER_REPLICATE, "zero": cv2.BORDER_CONSTANT}
 
 FACE_SCALE = 1.5
@@ -58,9 +64,11 @@ class Roi:
 
     def corners(self) -> NDArray[np.float32]:
         """(4, 2) bottom left, top left, top right, bottom right (before rotation)."""
-        # float32 throughout and this order of operations are cv::RotatedRect::points's.
-        half_cos = np.float32(math.cos(self.rotation_rad)) * np.float32(0.5)
-        half_sin = np.float32(math.sin(self.rotation_rad)) * np.float32(0.5)
+        # cv::RotatedRect holds degrees in float32, and its points() works in this order.
+        degrees = np.float32(float(np.float32(self.rotation_rad) * np.float32(180)) / math.pi)
+        angle = float(degrees) * math.pi / 180
+        half_cos = np.float32(math.cos(angle)) * np.float32(0.5)
+        half_sin = np.float32(math.sin(angle)) * np.float32(0.5)
         cx, cy = np.float32(self.cx), np.float32(self.cy)
         width, height = np.float32(self.width), np.float32(self.height)
         x0 = cx - half_sin * height - half_cos * width
@@ -162,97 +170,142 @@ def roi_padded_to_aspect(roi: Roi, width: int, height: int) -> Roi:
 
 
 def roi_from_box(
-    box_px: ArrayLike,
-    rotation_rad: float = 0.0,
+    box: ArrayLike,
+    rotation_rad: float | np.float32 = 0.0,
     scale: float = 1.0,
-    shift: tuple[float, float] = (0.0, 0.0),
+    shift_y: float = 0.0,
+    image_size: Size = PIXELS,
 ) -> Roi:
-    """A square region around a box: its longer side, grown and shifted along its own axes.
+    """A square region around a box: its longer side, grown and shifted along its own axis.
 
     Args:
-        box_px: x, y, width, height in pixels.
+        box: x, y, width, height over `image_size`.
         rotation_rad: of the region about the box's centre.
         scale: side of the region over the box's longer side.
-        shift: moves the centre by these parts of the box's width and height, rotated.
+        shift_y: moves the centre by this part of the box's height, in the rotated direction.
+        image_size: what the coordinates are normalised by; by default they are pixels.
     """
-    x, y, width, height = (float(v) for v in np.asarray(box_px, dtype=np.float64).reshape(4))
-    box = Roi(x + width / 2, y + height / 2, width, height, rotation_rad)
-    return _grown(box, scale, shift)
+    x, y, width, height = np.asarray(box, dtype=np.float32).reshape(4)
+    half = _f32(2)
+    return _grown(
+        (x + width / half, y + height / half, width, height), _f32(rotation_rad), scale, shift_y,
+        image_size,
+    )  # fmt: skip
 
 
-def face_roi_from_detection(box_px: ArrayLike, keypoints_px: ArrayLike) -> Roi:
+def face_roi_from_detection(box: ArrayLike, keypoints: ArrayLike, image_size: Size = PIXELS) -> Roi:
     """The face crop from a detection.
 
     Args:
-        box_px: x, y, width, height in pixels.
-        keypoints_px: (K, 2), the first two being the person's right and left eye.
+        box: x, y, width, height over `image_size`.
+        keypoints: (K, 2), the first two being the person's right and left eye.
+        image_size: what the coordinates are normalised by; by default they are pixels.
     """
-    points = np.asarray(keypoints_px, dtype=np.float64)
-    return roi_from_box(box_px, _rotation(points[0], points[1], 0.0), FACE_SCALE)
+    points = np.asarray(keypoints, dtype=np.float32) * _size(image_size)
+    return roi_from_box(box, _rotation(points[0], points[1], 0.0), FACE_SCALE, 0.0, image_size)
 
 
-def face_roi_from_landmarks(landmarks_px: ArrayLike) -> Roi:
+def face_roi_from_landmarks(landmarks: ArrayLike, image_size: Size = PIXELS) -> Roi:
     """The face crop from landmarks of face468 or face478.
 
     Args:
-        landmarks_px: (N, 2|3) in pixels; keypoints 33 and 263 are the outer eye corners.
+        landmarks: (N, 2|3); keypoints 33 and 263 are the outer eye corners.
+        image_size: what the coordinates are normalised by; by default they are pixels.
     """
-    points = np.asarray(landmarks_px, dtype=np.float64)[:, :2]
-    return roi_from_box(_bounding_box(points), _rotation(points[33], points[263], 0.0), FACE_SCALE)
+    points = np.asarray(landmarks, dtype=np.float32)[:, :2]
+    ends = points[[33, 263]] * _size(image_size)
+    low = points.min(axis=0)
+    box = np.concatenate([low, points.max(axis=0) - low])
+    return roi_from_box(box, _rotation(ends[0], ends[1], 0.0), FACE_SCALE, 0.0, image_size)
 
 
-def hand_roi_from_palm(box_px: ArrayLike, keypoints_px: ArrayLike) -> Roi:
+def hand_roi_from_palm(box: ArrayLike, keypoints: ArrayLike, image_size: Size = PIXELS) -> Roi:
     """The hand crop from a palm detection.
 
     Args:
-        box_px: x, y, width, height of the palm in pixels.
-        keypoints_px: (7, 2), keypoint 0 the wrist, 2 the middle finger's base.
+        box: x, y, width, height of the palm over `image_size`.
+        keypoints: (7, 2), keypoint 0 the wrist, 2 the middle finger's base.
+        image_size: what the coordinates are normalised by; by default they are pixels.
     """
-    points = np.asarray(keypoints_px, dtype=np.float64)
+    points = np.asarray(keypoints, dtype=np.float32) * _size(image_size)
     rotation = _rotation(points[0], points[2], math.pi / 2)
-    return roi_from_box(box_px, rotation, PALM_SCALE, (0.0, PALM_SHIFT_Y))
+    return _squared(roi_from_box(box, rotation, PALM_SCALE, PALM_SHIFT_Y, image_size))
 
 
-def hand_roi_from_landmarks(landmarks_px: ArrayLike) -> Roi:
+def hand_roi_from_landmarks(landmarks: ArrayLike, image_size: Size = PIXELS) -> Roi:
     """The hand crop from landmarks of hand21: an oriented box, unlike the face's upright one.
 
     Args:
-        landmarks_px: (21, 2|3) in pixels.
+        landmarks: (21, 2|3).
+        image_size: what the coordinates are normalised by; by default they are pixels.
     """
-    points = np.asarray(landmarks_px, dtype=np.float64)[:, :2]
+    points = np.asarray(landmarks, dtype=np.float32)[:, :2]
+    size, half = _size(image_size), _f32(2)
     # MediaPipe weighs the middle finger's base half, its two neighbours a quarter each.
-    knuckles = (points[9] + (points[5] + points[13]) / 2) / 2
-    rotation = _rotation(points[0], knuckles, math.pi / 2)
-    cos, sin = math.cos(rotation), math.sin(rotation)
+    knuckles = ((points[5] + points[13]) / half + points[9]) / half
+    rotation = _rotation(points[0] * size, knuckles * size, math.pi / 2)
+    cos, sin = _cos_sin(rotation)
     kept = points[list(HAND_ROI_KEYPOINTS)]
-    along = kept @ np.array([[cos, -sin], [sin, cos]])
-    low, high = along.min(axis=0), along.max(axis=0)
-    (mid_x, mid_y), (width, height) = (low + high) / 2, high - low
-    cx, cy = cos * mid_x - sin * mid_y, sin * mid_x + cos * mid_y
-    box = Roi(float(cx), float(cy), float(width), float(height), rotation)
-    return _grown(box, HAND_SCALE, (0.0, HAND_SHIFT_Y))
+    centre = (kept.max(axis=0) + kept.min(axis=0)) / half
+    x, y = ((kept - centre) * size).T
+    along = np.stack([x * cos + y * sin, y * cos - x * sin])
+    low, high = along.min(axis=1), along.max(axis=1)
+    mid_x, mid_y = (high + low) / half
+    centre_x = mid_x * cos - mid_y * sin + size[0] * centre[0]
+    centre_y = mid_x * sin + mid_y * cos + size[1] * centre[1]
+    width, height = (high - low) / size
+    box = (centre_x / size[0], centre_y / size[1], width, height)
+    return _squared(_grown(box, rotation, HAND_SCALE, HAND_SHIFT_Y, image_size))
 
 
-def _grown(box: Roi, scale: float, shift: tuple[float, float]) -> Roi:
+def _grown(
+    box: tuple[np.float32, np.float32, np.float32, np.float32],
+    rotation: np.float32,
+    scale: float,
+    shift_y: float,
+    image_size: Size,
+) -> Roi:
     # rect_transformation_calculator.cc with square_long: shift first, by the unscaled box.
-    cos, sin = math.cos(box.rotation_rad), math.sin(box.rotation_rad)
-    shift_x, shift_y = box.width * shift[0], box.height * shift[1]
-    side = max(box.width, box.height) * scale
+    cx, cy, width, height = box
+    image_width, image_height = _size(image_size)
+    if rotation == 0:
+        cy += height * _f32(shift_y)
+    else:
+        cos, sin = _cos_sin(rotation)
+        shift = image_height * height * _f32(shift_y)
+        cx, cy = cx - shift * sin / image_width, cy + shift * cos / image_height
+    longest = max(width * image_width, height * image_height)
+    width = longest / image_width * _f32(scale)
+    height = longest / image_height * _f32(scale)
     return Roi(
-        box.cx + shift_x * cos - shift_y * sin,
-        box.cy + shift_x * sin + shift_y * cos,
-        side,
-        side,
-        box.rotation_rad,
+        float(cx * image_width),
+        float(cy * image_height),
+        float(width * image_width),
+        float(height * image_height),
+        float(rotation),
     )
 
 
-def _bounding_box(points: NDArray[np.float64]) -> tuple[float, float, float, float]:
-    (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
-    return float(x0), float(y0), float(x1 - x0), float(y1 - y0)
+def _squared(roi: Roi) -> Roi:
+    # Going through normalised units can leave the sides an ulp apart; ImageToTensor with
+    # keep_aspect_ratio takes the longer.
+    side = max(roi.width, roi.height)
+    return Roi(roi.cx, roi.cy, side, side, roi.rotation_rad)
 
 
-def _rotation(start: NDArray[np.float64], end: NDArray[np.float64], target_rad: float) -> float:
+def _rotation(
+    start_px: NDArray[np.float32], end_px: NDArray[np.float32], target_rad: float
+) -> np.float32:
     """The turn that brings start -> end onto `target_rad` (counter-clockwise from image x)."""
-    angle = target_rad - math.atan2(-(end[1] - start[1]), end[0] - start[0])
-    return angle - 2 * math.pi * math.floor((angle + math.pi) / (2 * math.pi))
+    x, y = end_px - start_px
+    # math's functions, rounded: NumPy's float32 ones are off by more than the C library's.
+    angle = float(_f32(target_rad) - _f32(math.atan2(-float(y), float(x))))
+    return _f32(angle - 2 * math.pi * math.floor((angle + math.pi) / (2 * math.pi)))
+
+
+def _size(image_size: Size) -> NDArray[np.float32]:
+    return np.array(image_size, dtype=np.float32)
+
+
+def _cos_sin(angle: np.float32) -> tuple[np.float32, np.float32]:
+    return _f32(math.cos(float(angle))), _f32(math.sin(float(angle)))

@@ -12,17 +12,17 @@ from runtime import roi as rois
 from runtime.detection import Detector
 from runtime.model import Model
 from runtime.results import Subject, bounding_box
-from runtime.roi import Roi
+from runtime.roi import Roi, Size
 from runtime.solutions.landmarks import CropLandmarks, LandmarkModel
 from runtime.solutions.tracking import Track, associated
 
 
 @dataclass(frozen=True)
 class CropRules:
-    """How regions come from detections and from the last frame's landmarks, all in pixels."""
+    """How regions come from detections and from the last frame's landmarks."""
 
-    roi_from_detection: Callable[[ArrayLike, ArrayLike], Roi]
-    roi_from_landmarks: Callable[[ArrayLike], Roi]
+    roi_from_detection: Callable[[ArrayLike, ArrayLike, Size], Roi]
+    roi_from_landmarks: Callable[[ArrayLike, Size], Roi]
 
 
 FACE_RULES = CropRules(rois.face_roi_from_detection, rois.face_roi_from_landmarks)
@@ -97,7 +97,7 @@ class CropSolution:
                 subject_id, self._next_id = self._next_id, self._next_id + 1
             subjects.append(self._subject(subject_id, found, to_norm))
             if not self._static:
-                roi = self._rules.roi_from_landmarks(found.landmarks_px)
+                roi = self._rules.roi_from_landmarks(subjects[-1].keypoints, (width, height))
                 followed.append(Track(roi, subject_id))
         self._followed = followed
         return subjects
@@ -105,10 +105,10 @@ class CropSolution:
     def _regions(self, rgb: NDArray[np.uint8]) -> list[Track]:
         if len(self._followed) >= self._most:
             return associated((), self._followed, self._most)
-        detections = self._detector.detect(rgb)[: self._most]
+        size = (rgb.shape[1], rgb.shape[0])
         detected = [
-            Track(self._rules.roi_from_detection(found.box, found.keypoints))
-            for found in detections
+            Track(self._rules.roi_from_detection(found.box, found.keypoints, size))
+            for found in self._detector.detect(rgb)[: self._most]
         ]
         return associated(detected, self._followed, self._most)
 
@@ -150,18 +150,16 @@ class DetectionSolution:
 
     def process(self, rgb: NDArray[np.uint8], timestamp_us: int) -> list[Subject]:
         """The faces in a picture, the best first; arguments as everywhere."""
-        height, width = rgb.shape[:2]
-        size = np.array([width, height], dtype=np.float64)
         subjects = []
         for number, found in enumerate(self._detector.detect(rgb)[: self._most]):
-            x, y, w, h = found.box
+            x, y, width, height = found.box.tolist()
             subjects.append(
                 Subject(
                     id=number,
                     topology="",
                     score=found.score,
-                    keypoints=(found.keypoints / size).astype(np.float32),
-                    box=(x / width, y / height, w / width, h / height),
+                    keypoints=found.keypoints,
+                    box=(x, y, width, height),
                 )
             )
         return subjects

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from runtime.card import CardModel
 from runtime.errors import ViewfinderError
-from runtime.model import Model
+from runtime.model import Model, PixelScale
 from runtime.roi import Roi, image_from_crop, warp_crop
 from runtime.topology import topology
 
@@ -61,8 +61,7 @@ class LandmarkModel:
         for meaning, values in self._required().items():
             _check_output(model, self._outputs, meaning, values)
         self._size = (width, height)
-        low, high = card.input.range
-        self._scale, self._offset = (high - low) / 255.0, low
+        self._scale = PixelScale(*card.input.range)
         self._crop = np.zeros((height, width, 3), dtype=np.uint8)
         z_scale = HAND_Z_SCALE if self.topology.name == "hand21" else 1.0
         self._to_norm = 1.0 / np.array([width, height, width * z_scale])
@@ -81,7 +80,7 @@ class LandmarkModel:
         """
         width, height = self._size
         warp_crop(rgb, roi, width, height, "replicate", out=self._crop)
-        self.model.fill_scaled(self._crop, self._scale, self._offset)
+        self.model.fill(self._crop, self._scale)
         self.model.run()
         presence = self._presence()
         if not presence > min_presence:  # a NaN is no subject either
