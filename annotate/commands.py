@@ -1,0 +1,86 @@
+"""`viewfinder annotate`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runtime.errors import ViewfinderError
+
+
+def annotate(
+    project: Annotated[Path, typer.Argument(help="A data set's folder.", show_default=False)],
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            help="Labels to start from, as predicted@3f2a91. Without it: the one predicted layer, "
+            "else synthetic.",
+            show_default=False,
+        ),
+    ] = None,
+    annotator: Annotated[
+        str | None,
+        typer.Option(help="Your name in the store and the layer. Without it: your login."),
+    ] = None,
+    item: Annotated[
+        int | None,
+        typer.Option(min=1, help="Item to begin at. Without it: where you left off."),
+    ] = None,
+    export: Annotated[
+        bool,
+        typer.Option("--export", help="Write the layer human/ANNOTATOR, open no window."),
+    ] = False,
+    screenshot: Annotated[
+        Path | None,
+        typer.Option(help="Save a PNG of the window and close it.", show_default=False),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --export: what was written, as JSON.")
+    ] = False,
+) -> None:
+    """Refine keypoints in a window, by hand; every edit is saved at once.
+
+    Opens napari on the labels a model (or a renderer) made: drag keypoints, contours follow; Enter
+    accepts and goes on. Edits are kept in PROJECT/annotations.sqlite the moment they are made:
+    there is no Save, and undo works across items and restarts. --export turns what you touched and
+    accepted into a layer that `viewfinder train` and `viewfinder evaluate` read.
+
+    Keys: Enter accept, N and P next and previous, Ctrl+Z and Ctrl+Y undo and redo, X flag,
+    V visibility, C contours, K keypoints, F fit. They stand beside the picture, too.
+    """
+    if export:
+        _export(project, annotator, as_json)
+        return
+    from annotate.window import open_window, prepare_qt
+
+    prepare_qt()  # before anything is opened: without a display there is nothing to do
+    from annotate.session import AnnotationSession
+
+    with AnnotationSession.open(project, annotator=annotator, layer=layer) as session:
+        if item is not None:
+            if item > len(session.items):
+                raise ViewfinderError(
+                    "no such item", field="item", expected=f"1 to {len(session.items)}", found=item
+                )
+            session.go(item - 1)
+        open_window(session, screenshot)
+
+
+def _export(project: Path, annotator: str | None, as_json: bool) -> None:
+    from rich.console import Console
+
+    from annotate.export import export_project
+
+    summary = export_project(project, annotator)
+    if as_json:
+        typer.echo(json.dumps(asdict(summary)))
+        return
+    Console(stderr=True).print(
+        f"[bold]{summary.layer}[/bold]: {summary.labels} labels "
+        f"({summary.edited} edited, {summary.accepted} accepted, {summary.kept} from before); "
+        f"left out: {summary.flagged} flagged, {summary.gone} whose picture is gone"
+    )

@@ -1,0 +1,301 @@
+"""A document, the keypoints of one subject, and the changes that can be made to it.
+
+Everything here is pure: a change never alters a document, it gives a new one. Positions are
+continuous picture coordinates in pixels, the origin at the top-left corner of the top-left pixel.
+napari counts (row, column) from pixel centres instead: `rowcol_from_px` and `px_from_rowcol` are
+the only place where the two meet.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from runtime.errors import ViewfinderError
+from runtime.topology import Topology, topology
+
+Status = Literal["open", "done", "flagged"]
+STATUSES: tuple[Status, ...] = ("open", "done", "flagged")
+NOT_LABELLED, OCCLUDED, VISIBLE = 0, 1, 2
+_VISIBILITIES = (NOT_LABELLED, OCCLUDED, VISIBLE)
+# Far outside any picture: a position beyond it is a mistake of the caller's, not a label.
+_FARTHEST_PX = 1e6
+
+
+@dataclass(frozen=True)
+class Document:
+    """The keypoints of one subject as they stand.
+
+    Attributes:
+        topology_id: such as `face478@1`.
+        keypoints_px: (N, 2) float64 x, y; NaN where a keypoint has no position.
+        visibility: (N,) int8, COCO's: 0 not labelled, 1 occluded, 2 visible.
+        status: `open`, `done` (accepted) or `flagged` (something is wrong with it).
+        note: why it is flagged, or "".
+    """
+
+    topology_id: str
+    keypoints_px: NDArray[np.float64]
+    visibility: NDArray[np.int8]
+    status: Status = "open"
+    note: str = ""
+
+    @property
+    def topology(self) -> Topology:
+        """The layout the keypoints follow."""
+        return topology(self.topology_id)
+
+    def same_as(self, other: Document) -> bool:
+        """True when nothing differs, to the last bit (a missing position equals itself)."""
+        return (
+            (self.topology_id, self.status, self.note)
+            == (other.topology_id, other.status, other.note)
+            and np.array_equal(self.keypoints_px, other.keypoints_px, equal_nan=True)
+            and np.array_equal(self.visibility, other.visibility)
+        )
+
+
+@dataclass(frozen=True)
+class Move:
+    """Keypoints `indices` go to `to_px` (K, 2)."""
+
+    indices: tuple[int, ...]
+    to_px: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class SetVisibility:
+    """Keypoints `indices` become `to` (K of 0, 1, 2)."""
+
+    indices: tuple[int, ...]
+    to: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SetStatus:
+    """The document becomes open, done or flagged."""
+
+    to: Status
+    note: str = ""
+
+
+Change = Move | SetVisibility | SetStatus
+
+
+def new_document(
+    topology_id: str, keypoints_px: ArrayLike, visibility: ArrayLike | None = None
+) -> Document:
+    """A document to start from.
+
+    Args:
+        topology_id: of the keypoints.
+        keypoints_px: (N, 2) positions.
+        visibility: (N,) of 0, 1, 2; all visible when None.
+
+    Raises:
+        ViewfinderError: unknown topology, or a number of keypoints that isn't the topology's.
+    """
+    layout = topology(topology_id)
+    points = np.array(keypoints_px, dtype=np.float64)
+    if points.shape != (layout.size, 2):
+        raise ViewfinderError(
+            "wrong number of keypoints",
+            field="keypoints_px",
+            expected=f"{layout.size} x 2 for {layout.id}",
+            found=" x ".join(str(n) for n in points.shape),
+        )
+    shown = np.full(layout.size, VISIBLE, np.int8) if visibility is None else np.array(visibility)
+    if shown.shape != (layout.size,) or not np.isin(shown, _VISIBILITIES).all():
+        raise ViewfinderError(
+            "wrong visibility", field="visibility", expected=f"{layout.size} values of 0, 1, 2"
+        )
+    return Document(layout.id, _frozen(points), _frozen(shown.astype(np.int8)))
+
+
+def apply(document: Document, change: Change) -> Document:
+    """The document after a change; only what the change names differs.
+
+    A keypoint that was not labelled and is moved becomes visible: somebody placed it.
+
+    Raises:
+        ViewfinderError: an index or a value out of range, a position that isn't finite.
+    """
+    if isinstance(change, SetStatus):
+        if change.to not in STATUSES:
+            raise ViewfinderError(
+                "unknown status", field="status", expected=" | ".join(STATUSES), found=change.to
+            )
+        return replace(document, status=change.to, note=change.note)
+    indices = _checked_indices(document, change.indices)
+    visibility = document.visibility.copy()
+    if isinstance(change, SetVisibility):
+        if len(change.to) != len(indices) or any(v not in _VISIBILITIES for v in change.to):
+            raise ViewfinderError(
+                "wrong visibility", field="visibility", expected="0, 1 or 2", found=change.to
+            )
+        visibility[indices] = change.to
+        return replace(document, visibility=_frozen(visibility))
+    targets = np.array(change.to_px, dtype=np.float64).reshape(-1, 2)
+    if len(targets) != len(indices) or not (np.abs(targets) < _FARTHEST_PX).all():
+        raise ViewfinderError(
+            "a keypoint can't go there",
+            field="keypoints_px",
+            expected="a finite x and y for each keypoint moved",
+            found=change.to_px[:1],
+        )
+    points = document.keypoints_px.copy()
+    points[indices] = targets
+    visibility[indices] = np.where(
+        visibility[indices] == NOT_LABELLED, VISIBLE, visibility[indices]
+    )
+    return replace(document, keypoints_px=_frozen(points), visibility=_frozen(visibility))
+
+
+def _checked_indices(document: Document, indices: Sequence[int]) -> list[int]:
+    count = len(document.keypoints_px)
+    if not indices or len(set(indices)) != len(indices):
+        raise ViewfinderError("each keypoint must be named once", field="index", found=indices[:5])
+    for index in indices:
+        if not 0 <= index < count:
+            raise ViewfinderError(
+                "no such keypoint", field="index", expected=f"0 to {count - 1}", found=index
+            )
+    return [int(i) for i in indices]
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    array.flags.writeable = False
+    return array
+
+
+def next_visibility(visibility: int) -> int:
+    """What a key press makes of it: visible -> occluded -> not labelled -> visible."""
+    return {VISIBLE: OCCLUDED, OCCLUDED: NOT_LABELLED}.get(visibility, VISIBLE)
+
+
+def soft_move(
+    keypoints_px: NDArray[np.float64], index: int, x_px: float, y_px: float, radius_px: float
+) -> Move:
+    """Move a keypoint and draw those around it along, less and less with distance.
+
+    Args:
+        keypoints_px: (N, 2) before the move.
+        index: the keypoint that lands on (x_px, y_px) exactly.
+        x_px: where to, in picture pixels.
+        y_px: where to, in picture pixels.
+        radius_px: keypoints this far away or farther stay; 0 moves the one keypoint alone.
+    """
+    here = keypoints_px[index]
+    shift = np.array([x_px, y_px]) - here
+    distance = np.linalg.norm(keypoints_px - here, axis=1)
+    # A raised cosine: flat at the pulled keypoint and at the rim, so that nothing kinks.
+    with np.errstate(invalid="ignore"):
+        near = np.flatnonzero(distance < radius_px)
+    weight = 0.5 + 0.5 * np.cos(np.pi * distance[near] / radius_px) if radius_px > 0 else near
+    moved = {int(i): keypoints_px[i] + w * shift for i, w in zip(near, weight)}
+    moved[index] = np.array([x_px, y_px])
+    return Move(tuple(moved), tuple((float(x), float(y)) for x, y in moved.values()))
+
+
+def contour_lines(document: Document) -> dict[str, NDArray[np.float32]]:
+    """Every contour of the topology through the keypoints as they stand: name -> (K, 2) px."""
+    points = document.keypoints_px.astype(np.float32)
+    return {name: points[list(c.indices)] for name, c in document.topology.contours.items()}
+
+
+def bounding_box(document: Document) -> tuple[float, float, float, float] | None:
+    """x, y, width, height around the labelled keypoints in px, or None when none is labelled."""
+    labelled = document.keypoints_px[document.visibility > NOT_LABELLED]
+    labelled = labelled[np.isfinite(labelled).all(axis=1)]
+    if not len(labelled):
+        return None
+    (x, y), (right, bottom) = labelled.min(axis=0), labelled.max(axis=0)
+    return float(x), float(y), float(right - x), float(bottom - y)
+
+
+def rowcol_from_px(points_px: ArrayLike) -> NDArray[np.float64]:
+    """Picture coordinates (..., 2) x, y from the corner -> napari's (row, column) from centres.
+
+    See Also: `px_from_rowcol`, its inverse.
+    """
+    return np.asarray(points_px, dtype=np.float64)[..., ::-1] - 0.5
+
+
+def px_from_rowcol(points_rowcol: ArrayLike) -> NDArray[np.float64]:
+    """napari's (..., 2) row, column from pixel centres -> picture coordinates x, y from the corner.
+
+    See Also: `rowcol_from_px`, its inverse.
+    """
+    return (np.asarray(points_rowcol, dtype=np.float64) + 0.5)[..., ::-1]
+
+
+def change_to_json(change: Change) -> str:
+    """A change as it is stored; floats keep every bit."""
+    if isinstance(change, Move):
+        stored: dict[str, Any] = {"op": "move", "index": change.indices, "to": change.to_px}
+    elif isinstance(change, SetVisibility):
+        stored = {"op": "visibility", "index": change.indices, "to": change.to}
+    else:
+        stored = {"op": "status", "to": change.to, "note": change.note}
+    return json.dumps(stored, separators=(",", ":"))
+
+
+def change_from_json(text: str) -> Change:
+    """Inverse of `change_to_json`.
+
+    Raises:
+        ValueError: not a change (the store turns it into an error that names the revision).
+    """
+    stored = json.loads(text)
+    if not isinstance(stored, Mapping):
+        raise ValueError("not an object")
+    try:
+        if stored["op"] == "move":
+            to = tuple((float(x), float(y)) for x, y in stored["to"])
+            return Move(tuple(int(i) for i in stored["index"]), to)
+        if stored["op"] == "visibility":
+            return SetVisibility(
+                tuple(int(i) for i in stored["index"]), tuple(int(v) for v in stored["to"])
+            )
+        if stored["op"] == "status":
+            return SetStatus(stored["to"], str(stored["note"]))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"incomplete change: {error}") from error
+    raise ValueError(f"unknown operation {stored['op']!r}")
+
+
+def document_to_json(document: Document) -> str:
+    """A starting document as it is stored; a missing position is null."""
+    points = [
+        [x, y] if math.isfinite(x) and math.isfinite(y) else None
+        for x, y in document.keypoints_px.tolist()
+    ]
+    return json.dumps(
+        {
+            "topology": document.topology_id,
+            "keypoints_px": points,
+            "visibility": document.visibility.tolist(),
+        },
+        separators=(",", ":"),
+    )
+
+
+def document_from_json(text: str) -> Document:
+    """Inverse of `document_to_json`.
+
+    Raises:
+        ValueError: not a document.
+        ViewfinderError: a topology this release doesn't know, or counts that don't match it.
+    """
+    stored = json.loads(text)
+    try:
+        points = [[math.nan, math.nan] if p is None else p for p in stored["keypoints_px"]]
+        return new_document(stored["topology"], points, stored["visibility"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"incomplete document: {error}") from error

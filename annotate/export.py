@@ -1,0 +1,184 @@
+"""From the annotation store to a label layer that training reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from annotate.editing import bounding_box, contour_lines
+from annotate.history import ItemKey, ItemState
+from annotate.store import STORE_NAME, AnnotationStore, annotator_name
+from bootstrap.dataset import Dataset, Label
+from runtime.errors import ViewfinderError
+
+_ORIGINAL_SUBJECT = "subject_id_in_source"
+
+
+@dataclass(frozen=True)
+class ExportSummary:
+    """What an export wrote.
+
+    Attributes:
+        layer: its name.
+        labels: how many labels it holds now.
+        edited: of them, those whose keypoints somebody changed.
+        accepted: of them, those that somebody accepted.
+        flagged: items left out because they are flagged.
+        kept: labels that were in the layer already and that this store knows nothing of.
+        gone: items left out because their picture is no longer in the data set.
+    """
+
+    layer: str
+    labels: int
+    edited: int
+    accepted: int
+    flagged: int
+    kept: int
+    gone: int
+
+
+def export_project(project: str | Path, annotator: str | None = None) -> ExportSummary:
+    """`export_layer` of a project that nobody has open here.
+
+    Raises:
+        ViewfinderError: not a data set, no store in it, nothing by this annotator, or the layer
+            can't be written.
+    """
+    name = annotator_name(annotator)
+    dataset = Dataset.open(project)
+    path = Path(project) / STORE_NAME
+    if not path.exists():
+        raise ViewfinderError("nothing has been annotated here yet", file=path)
+    with AnnotationStore.open(path, name) as store:
+        if store.revision == 0:
+            raise ViewfinderError(
+                "nothing by this annotator",
+                file=path,
+                field="annotator",
+                expected=" | ".join(store.annotators()) or "somebody",
+                found=name,
+            )
+        return export_layer(dataset, store)
+
+
+def export_layer(dataset: Dataset, store: AnnotationStore) -> ExportSummary:
+    """Write what the store's annotator changed or accepted into `human/<annotator>`.
+
+    An item is exported when it is accepted, or when its keypoints differ from how they were
+    found by at least one edit that wasn't undone; flagged items are left out. Labels in the layer
+    that the store knows nothing of stay.
+
+    Raises:
+        ViewfinderError: the layer can't be read or written.
+    """
+    layer = f"human/{store.annotator}"
+    before = dataset.labels(layer) if layer in dataset.layers() else []
+    kept = [label for label in before if _original_key(label) not in store.history]
+    origin = _Origin(dataset)
+    made: list[tuple[ItemKey, Label]] = []
+    counts = {"edited": 0, "accepted": 0, "flagged": 0, "gone": 0}
+    for key in store.history:
+        item = store.history.item(key)
+        assert item is not None
+        accepted, edited = item.document.status == "done", item.keypoint_edits > 0
+        if item.document.status == "flagged":
+            counts["flagged"] += 1
+        elif not origin.has_sample(key.sample_id):
+            counts["gone"] += 1
+        elif accepted or edited:
+            counts["accepted"] += accepted
+            counts["edited"] += edited
+            made.append((key, human_label(key, item, origin.label(key, item), store.annotator)))
+    labels = _with_free_subjects(kept, made)
+    dataset.write_layer(layer, labels)
+    return ExportSummary(layer=layer, labels=len(labels), kept=len(kept), **counts)
+
+
+def human_label(key: ItemKey, item: ItemState, origin: Label | None, annotator: str) -> Label:
+    """The label that an item's present state makes.
+
+    Args:
+        key: the item.
+        item: its state.
+        origin: the label it was found as, for what keypoints alone don't say.
+        annotator: who edited it.
+    """
+    document = item.document
+    if origin is None:
+        origin = Label(sample_id=key.sample_id, subject_id=key.subject_id)
+    lines = contour_lines(document)
+    box = bounding_box(document)
+    untouched = item.keypoint_edits == 0
+    return replace(
+        origin,
+        topology=key.topology_id,
+        keypoints_px=document.keypoints_px.astype(np.float32),
+        # What was measured in three dimensions no longer belongs to points moved in two.
+        keypoints_camera_m=origin.keypoints_camera_m if untouched else None,
+        detector_keypoints_px=origin.detector_keypoints_px if untouched else None,
+        visibility=document.visibility,
+        contours={name: line for name, line in lines.items() if np.isfinite(line).all()},
+        box_px=None if box is None else np.array(box, np.float32),
+        cuboid=None,
+        score=None,
+        weight=1.0,
+        attributes={
+            **origin.attributes,
+            "status": document.status,
+            "edits": item.keypoint_edits,
+            "seconds": round(item.seconds, 3),
+            "from_layer": item.source,
+        },
+        source=f"viewfinder annotate {metadata.version('viewfinder-live')}",
+        annotator=annotator,
+        time=item.last_time,
+    )
+
+
+class _Origin:
+    """The labels that items were found as, each layer read once."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._samples = set(dataset.samples()["sample_id"])
+        self._layers: dict[str, dict[ItemKey, Label]] = {}
+
+    def has_sample(self, sample_id: str) -> bool:
+        return sample_id in self._samples
+
+    def label(self, key: ItemKey, item: ItemState) -> Label | None:
+        if item.source not in self._layers:
+            found = (
+                self._dataset.labels(item.source) if item.source in self._dataset.layers() else []
+            )
+            self._layers[item.source] = {
+                ItemKey(label.sample_id, label.subject_id, label.topology): label for label in found
+            }
+        return self._layers[item.source].get(key)
+
+
+def _original_key(label: Label) -> ItemKey:
+    subject = label.attributes.get(_ORIGINAL_SUBJECT, label.subject_id)
+    return ItemKey(label.sample_id, int(subject), label.topology)
+
+
+def _with_free_subjects(kept: list[Label], made: list[tuple[ItemKey, Label]]) -> list[Label]:
+    """A layer holds a subject once; a face and a hand from two layers may share a number."""
+    taken = {(label.sample_id, label.subject_id) for label in kept}
+    labels = list(kept)
+    for key, label in sorted(
+        made, key=lambda pair: (pair[0].sample_id, pair[0].subject_id, pair[0].topology_id)
+    ):
+        subject = key.subject_id
+        while (key.sample_id, subject) in taken:
+            subject += 1
+        taken.add((key.sample_id, subject))
+        attributes = dict(label.attributes)
+        attributes.pop(_ORIGINAL_SUBJECT, None)
+        if subject != key.subject_id:
+            attributes[_ORIGINAL_SUBJECT] = key.subject_id
+        labels.append(replace(label, subject_id=subject, attributes=attributes))
+    return labels

@@ -1,0 +1,358 @@
+"""One annotator at work on one project: a queue of items, and edits that are kept at once.
+
+No Qt and no napari here: the window and scripts use this same class.
+
+    with AnnotationSession.open("real", annotator="kim") as session:
+        session.move(4, x_px=211.5, y_px=187.0)
+        session.accept()
+        session.export()
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotate.editing import (
+    Change,
+    Document,
+    Move,
+    SetStatus,
+    SetVisibility,
+    apply,
+    contour_lines,
+    new_document,
+    next_visibility,
+    soft_move,
+)
+from annotate.export import ExportSummary, export_layer
+from annotate.history import ItemKey
+from annotate.pictures import Pictures
+from annotate.store import STORE_NAME, AnnotationStore, annotator_name
+from bootstrap.dataset import Dataset, Label
+from runtime.errors import ViewfinderError
+
+
+@dataclass(frozen=True)
+class Item:
+    """One subject of one picture, with its label as the layer has it."""
+
+    key: ItemKey
+    label: Label
+
+    def found(self) -> Document:
+        """The label as a document, before anybody changed it."""
+        assert self.label.keypoints_px is not None
+        return new_document(
+            self.key.topology_id, self.label.keypoints_px[:, :2], self.label.visibility
+        )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Counts over the queue."""
+
+    total: int
+    done: int
+    flagged: int
+    edited: int
+
+
+class AnnotationSession:
+    """A queue of items, the current one, and everything that can be done to it."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        store: AnnotationStore,
+        layer: str,
+        items: Sequence[Item],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.dataset = dataset
+        self.store = store
+        self.layer = layer
+        self.items = list(items)
+        self.pictures = Pictures(dataset)
+        self.index = 0
+        self._clock = clock
+        self._place = {item.key: i for i, item in enumerate(self.items)}
+        self.go(self._resume_at())
+
+    @classmethod
+    def open(
+        cls,
+        project: str | Path,
+        *,
+        annotator: str | None = None,
+        layer: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> AnnotationSession:
+        """Open a project where this annotator left it.
+
+        Args:
+            project: a data set's folder; the store is `annotations.sqlite` in it.
+            annotator: whose work it is; the login name when None.
+            layer: the labels to start from; the one predicted layer, else `synthetic`, when None.
+            clock: seconds, for how long edits take.
+
+        Raises:
+            ViewfinderError: not a data set, no such layer, nothing in it that can be edited, or
+                a store that can't be used.
+        """
+        name = annotator_name(annotator)
+        dataset = Dataset.open(project)
+        layer = layer or default_layer(dataset)
+        items = [
+            Item(ItemKey(label.sample_id, label.subject_id, label.topology), label)
+            for label in dataset.labels(layer)
+            if label.topology and label.keypoints_px is not None
+        ]
+        if not items:
+            raise ViewfinderError(
+                "nothing to annotate: no subject with keypoints", file=project, field=layer
+            )
+        store = AnnotationStore.open(Path(project) / STORE_NAME, name)
+        return cls(dataset, store, layer, items, clock)
+
+    def __enter__(self) -> AnnotationSession:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the store; every edit is on the disk already."""
+        self.pictures.close()
+        self.store.close()
+
+    @property
+    def annotator(self) -> str:
+        """Whose work this is."""
+        return self.store.annotator
+
+    # -- the queue --------------------------------------------------------------------------
+
+    @property
+    def item(self) -> Item:
+        """The current item."""
+        return self.items[self.index]
+
+    def go(self, index: int) -> Document:
+        """Make an item current, and begin to decode its picture and the next one.
+
+        Raises:
+            ViewfinderError: no such item.
+        """
+        if not 0 <= index < len(self.items):
+            raise ViewfinderError(
+                "no such item", field="index", expected=f"0 to {len(self.items) - 1}", found=index
+            )
+        self.index = index
+        self._since = self._clock()
+        self.pictures.prefetch(self.item.key.sample_id)
+        if index + 1 < len(self.items):
+            self.pictures.prefetch(self.items[index + 1].key.sample_id)
+        return self.document
+
+    def next(self) -> bool:
+        """Go one on; False at the end of the queue."""
+        if self.index + 1 == len(self.items):
+            return False
+        self.go(self.index + 1)
+        return True
+
+    def previous(self) -> bool:
+        """Go one back; False at the start of the queue."""
+        if self.index == 0:
+            return False
+        self.go(self.index - 1)
+        return True
+
+    def next_open(self) -> bool:
+        """Go to the next item that is neither done nor flagged, round the end if need be.
+
+        Returns:
+            False, without moving, when there is none.
+        """
+        count = len(self.items)
+        for step in range(1, count + 1):
+            index = (self.index + step) % count
+            if self.document_at(index).status == "open":
+                self.go(index)
+                return True
+        return False
+
+    def document_at(self, index: int) -> Document:
+        """Any item as it stands."""
+        item = self.items[index]
+        return self.store.document(item.key) or item.found()
+
+    @property
+    def document(self) -> Document:
+        """The current item as it stands."""
+        return self.document_at(self.index)
+
+    def picture(self) -> NDArray[np.uint8]:
+        """The current item's picture, (H, W, 3) uint8 RGB.
+
+        Raises:
+            ViewfinderError: it can't be read.
+        """
+        return self.pictures.read(self.item.key.sample_id)
+
+    def contours(self) -> Mapping[str, NDArray[np.float32]]:
+        """The current item's contours in px, through its keypoints as they stand."""
+        return contour_lines(self.document)
+
+    def progress(self) -> Progress:
+        """How far the queue is."""
+        history = self.store.history
+        states = [history.item(key) for key in history if key in self._place]
+        touched = [state for state in states if state is not None]
+        return Progress(
+            total=len(self.items),
+            done=sum(state.document.status == "done" for state in touched),
+            flagged=sum(state.document.status == "flagged" for state in touched),
+            edited=sum(state.keypoint_edits > 0 for state in touched),
+        )
+
+    # -- edits: on the disk when the method returns -------------------------------------------
+
+    def move(self, index: int, x_px: float, y_px: float, *, radius_px: float = 0.0) -> Document:
+        """Put a keypoint somewhere, and draw its neighbours within a radius along.
+
+        Raises:
+            ViewfinderError: no such keypoint, no such place, or it couldn't be kept.
+        """
+        points = self.document.keypoints_px
+        if radius_px > 0 and 0 <= index < len(points) and np.isfinite(points[index]).all():
+            return self._record(soft_move(points, index, x_px, y_px, radius_px))
+        return self._record(Move((int(index),), ((float(x_px), float(y_px)),)))
+
+    def move_many(self, change: Move) -> Document:
+        """Put several keypoints somewhere, as one step for undo."""
+        return self._record(change)
+
+    def set_visibility(self, indices: Sequence[int], visibility: int) -> Document:
+        """Mark keypoints: 0 not labelled, 1 occluded, 2 visible."""
+        return self._record(
+            SetVisibility(tuple(int(i) for i in indices), (int(visibility),) * len(indices))
+        )
+
+    def cycle_visibility(self, index: int) -> Document:
+        """Visible, then occluded, then not labelled, then visible again.
+
+        A keypoint without a position stays not labelled: there is nothing to see yet.
+        """
+        document = self.document
+        if not np.isfinite(document.keypoints_px[index]).all():
+            return document
+        return self.set_visibility([index], next_visibility(int(document.visibility[index])))
+
+    def accept(self) -> Document:
+        """Say that the current item is right as it stands."""
+        return self._record(SetStatus("done"))
+
+    def flag(self, note: str = "") -> Document:
+        """Say that something is wrong with the current item; it won't be exported."""
+        return self._record(SetStatus("flagged", note))
+
+    def reopen(self) -> Document:
+        """Take acceptance or flag off the current item."""
+        return self._record(SetStatus("open"))
+
+    def undo(self) -> ItemKey | None:
+        """Take the newest edit back, on whichever item it was, and go there.
+
+        Returns:
+            The item, None when there is nothing to undo.
+        """
+        return self._went(self.store.undo(self._spent()))
+
+    def redo(self) -> ItemKey | None:
+        """Repeat what was taken back last, and go there; None when there is nothing."""
+        return self._went(self.store.redo(self._spent()))
+
+    def export(self) -> ExportSummary:
+        """Write everything touched and accepted into the layer `human/<annotator>`.
+
+        Raises:
+            ViewfinderError: the layer can't be written.
+        """
+        self.store.refresh()
+        return export_layer(self.dataset, self.store)
+
+    def _record(self, change: Change) -> Document:
+        before = self.document
+        if apply(before, change).same_as(before):
+            return before
+        item = self.item
+        return self.store.record(
+            item.key,
+            change,
+            found=item.found(),
+            source=self.layer,
+            duration_s=self._spent(),
+        )
+
+    def _spent(self) -> float:
+        now = self._clock()
+        spent, self._since = now - self._since, now
+        return max(0.0, spent)
+
+    def _went(self, key: ItemKey | None) -> ItemKey | None:
+        place = None if key is None else self._place.get(key)
+        if place is not None and place != self.index:
+            self.go(place)
+        return key
+
+    def _resume_at(self) -> int:
+        last = self.store.history.last_key
+        place = self._place.get(last) if last is not None else None
+        if place is None:
+            return 0
+        order = [*range(place, len(self.items)), *range(place)]
+        return next((i for i in order if self.document_at(i).status == "open"), place)
+
+
+def default_layer(dataset: Dataset) -> str:
+    """The layer people most likely want to refine.
+
+    Raises:
+        ViewfinderError: there is none, or several models predicted and one must be named.
+    """
+    layers = dataset.layers()
+    predicted = [layer for layer in layers if layer.startswith("predicted@")]
+    if len(predicted) == 1:
+        return predicted[0]
+    if len(predicted) > 1:
+        raise ViewfinderError(
+            "several models labelled this data set",
+            file=dataset.root,
+            field="layer",
+            expected="--layer " + " | ".join(predicted),
+        )
+    for layer in ("synthetic", "propagated", "consensus"):
+        if layer in layers:
+            return layer
+    if len(layers) == 1:
+        return layers[0]
+    raise ViewfinderError(
+        "no labels to start from" if not layers else "which labels to start from?",
+        file=dataset.root,
+        field="layer",
+        expected="--layer " + (" | ".join(layers) or "NAME"),
+        hint="viewfinder prelabel DIR --model M.task makes some" if not layers else None,
+    )
