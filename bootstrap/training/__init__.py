@@ -1,0 +1,1 @@
+"""Training: subjects out of data sets, crops, augmentation, losses, the loop, checkpoints."""

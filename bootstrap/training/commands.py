@@ -1,0 +1,161 @@
+"""`viewfinder train`: the command line of training. Nothing heavy is imported until it runs."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from bootstrap.training.train import TrainResult, TrainSettings
+
+train_app = typer.Typer(
+    no_args_is_help=True,
+    help="""Train a network on labelled data sets and write it as a .task bundle.
+
+    Beside the bundle stand its checkpoint (for --resume) and a log of JSON lines (the loss curve).
+    Pictures in the val split only measure; without such a split every eighth picture does.
+    """,
+)
+
+Data = Annotated[
+    list[Path],
+    typer.Option(help="Data set folder; give it again for more.", show_default=False),
+]
+Out = Annotated[Path, typer.Option(help="The bundle to write, NAME.task.", show_default=False)]
+From = Annotated[
+    Path | None,
+    typer.Option("--from", help="Start from a bundle that was trained here."),
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(min=0, help="Train this long; 10 when neither this nor --steps is given."),
+]
+Steps = Annotated[
+    int | None,
+    typer.Option(min=1, help="Train this many steps instead; the same seed, the same weights."),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of weights, order and augmentation.")]
+Batch = Annotated[int, typer.Option(min=2, help="Crops in a step.")]
+Threads = Annotated[int, typer.Option(min=0, help="Of torch; 0: one a core, at most 8.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the training that was stopped here.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+
+
+@train_app.command()
+def face(
+    data: Data,
+    out: Out,
+    start_from: From = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    seed: Seed = 0,
+    batch: Batch = 16,
+    threads: Threads = 0,
+    resume: Resume = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train the face network: 478 keypoints with depth, and presence, from a 192-pixel crop.
+
+    Example: viewfinder train face --data faces --out face.task --minutes 30
+    """
+    _train("face", data, out, start_from, minutes, steps, seed, batch, threads, resume, as_json)
+
+
+@train_app.command()
+def hand(
+    data: Data,
+    out: Out,
+    start_from: From = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    seed: Seed = 0,
+    batch: Batch = 16,
+    threads: Threads = 0,
+    resume: Resume = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train the hand network: 21 keypoints, metric shape, handedness and presence, 224 pixels.
+
+    Example: viewfinder train hand --data hands --out hand.task --minutes 60
+    """
+    _train("hand", data, out, start_from, minutes, steps, seed, batch, threads, resume, as_json)
+
+
+def _train(
+    network: str,
+    data: list[Path],
+    out: Path,
+    start_from: Path | None,
+    minutes: float | None,
+    steps: int | None,
+    seed: int,
+    batch: int,
+    threads: int,
+    resume: bool,
+    as_json: bool,
+) -> None:
+    from bootstrap.training.report import LiveReport
+    from bootstrap.training.train import TrainSettings, interruptible, train
+
+    if minutes is None and steps is None:
+        minutes = 10.0
+    settings = TrainSettings(
+        network, tuple(data), out, start_from, minutes, steps, seed, batch, threads, resume
+    )
+    with LiveReport(f"train {network}") as report, interruptible() as stop:
+        result = train(settings, report, stop)
+    if result.out is None:
+        typer.echo(
+            f"Stopped at step {result.steps}; nothing is lost. Go on with: "
+            f"{_resume_command(settings)}",
+            err=True,
+        )
+        raise typer.Exit(1)
+    _tell(result, as_json)
+
+
+def _resume_command(settings: TrainSettings) -> str:
+    words = ["viewfinder", "train", settings.network]
+    for folder in settings.data:
+        words += ["--data", str(folder)]
+    words += ["--out", str(settings.out)]
+    if settings.start_from is not None:
+        words += ["--from", str(settings.start_from)]
+    if settings.minutes is not None:
+        words += ["--minutes", f"{settings.minutes:g}"]
+    else:
+        words += ["--steps", str(settings.steps)]
+    words += ["--seed", str(settings.seed), "--batch", str(settings.batch)]
+    words += ["--threads", str(settings.threads), "--resume"]
+    return shlex.join(words)
+
+
+def _tell(result: TrainResult, as_json: bool) -> None:
+    assert result.exported is not None
+    if as_json:
+        summary = {
+            "out": str(result.out),
+            "sha256": result.sha256,
+            "steps": result.steps,
+            "samples_per_s": round(result.samples_per_s, 1),
+            "validation_error": result.validation_error,
+            "difference_from_torch": result.exported.difference,
+            "xnnpack_partitions": result.exported.xnnpack_partitions,
+            "log": str(result.log),
+        }
+        typer.echo(json.dumps(summary))
+        return
+    error = result.validation_error
+    measured = "" if error is None else f", validation error {100 * error:.2f} %"
+    typer.echo(
+        f"{result.out}: {result.steps} steps{measured}; "
+        f"differs from torch by {result.exported.difference:.1e} of its input, "
+        f"{result.exported.xnnpack_partitions} XNNPACK partition",
+        err=True,
+    )

@@ -1,0 +1,236 @@
+"""One training example: the crop that the live runtime would see, and its labels in that crop."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bootstrap.training.photometry import vary_photometry
+from bootstrap.training.subjects import Floats, Subject
+from runtime.roi import Roi, crop_from_image, warp_crop
+from runtime.topology import Topology
+
+Image = NDArray[np.uint8]
+
+NEGATIVE_SHARE = 0.1
+"""Of the examples; presence is far easier to learn than keypoints."""
+MIN_NORMALISER = 0.15
+"""Least normalising length in crop widths: in profile the eyes come together, and dividing by
+their distance would leave nothing but profiles to learn from."""
+MARGIN = 2.2
+"""Side of what is kept of a picture around a subject over its crop's: room for jitter and for
+negatives beside the subject."""
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """How far a crop may lie from the labels': what a detector or the last frame would give.
+
+    Attributes:
+        shift: greatest move of the centre along either axis, in crop widths.
+        scale: greatest change of size, as a factor either way.
+        turn_rad: greatest turn.
+        wide_share: share of crops that turn by up to `wide_turn_rad` instead.
+    """
+
+    shift: float
+    scale: float
+    turn_rad: float
+    wide_share: float
+    wide_turn_rad: float
+
+    def applied(self, roi: Roi, rng: np.random.Generator) -> Roi:
+        """A region moved, scaled and turned at random within these bounds."""
+        u = rng.uniform(-1.0, 1.0, 4)
+        turn = self.wide_turn_rad if rng.random() < self.wide_share else self.turn_rad
+        factor = self.scale ** u[2]
+        return Roi(
+            roi.cx + u[0] * self.shift * roi.width,
+            roi.cy + u[1] * self.shift * roi.height,
+            roi.width * factor,
+            roi.height * factor,
+            roi.rotation_rad + u[3] * turn,
+        )
+
+
+TRAINING_JITTER = {
+    "face478@1": Jitter(0.10, 1.25, math.radians(15), 0.2, math.radians(60)),
+    "hand21@1": Jitter(0.12, 1.3, math.radians(25), 0.2, math.radians(90)),
+}
+VALIDATION_JITTER = {
+    name: replace(jitter, shift=jitter.shift / 2, scale=jitter.scale**0.5, wide_share=0.0)
+    for name, jitter in TRAINING_JITTER.items()
+}
+
+
+@dataclass(frozen=True)
+class Example:
+    """One crop with its labels, crop-normalised.
+
+    Attributes:
+        image: (S, S, 3) uint8 RGB.
+        landmarks: (N, 3) x, y, z in crop widths; 0 where unknown.
+        weight: (N,) of x and y.
+        z_weight: (N,) of z; 0 without metric labels.
+        normaliser: length that errors are divided by, in crop widths.
+        presence: 1.0 with a subject, 0.0 without.
+        world_m: (N, 3) metres, axes of the crop.
+        world_weight: (N,).
+        right: 1.0 the person's right hand, 0.0 the left.
+        right_weight: 0.0 where handedness is unknown.
+    """
+
+    image: Image
+    landmarks: Floats
+    weight: Floats
+    z_weight: Floats
+    normaliser: float
+    presence: float
+    world_m: Floats
+    world_weight: Floats
+    right: float
+    right_weight: float
+
+
+def kept_part(image: Image, subject: Subject) -> tuple[Image, Subject]:
+    """The picture around a subject, and the subject in it: what stays in memory."""
+    height, width = image.shape[:2]
+    half = subject.roi.width * MARGIN / 2
+    if half <= 0:
+        return image, subject
+    x0, y0 = max(0, int(subject.roi.cx - half)), max(0, int(subject.roi.cy - half))
+    x1 = min(width, math.ceil(subject.roi.cx + half))
+    y1 = min(height, math.ceil(subject.roi.cy + half))
+    if x1 - x0 < 2 or y1 - y0 < 2:
+        return image, subject
+    return np.ascontiguousarray(image[y0:y1, x0:x1]), subject.moved(x0, y0)
+
+
+def training_example(
+    image: Image, subject: Subject, topology: Topology, size: int, rng: np.random.Generator
+) -> Example:
+    """A crop as the subject might come: mirrored, jittered, in another light, or left out.
+
+    Args:
+        image: (H, W, 3) uint8 RGB around the subject.
+        subject: in that picture.
+        topology: of the network.
+        size: of the crop's sides in pixels.
+        rng: all chance comes from here.
+    """
+    if rng.random() < 0.5:
+        # The picture is flipped, not the crop: the crop's half-pixel shift (runtime.roi) stays.
+        subject = subject.mirrored(topology, image.shape[1]) if subject.topology_id else subject
+        image = cv2.flip(image, 1)
+    if not subject.topology_id or rng.random() < NEGATIVE_SHARE:
+        return negative_example(image, subject, topology, size, rng)
+    roi = jittered_roi(subject, topology, rng)
+    crop = vary_photometry(warp_crop(image, roi, size, size), rng)
+    return example_in_roi(crop, subject, roi, topology)
+
+
+def jittered_roi(subject: Subject, topology: Topology, rng: np.random.Generator) -> Roi:
+    """Where a training crop of a subject lies."""
+    return TRAINING_JITTER[topology.id].applied(subject.roi, rng)
+
+
+def validation_example(
+    image: Image, subject: Subject, topology: Topology, size: int, rng: np.random.Generator
+) -> Example:
+    """A crop with a detector's jitter and no other change."""
+    roi = VALIDATION_JITTER[topology.id].applied(subject.roi, rng)
+    return example_in_roi(warp_crop(image, roi, size, size), subject, roi, topology)
+
+
+def example_in_roi(crop: Image, subject: Subject, roi: Roi, topology: Topology) -> Example:
+    """The labels of a subject in a crop of its picture."""
+    count = topology.size
+    landmarks = np.zeros((count, 3), dtype=np.float32)
+    landmarks[:, :2] = crop_from_image(roi, subject.keypoints_px)
+    landmarks[subject.weight == 0] = 0
+    z_weight = np.zeros(count, dtype=np.float32)
+    if subject.z_px is not None:
+        landmarks[:, 2] = subject.z_px / roi.width
+        z_weight = subject.weight
+    world = np.zeros((count, 3), dtype=np.float32)
+    if subject.world_m is not None:
+        cos, sin = math.cos(roi.rotation_rad), math.sin(roi.rotation_rad)
+        x, y, z = subject.world_m.T
+        world = np.stack([cos * x + sin * y, cos * y - sin * x, z], axis=1).astype(np.float32)
+    return Example(
+        image=crop,
+        landmarks=landmarks,
+        weight=subject.weight,
+        z_weight=z_weight,
+        normaliser=_normaliser(subject, roi, topology),
+        presence=1.0,
+        world_m=world,
+        world_weight=np.full(count, float(subject.world_m is not None), dtype=np.float32),
+        right=float(subject.handedness == "right"),
+        right_weight=float(subject.handedness is not None),
+    )
+
+
+def negative_example(
+    image: Image, subject: Subject, topology: Topology, size: int, rng: np.random.Generator
+) -> Example:
+    """A crop without a subject: beside it, or where there's no room, its tiles in disorder."""
+    height, width = image.shape[:2]
+    crop = None
+    for _ in range(8):
+        side = math.exp(rng.uniform(math.log(0.2), math.log(1.0))) * min(height, width)
+        cx, cy = rng.uniform(0, width), rng.uniform(0, height)
+        roi = Roi(cx, cy, side, side, rng.uniform(-math.pi, math.pi))
+        if not subject.topology_id or _free_of(subject, roi):
+            crop = warp_crop(image, roi, size, size)
+            break
+    if crop is None:
+        roi = jittered_roi(subject, topology, rng)
+        crop = _shuffled_tiles(warp_crop(image, roi, size, size), rng)
+    count = topology.size
+    nothing = np.zeros(count, dtype=np.float32)
+    points = np.zeros((count, 3), dtype=np.float32)
+    return Example(
+        image=vary_photometry(crop, rng),
+        landmarks=points,
+        weight=nothing,
+        z_weight=nothing,
+        normaliser=1.0,
+        presence=0.0,
+        world_m=points,
+        world_weight=nothing,
+        right=0.0,
+        right_weight=0.0,
+    )
+
+
+def _normaliser(subject: Subject, roi: Roi, topology: Topology) -> float:
+    first, second = topology.normaliser
+    if subject.weight[first] == 0 or subject.weight[second] == 0:
+        return 2 * MIN_NORMALISER
+    length = float(topology.normalising_length(subject.keypoints_px)) / roi.width
+    return max(length, MIN_NORMALISER)
+
+
+def _free_of(subject: Subject, roi: Roi) -> bool:
+    # With much more of the subject in it, the crop could rightly be called one.
+    labelled = subject.keypoints_px[subject.weight > 0]
+    inside = (np.abs(crop_from_image(roi, labelled) - 0.5) < 0.5).all(axis=1)
+    return bool(inside.mean() < 0.1)
+
+
+def _shuffled_tiles(crop: Image, rng: np.random.Generator) -> Image:
+    tiles = 4
+    side = crop.shape[0] // tiles
+    shuffled = np.empty_like(crop)
+    for place, tile in enumerate(rng.permutation(tiles * tiles)):
+        y, x = divmod(place, tiles)
+        v, u = divmod(int(tile), tiles)
+        shuffled[y * side : (y + 1) * side, x * side : (x + 1) * side] = crop[
+            v * side : (v + 1) * side, u * side : (u + 1) * side
+        ]
+    return shuffled

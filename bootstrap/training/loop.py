@@ -1,0 +1,207 @@
+"""The optimisation: steps, learning rate, moving average, validation, checkpoints."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from bootstrap.networks import Network
+from bootstrap.training.batches import Batch, Batches
+from bootstrap.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from bootstrap.training.losses import Target, keypoint_errors, losses
+from bootstrap.training.report import Log, Reporter, Status
+
+PEAK_LEARNING_RATE = 2e-3
+WEIGHT_DECAY = 0.01
+WARM_UP_STEPS = 60
+GRADIENT_NORM = 1.0
+AVERAGE_DECAY = 0.998
+CHECKPOINT_EVERY_S = 60.0
+VALIDATIONS = 10
+REPORT_EVERY_S = 0.5
+
+
+@dataclass
+class Loop:
+    """A training in progress.
+
+    Attributes:
+        network: being trained, channels last.
+        validation: fixed crops.
+        steps, seconds: how long; exactly one is given. The learning rate follows it.
+        batch: examples a step.
+        settings: what a checkpoint must agree in to be resumed.
+        checkpoint: the file.
+        stop: asked after every step; once true the loop saves and ends.
+    """
+
+    network: Network
+    validation: Sequence[Batch]
+    batch: int
+    steps: int | None
+    seconds: float | None
+    settings: dict[str, object]
+    checkpoint: Path
+    reporter: Reporter
+    stop: Callable[[], bool]
+    step: int = 0
+    finished: bool = False
+    validation_errors: Tensor = field(default_factory=lambda: torch.zeros(0))
+    _earlier_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        # torch's stubs leave this overload out.
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        decayed = [p for p in self.network.parameters() if p.ndim > 1]
+        plain = [p for p in self.network.parameters() if p.ndim <= 1]
+        self.optimiser = torch.optim.AdamW(
+            [
+                {"params": decayed, "weight_decay": WEIGHT_DECAY},
+                {"params": plain, "weight_decay": 0.0},
+            ],
+            lr=PEAK_LEARNING_RATE,
+        )
+        self._followed = _float_state(self.network)
+        self._averaged = _float_state(self.average)
+        self._begun = time.monotonic()
+
+    def resume(self) -> None:
+        """Take up the checkpoint.
+
+        Raises:
+            ViewfinderError: missing, damaged, or of another network.
+        """
+        progress = load_checkpoint(self.checkpoint, self.network, self.average, self.optimiser)
+        self.step, self._earlier_s = progress.step, progress.elapsed_s
+        self.finished = progress.finished
+        self._begun = time.monotonic()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds of training, earlier parts included."""
+        return self._earlier_s + time.monotonic() - self._begun
+
+    @property
+    def fraction(self) -> float:
+        """How much of its steps or time is used, 0..1."""
+        if self.steps is not None:
+            return min(1.0, self.step / max(1, self.steps))
+        assert self.seconds is not None
+        return min(1.0, self.elapsed_s / max(1e-9, self.seconds))
+
+    def run(self, batches: Batches, log: Log) -> None:
+        """Train until the steps or the time are used up, or `stop` says so; then save."""
+        meter = _Meter(self, batches)
+        saved_s = self.elapsed_s
+        validated = math.floor(self.fraction * VALIDATIONS)
+        source = iter(batches)
+        while self.fraction < 1.0 and not self.stop():
+            meter.add(self._train_step(next(source)))
+            error = None
+            if math.floor(self.fraction * VALIDATIONS) > validated:
+                validated = math.floor(self.fraction * VALIDATIONS)
+                error = self._validated()
+            if error is not None or meter.due():
+                status = meter.status(error)
+                log.write(status)
+                self.reporter.update(status)
+            if self.elapsed_s - saved_s > CHECKPOINT_EVERY_S:
+                self.save()
+                saved_s = self.elapsed_s
+        self.finished = self.fraction >= 1.0
+        self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        progress = Progress(self.settings, self.step, self.elapsed_s, self.finished)
+        save_checkpoint(self.checkpoint, self.network, self.average, self.optimiser, progress)
+
+    def learning_rate(self) -> float:
+        """Linear warm-up, then a cosine to zero over the steps or the time."""
+        warm = WARM_UP_STEPS if self.steps is None else min(WARM_UP_STEPS, self.steps // 5)
+        rise = min(1.0, (self.step + 1) / (warm + 1))
+        return PEAK_LEARNING_RATE * rise * 0.5 * (1 + math.cos(math.pi * self.fraction))
+
+    def _train_step(self, batch: Batch) -> dict[str, Tensor]:
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.learning_rate()
+        self.network.train()
+        target = Target.of(batch)
+        parts = losses(self.network(target.image), target)
+        self.optimiser.zero_grad(set_to_none=True)
+        parts["loss"].backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
+        self.optimiser.step()
+        self.step += 1
+        # Short at first, so that the average forgets the start.
+        decay = min(AVERAGE_DECAY, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(self._averaged, self._followed, 1 - decay)
+        return {name: value.detach() for name, value in parts.items()}
+
+    def _validated(self) -> float | None:
+        if not self.validation:
+            return None
+        self.validation_errors = validation_errors(self.average, self.validation)
+        return float(self.validation_errors.mean())
+
+
+def validation_errors(network: nn.Module, batches: Sequence[Batch]) -> Tensor:
+    """(n,) mean 2D error of each validation crop, over the normalising length."""
+    network.eval()
+    with torch.no_grad():
+        targets = [Target.of(batch) for batch in batches]
+        errors = [keypoint_errors(network(target.image), target) for target in targets]
+    return torch.cat(errors)
+
+
+def _float_state(network: nn.Module) -> list[Tensor]:
+    # Batch norm's running statistics are averaged along with the weights that they belong to.
+    return [v for v in network.state_dict().values() if v.is_floating_point()]
+
+
+class _Meter:
+    """Means since the last report."""
+
+    def __init__(self, loop: Loop, batches: Batches) -> None:
+        self._loop, self._batches = loop, batches
+        self._reset()
+
+    def _reset(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+        self._since = time.monotonic()
+        self._cpu_s, self._loader_s = time.process_time(), self._batches.busy_s
+
+    def add(self, parts: dict[str, Tensor]) -> None:
+        for name, value in parts.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._count += 1
+
+    def due(self) -> bool:
+        return time.monotonic() - self._since > REPORT_EVERY_S
+
+    def status(self, validation_error: float | None) -> Status:
+        loop = self._loop
+        cpu_s = time.process_time() - self._cpu_s
+        status = Status(
+            step=loop.step,
+            elapsed_s=loop.elapsed_s,
+            fraction=loop.fraction,
+            samples=loop.step * loop.batch,
+            loss={name: float(value) / self._count for name, value in self._sums.items()},
+            learning_rate=loop.learning_rate(),
+            samples_per_s=self._count * loop.batch / max(1e-9, time.monotonic() - self._since),
+            loader_share=(self._batches.busy_s - self._loader_s) / max(1e-9, cpu_s),
+            validation_error=validation_error,
+        )
+        self._reset()
+        return status

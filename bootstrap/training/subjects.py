@@ -1,0 +1,261 @@
+"""What a data set offers to a training: subjects, with everything their labels carry."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bootstrap.dataset import Dataset, Label
+from runtime.card import CardData
+from runtime.errors import ViewfinderError
+from runtime.roi import Roi, face_roi_from_landmarks, hand_roi_from_landmarks, roi_from_box
+from runtime.topology import Topology
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float32]
+
+OCCLUDED_WEIGHT = 0.5
+"""What a keypoint that can't be seen counts against one that can: its place is partly a guess."""
+FALLBACK_SCALE = {"face478@1": 1.5, "hand21@1": 1.3}
+"""Side of the crop over a labelled box, where keypoints don't say the crop themselves. The face's
+is MediaPipe's; the hand's is what HAND_SCALE of the palm comes to over the box of a whole hand."""
+
+_ROI_FROM_KEYPOINTS = {
+    "face478@1": face_roi_from_landmarks,
+    "hand21@1": hand_roi_from_landmarks,
+}
+# People over machines; a model's own predictions never teach it.
+_LAYER_ORDER = ("consensus", "human/", "synthetic", "propagated")
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One labelled face or hand, or with `topology_id` "" a picture without any.
+
+    Attributes:
+        source: (data set number, sample id) of its picture.
+        topology_id: as "face478@1".
+        keypoints_px: (N, 2) pixels; 0 where `weight` is 0.
+        weight: (N,) what each keypoint counts, 0 where it isn't labelled.
+        z_px: (N,) depth in the picture's pixel scale from the subject's origin, away from the
+            camera; None where labels have no depth.
+        world_m: (N, 3) metres from the subject's mean, camera axes; None as z_px.
+        handedness: "left", "right" (the person's own) or None.
+        roi: the crop that the labels call for.
+    """
+
+    source: tuple[int, str]
+    topology_id: str
+    keypoints_px: Floats
+    weight: Floats
+    z_px: Floats | None
+    world_m: Floats | None
+    handedness: str | None
+    roi: Roi
+
+    def mirrored(self, topology: Topology, width: float) -> Subject:
+        """The same subject in the horizontally flipped picture of that width; its own inverse."""
+        order = list(topology.mirror)
+        points = topology.mirrored(self.keypoints_px, width).astype(np.float32)
+        weight = self.weight[order]
+        world = None
+        if self.world_m is not None:
+            world = topology.mirrored(self.world_m, 0.0).astype(np.float32)
+        swapped = {"left": "right", "right": "left", None: None}
+        roi = replace(self.roi, cx=width - self.roi.cx, rotation_rad=-self.roi.rotation_rad)
+        return replace(
+            self,
+            keypoints_px=np.where(weight[:, None] > 0, points, 0).astype(np.float32),
+            weight=weight,
+            z_px=None if self.z_px is None else self.z_px[order],
+            world_m=world,
+            handedness=swapped[self.handedness],
+            roi=roi,
+        )
+
+    def moved(self, x: float, y: float) -> Subject:
+        """The same subject after the picture was cut at (x, y)."""
+        shifted = self.keypoints_px - np.array([x, y], dtype=np.float32)
+        return replace(
+            self,
+            keypoints_px=np.where(self.weight[:, None] > 0, shifted, 0).astype(np.float32),
+            roi=replace(self.roi, cx=self.roi.cx - x, cy=self.roi.cy - y),
+        )
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The subjects of some data sets, split.
+
+    Attributes:
+        datasets: where pictures are read from.
+        train, val: subjects; a data set without a "val" split lends every eighth sample.
+        negatives: pictures of the training split without a subject.
+        sources: what each data set gave, for the card.
+        left_out: subjects whose labels don't suffice for a crop.
+    """
+
+    datasets: tuple[Dataset, ...]
+    train: tuple[Subject, ...]
+    val: tuple[Subject, ...]
+    negatives: tuple[Subject, ...]
+    sources: tuple[CardData, ...]
+    left_out: int
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over pictures and labels: equal for equal data, wherever it lies."""
+        return hashlib.sha256(" ".join(s.sha256 for s in self.sources).encode()).hexdigest()
+
+
+def load_training_data(folders: Iterable[str | Path], topology: Topology) -> TrainingData:
+    """Every subject of that topology in some data sets.
+
+    For each picture the best layer that labels it counts: consensus, then human/, synthetic,
+    propagated. Predicted layers don't.
+
+    Raises:
+        ViewfinderError: not a data set, or none has a training subject of the topology.
+    """
+    datasets = tuple(Dataset.open(folder) for folder in folders)
+    sources: list[CardData] = []
+    train: list[Subject] = []
+    val: list[Subject] = []
+    negatives: list[Subject] = []
+    left_out = 0
+    for number, dataset in enumerate(datasets):
+        index = dataset.samples()
+        splits = _splits(index)
+        layers, labels = _best_labels(dataset, topology.id)
+        sources.append(_source(dataset, index, layers, labels))
+        for label in labels:
+            subject = _subject(number, label, topology)
+            split = splits[label.sample_id]
+            if subject is None:
+                left_out += 1
+            elif not subject.topology_id:
+                negatives += [subject] if split == "train" else []
+            elif split != "test":
+                (val if split == "val" else train).append(subject)
+    if not train:
+        raise _nothing_to_learn(datasets, topology)
+    return TrainingData(
+        datasets, tuple(train), tuple(val), tuple(negatives), tuple(sources), left_out
+    )
+
+
+def _splits(index: pd.DataFrame) -> dict[str, str]:
+    splits = dict(zip(index["sample_id"].tolist(), index["split"].tolist()))
+    if "val" not in splits.values():
+        trained = [sample_id for sample_id, split in splits.items() if split == "train"]
+        splits |= dict.fromkeys(trained[7::8], "val")
+    return splits
+
+
+def _best_labels(dataset: Dataset, topology_id: str) -> tuple[list[str], list[Label]]:
+    """The layers that count for some picture, and their labels."""
+    best: dict[str, tuple[int, str, list[Label]]] = {}
+    for layer in dataset.layers():
+        rank = next((i for i, name in enumerate(_LAYER_ORDER) if layer.startswith(name)), None)
+        if rank is None:
+            continue
+        labels: dict[str, list[Label]] = {}
+        for label in dataset.labels(layer):
+            if label.topology in ("", topology_id):
+                labels.setdefault(label.sample_id, []).append(label)
+        for sample_id, rows in labels.items():
+            if sample_id not in best or (rank, layer) < best[sample_id][:2]:
+                best[sample_id] = (rank, layer, rows)
+    chosen = [label for sample_id in sorted(best) for label in best[sample_id][2]]
+    return sorted({layer for _, layer, _ in best.values()}), chosen
+
+
+def _source(
+    dataset: Dataset, index: pd.DataFrame, layers: list[str], labels: list[Label]
+) -> CardData:
+    digest = hashlib.sha256()
+    for row in index[["sample_id", "sha256", "split"]].itertuples(index=False):
+        digest.update(" ".join(map(str, row)).encode())
+    for label in labels:
+        facts = (label.sample_id, label.topology, label.handedness, label.weight)
+        digest.update(repr(facts).encode())
+        for value in (label.keypoints_px, label.keypoints_camera_m, label.visibility):
+            digest.update(b"-" if value is None else value.tobytes())
+    samples = len({label.sample_id for label in labels})
+    return CardData(dataset.info.name, digest.hexdigest(), samples, ", ".join(layers))
+
+
+def _subject(number: int, label: Label, topology: Topology) -> Subject | None:
+    source = (number, label.sample_id)
+    if not label.topology:
+        empty = np.zeros((0, 2), dtype=np.float32)
+        whole = Roi(0, 0, 0, 0)
+        return Subject(source, "", empty, empty[:, 0], None, None, None, whole)
+    if label.keypoints_px is None:
+        return None
+    visibility = label.visibility
+    if visibility is None:
+        visibility = np.full(topology.size, 2, dtype=np.int8)
+    known = (visibility > 0) & np.isfinite(label.keypoints_px).all(axis=1)
+    points = np.where(known[:, None], label.keypoints_px, 0).astype(np.float32)
+    weight = np.where(visibility == 2, 1.0, OCCLUDED_WEIGHT) * known * label.weight
+    roi = _labelled_roi(points, known, label.box_px, topology)
+    if roi is None or roi.width < 2 or not math.isfinite(roi.width) or not weight.any():
+        return None
+    z_px, world_m = _depth(label, points, known, topology)
+    weight = weight.astype(np.float32)
+    return Subject(source, topology.id, points, weight, z_px, world_m, label.handedness, roi)
+
+
+def _labelled_roi(
+    points: Floats, known: NDArray[np.bool_], box: Floats | None, topology: Topology
+) -> Roi | None:
+    if known.all():
+        return _ROI_FROM_KEYPOINTS[topology.id](points)
+    if box is not None:
+        return roi_from_box(box, scale=FALLBACK_SCALE[topology.id])
+    return None
+
+
+def _depth(
+    label: Label, points_px: Floats, known: NDArray[np.bool_], topology: Topology
+) -> tuple[Floats | None, Floats | None]:
+    """Depth in pixels and metric shape, from the metric keypoints.
+
+    Depth takes the scale of weak perspective: pixels per metre across the subject, by least
+    squares between the two sets of keypoints, which needs no focal length. Its origin is the mean
+    of the face or the wrist, as MediaPipe has it.
+    """
+    camera_m = label.keypoints_camera_m
+    if camera_m is None or not known.all() or not np.isfinite(camera_m).all():
+        return None, None
+    across_m = camera_m[:, :2] - camera_m[:, :2].mean(axis=0)
+    across_px = points_px - points_px.mean(axis=0)
+    spread = float((across_m**2).sum())
+    if spread <= 0:
+        return None, None
+    px_per_m = float((across_m * across_px).sum()) / spread
+    origin = camera_m[0, 2] if topology.name == "hand21" else camera_m[:, 2].mean()
+    z_px = (camera_m[:, 2] - origin) * px_per_m
+    world_m = camera_m - camera_m.mean(axis=0)
+    return z_px.astype(np.float32), world_m.astype(np.float32)
+
+
+def _nothing_to_learn(datasets: Sequence[Dataset], topology: Topology) -> ViewfinderError:
+    found = sorted({name for dataset in datasets for name in dataset.info.topologies})
+    return ViewfinderError(
+        "no labelled subject to train on",
+        file=", ".join(str(dataset.root) for dataset in datasets),
+        field="topology",
+        expected=f"{topology.id} in the train split of a synthetic, human or propagated layer",
+        found=", ".join(found) or "no topology",
+    )
