@@ -229,7 +229,7 @@ def hand_roi_from_palm(box: ArrayLike, keypoints: ArrayLike, image_size: Size = 
     """
     points = np.asarray(keypoints, dtype=np.float32) * _size(image_size)
     rotation = _rotation(points[0], points[2], math.pi / 2)
-    return _squared(roi_from_box(box, rotation, PALM_SCALE, PALM_SHIFT_Y, image_size))
+    return roi_from_box(box, rotation, PALM_SCALE, PALM_SHIFT_Y, image_size)
 
 
 def hand_roi_from_landmarks(landmarks: ArrayLike, image_size: Size = PIXELS) -> Roi:
@@ -255,7 +255,7 @@ def hand_roi_from_landmarks(landmarks: ArrayLike, image_size: Size = PIXELS) -> 
     centre_y = mid_x * sin + mid_y * cos + size[1] * centre[1]
     width, height = (high - low) / size
     box = (centre_x / size[0], centre_y / size[1], width, height)
-    return _squared(_grown(box, rotation, HAND_SCALE, HAND_SHIFT_Y, image_size))
+    return _grown(box, rotation, HAND_SCALE, HAND_SHIFT_Y, image_size)
 
 
 def _grown(
@@ -277,20 +277,14 @@ def _grown(
     longest = max(width * image_width, height * image_height)
     width = longest / image_width * _f32(scale)
     height = longest / image_height * _f32(scale)
+    # In float64 these products are exact, so that dividing by the size gives back the same float32.
     return Roi(
-        float(cx * image_width),
-        float(cy * image_height),
-        float(width * image_width),
-        float(height * image_height),
+        float(cx) * float(image_width),
+        float(cy) * float(image_height),
+        float(width) * float(image_width),
+        float(height) * float(image_height),
         float(rotation),
     )
-
-
-def _squared(roi: Roi) -> Roi:
-    # Going through normalised units can leave the sides an ulp apart; ImageToTensor with
-    # keep_aspect_ratio takes the longer.
-    side = max(roi.width, roi.height)
-    return Roi(roi.cx, roi.cy, side, side, roi.rotation_rad)
 
 
 def _rotation(

@@ -86,7 +86,6 @@ class CropSolution:
         if self._static or (width, height) != self._frame_size:
             self.reset()
             self._frame_size = (width, height)
-        to_norm = np.array([1 / width, 1 / height, 1 / width])
         subjects, followed = [], []
         for track in self._regions(rgb):
             found = self._landmarks.run(rgb, track.roi)
@@ -95,9 +94,9 @@ class CropSolution:
             subject_id = track.subject_id
             if subject_id < 0:
                 subject_id, self._next_id = self._next_id, self._next_id + 1
-            subjects.append(self._subject(subject_id, found, to_norm))
+            subjects.append(self._subject(subject_id, found))
             if not self._static:
-                roi = self._rules.roi_from_landmarks(subjects[-1].keypoints, (width, height))
+                roi = self._rules.roi_from_landmarks(found.keypoints, (width, height))
                 followed.append(Track(roi, subject_id))
         self._followed = followed
         return subjects
@@ -112,10 +111,7 @@ class CropSolution:
         ]
         return associated(detected, self._followed, self._most)
 
-    def _subject(
-        self, subject_id: int, found: CropLandmarks, to_norm: NDArray[np.float64]
-    ) -> Subject:
-        keypoints = (found.landmarks_px * to_norm).astype(np.float32)
+    def _subject(self, subject_id: int, found: CropLandmarks) -> Subject:
         handedness = None
         if found.right_hand is not None:
             handedness = self._right if found.right_hand > 0.5 else self._left
@@ -123,9 +119,9 @@ class CropSolution:
             id=subject_id,
             topology=self.topology,
             score=found.presence,
-            keypoints=keypoints,
-            box=bounding_box(keypoints),
-            world_m=None if found.world_m is None else found.world_m.astype(np.float32),
+            keypoints=found.keypoints,
+            box=bounding_box(found.keypoints),
+            world_m=found.world_m,
             handedness=handedness,
         )
 

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from runtime.card import CardModel
 from runtime.errors import ViewfinderError
 from runtime.model import Model, PixelScale
-from runtime.roi import Roi, image_from_crop, warp_crop
+from runtime.roi import Roi, roi_padded_to_aspect, warp_crop
 from runtime.topology import topology
 
-Array = NDArray[np.float64]
+Floats = NDArray[np.float32]
+_f32 = np.float32
 
 HAND_Z_SCALE = 0.4
 """MediaPipe's hand models give z in input pixels times this (normalize_z of hand_landmark_cpu)."""
@@ -26,15 +27,15 @@ class CropLandmarks:
 
     Attributes:
         presence: 0..1, that the subject is there at all.
-        landmarks_px: (N, 3) in image pixels, z in image pixels too.
+        keypoints: (N, 3) float32 normalised by the image's width and height, z in its widths.
         right_hand: 0..1 in an unmirrored picture, or None.
-        world_m: (N, 3) metres, turned upright as the image is, or None.
+        world_m: (N, 3) float32 metres, turned upright as the image is, or None.
     """
 
     presence: float
-    landmarks_px: Array
+    keypoints: Floats
     right_hand: float | None
-    world_m: Array | None
+    world_m: Floats | None
 
 
 class LandmarkModel:
@@ -61,10 +62,10 @@ class LandmarkModel:
         for meaning, values in self._required().items():
             _check_output(model, self._outputs, meaning, values)
         self._size = (width, height)
+        self._input_size = np.array([width, height, width], dtype=np.float32)
         self._scale = PixelScale(*card.input.range)
         self._crop = np.zeros((height, width, 3), dtype=np.uint8)
-        z_scale = HAND_Z_SCALE if self.topology.name == "hand21" else 1.0
-        self._to_norm = 1.0 / np.array([width, height, width * z_scale])
+        self._hand = self.topology.name == "hand21"
         self._presence_is_logit = "presence_logit" in self._outputs
 
     def run(
@@ -79,20 +80,36 @@ class LandmarkModel:
                 lowers it.
         """
         width, height = self._size
-        warp_crop(rgb, roi, width, height, "replicate", out=self._crop)
+        # MediaPipe's hands keep the crop's aspect ratio, its faces don't: for the square regions
+        # that come from runtime.roi's rules this is a matter of rounding.
+        shown = roi_padded_to_aspect(roi, width, height) if self._hand else roi
+        warp_crop(rgb, shown, width, height, "replicate", out=self._crop)
         self.model.fill(self._crop, self._scale)
         self.model.run()
         presence = self._presence()
         if not presence > min_presence:  # a NaN is no subject either
             return None
-        raw = self.model.peek(self._outputs["landmarks"]).reshape(-1, 3)
-        landmarks_px = image_from_crop(roi, raw * self._to_norm)
+        keypoints = self._projected(roi, rgb.shape[1], rgb.shape[0])
         right_hand = world_m = None
         if "handedness" in self._outputs:
             right_hand = float(self.model.peek(self._outputs["handedness"]).flat[0])
         if "world_landmarks" in self._outputs:
-            world_m = self._world(roi)
-        return CropLandmarks(presence, landmarks_px, right_hand, world_m)
+            world = self.model.peek(self._outputs["world_landmarks"]).reshape(-1, 3)
+            world_m = _turned(world, roi.rotation_rad)
+        return CropLandmarks(presence, keypoints, right_hand, world_m)
+
+    def _projected(self, roi: Roi, image_width: int, image_height: int) -> Floats:
+        # `image_from_crop` in MediaPipe's float32 and normalised units: the next frame's region
+        # comes from this, and rounding grows from frame to frame.
+        norm = self.model.peek(self._outputs["landmarks"]).reshape(-1, 3) / self._input_size
+        if self._hand:
+            norm[:, 2] /= _f32(HAND_Z_SCALE)
+        norm[:, :2] -= _f32(0.5)
+        turned = _turned(norm, roi.rotation_rad)
+        side = _f32(roi.width / image_width)
+        turned *= np.array([side, roi.height / image_height, side], dtype=np.float32)
+        turned += np.array([roi.cx / image_width, roi.cy / image_height, 0], dtype=np.float32)
+        return turned
 
     def _presence(self) -> float:
         name = "presence_logit" if self._presence_is_logit else "presence"
@@ -101,19 +118,18 @@ class LandmarkModel:
             return value
         return 1.0 / (1.0 + math.exp(-max(-100.0, min(100.0, value))))
 
-    def _world(self, roi: Roi) -> Array:
-        world = self.model.peek(self._outputs["world_landmarks"]).reshape(-1, 3).astype(np.float64)
-        cos, sin = math.cos(roi.rotation_rad), math.sin(roi.rotation_rad)
-        x, y = world[:, 0].copy(), world[:, 1].copy()
-        world[:, 0] = cos * x - sin * y
-        world[:, 1] = sin * x + cos * y
-        return world
-
     def _required(self) -> dict[str, int]:
         presence = "presence" if "presence" in self._outputs else "presence_logit"
         wanted = {"landmarks": 3 * self.topology.size, presence: 1}
         optional = {"handedness": 1, "world_landmarks": 3 * self.topology.size}
         return wanted | {name: n for name, n in optional.items() if name in self._outputs}
+
+
+def _turned(points: Floats, rotation_rad: float) -> Floats:
+    """(N, 3) points turned about z."""
+    cos, sin = _f32(math.cos(rotation_rad)), _f32(math.sin(rotation_rad))
+    x, y = points[:, 0], points[:, 1]
+    return np.stack([cos * x - sin * y, sin * x + cos * y, points[:, 2]], axis=1)
 
 
 def _check_output(model: Model, outputs: dict[str, int], meaning: str, values: int) -> None:
