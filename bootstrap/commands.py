@@ -215,3 +215,90 @@ def _label_layer(ds: Dataset, layer: str | None) -> str | None:
     from bootstrap.dataset.layers import best_layer
 
     return layer if layer is not None else best_layer(ds)
+
+
+class CropChoice(StrEnum):
+    """Where `evaluate` takes its crops from."""
+
+    truth = "truth"
+    detector = "detector"
+
+
+class SplitChoice(StrEnum):
+    """Which samples `evaluate` measures on."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+    all = "all"
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Bundle, .tflite file, or a stored model's name.")],
+    data: Annotated[list[Path], typer.Option(help="Data set; may be given several times.")],
+    layer: LayerOption = None,
+    split: Annotated[
+        SplitChoice | None, typer.Option(help="Without it: test where there is one, else all.")
+    ] = None,
+    by: Annotated[
+        str,
+        typer.Option(help="part, size, handedness, gesture, split, data, or any attribute's name."),
+    ] = "part",
+    crop: Annotated[
+        CropChoice,
+        typer.Option(
+            help="truth: crops around the true keypoints, the landmark network alone; "
+            "detector: the whole pipeline, misses counted."
+        ),
+    ] = CropChoice.truth,
+    against: Annotated[str | None, typer.Option(help="Another model beside it.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw the worst subjects here.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Mean keypoint error of a model in percent, with 95 % bootstrap intervals.
+
+    Faces are measured by the interocular distance, hands by the palm's size; where labels are
+    metric, as renders' are, that length is taken in space, so that turned subjects count alike.
+    """
+    from bootstrap.evaluate import evaluate_model
+    from bootstrap.progress import progress_bar
+    from bootstrap.report_table import print_evaluation
+    from bootstrap.subjects import Settings
+
+    settings = Settings(tuple(data), layer, split.value if split else None, by, crop.value)
+    with progress_bar("evaluating", "nothing was written") as advance:
+        result = evaluate_model(model, settings, against, advance)
+    if picture is not None:
+        from bootstrap.worst import worst_sheet
+        from runtime.image import write_image
+
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        write_image(picture, worst_sheet(result))
+    if as_json:
+        typer.echo(json.dumps(result.to_json()))
+    else:
+        print_evaluation(result.to_json())
+
+
+def prelabel(
+    data: DataArgument,
+    model: Annotated[str, typer.Option(help="Bundle, .tflite file, or a stored model's name.")],
+    min_score: Annotated[float, typer.Option(help="The detector's threshold.")] = 0.5,
+    again: Annotated[bool, typer.Option(help="Label shards anew that have been.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a model's answers into the layer predicted@<model's sha256>, to be refined.
+
+    Every picture stands for itself. A run that was stopped goes on at the next shard.
+    """
+    from bootstrap.prelabel import prelabel as run
+    from bootstrap.progress import progress_bar
+
+    with progress_bar("prelabelling", "run the same command again to go on") as advance:
+        done = run(data, model, min_score, again, advance)
+    if as_json:
+        typer.echo(json.dumps(done.__dict__))
+        return
+    before = f", {done.shards_before} shards were there already" if done.shards_before else ""
+    typer.echo(f"{data}: {done.subjects} subjects on {done.pictures} pictures{before}")
+    typer.echo(f"layer {done.layer}")

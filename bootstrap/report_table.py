@@ -1,0 +1,42 @@
+"""An evaluation as a table in the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_evaluation(result: dict[str, Any]) -> None:
+    """Print what `Evaluation.to_json` gives: overall first, then parts or groups."""
+    table = Table(title=result["metric"], title_justify="left")
+    table.add_column("")
+    for heading in ("mean", "95 % interval", "subjects"):
+        table.add_column(heading, justify="right")
+    table.add_row("all", *_cells(result), style="bold", end_section=True)
+    for name, estimate in result["by"].items():
+        table.add_row(name, *_cells(estimate))
+    if "six_point" in result:
+        table.add_section()
+        table.add_row("six points by outer eye corners", *_cells(result["six_point"]))
+    if "against" in result:
+        other = result["against"]
+        table.add_section()
+        table.add_row(f"against {Path(other['file']).name}", *_cells(other))
+        table.add_row("difference (negative: better)", *_cells(other["difference"]))
+    console = Console()
+    console.print(table)
+    judged = "crops around the truth" if result["crop"] == "truth" else "the whole pipeline"
+    counts = {name: result[name] for name in ("missed", "rejected", "extra", "skipped")
+              if name in result}  # fmt: skip
+    rest = ", ".join(f"{name} {count}" for name, count in counts.items())
+    console.print(f"{judged}; {rest}")
+
+
+def _cells(estimate: dict[str, Any]) -> tuple[str, str, str]:
+    low, high = estimate["interval"]
+    if estimate["mean"] is None:
+        return "-", "-", "0"
+    return f"{estimate['mean']:.2f}", f"{low:.2f} to {high:.2f}", str(estimate["n"])
