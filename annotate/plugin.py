@@ -123,9 +123,10 @@ def sample_face() -> list[LayerData]:
 
 def annotate_panel(napari_viewer: Any) -> Any:
     """The dock widget behind Plugins > Viewfinder: choose a data set, then annotate it here."""
+    from magicgui.types import FileDialogMode
     from magicgui.widgets import Container, FileEdit, Label, LineEdit, PushButton
 
-    folder = FileEdit(mode="d", label="Data set")
+    folder = FileEdit(mode=FileDialogMode.EXISTING_DIRECTORY, label="Data set")
     layer = LineEdit(label="Layer", tooltip="Empty: the one predicted layer, else synthetic.")
     annotator = LineEdit(label="Annotator", tooltip="Empty: your login name.")
     start = PushButton(text="Annotate")
@@ -137,7 +138,7 @@ def annotate_panel(napari_viewer: Any) -> Any:
 
         try:
             session = AnnotationSession.open(
-                folder.value, annotator=annotator.value or None, layer=layer.value or None
+                str(folder.value), annotator=annotator.value or None, layer=layer.value or None
             )
         except ViewfinderError as error:
             message.value = str(error)
