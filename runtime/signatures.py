@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from runtime.bundle import Bundle
 from runtime.card import Card, CardInput, CardModel, CardOutput
 from runtime.errors import ViewfinderError
+from runtime.released import RELEASED_HASHES
 from runtime.trust import ModelTensors, model_tensors
 
 Shape = tuple[int, ...]
@@ -93,7 +94,10 @@ def card_of(bundle: Bundle) -> Card:
             "this model has no card, and its tensors are none that are known", file=bundle.name,
             expected="MediaPipe's face or hand models, or a bundle with card.json",
         )  # fmt: skip
-    return Card(task=tasks.pop(), models=tuple(models))
+    released = all(model.sha256 in RELEASED_HASHES for model in models)
+    return Card(
+        task=tasks.pop(), models=tuple(models), licence="Apache-2.0" if released else "NOASSERTION"
+    )
 
 
 def _card_model(file: str, data: bytes, signature: Signature, tensors: ModelTensors) -> CardModel:

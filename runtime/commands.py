@@ -1,0 +1,328 @@
+"""`viewfinder run` and `viewfinder models`: parse, and call one function.
+
+Nothing heavy is imported at the top: `viewfinder --help` must answer at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from runtime.errors import ViewfinderError
+
+if TYPE_CHECKING:
+    from runtime.live import Outcome
+    from runtime.sinks import SaveFrame
+    from runtime.sources import Source
+
+_MOST_IN_A_STREAM = {"face": 1, "hands": 2, "face-detection": 8}
+_MOST_IN_A_PICTURE = 8
+
+
+class SolutionName(StrEnum):
+    """What can be run."""
+
+    face = "face"
+    hands = "hands"
+    face_detection = "face-detection"
+
+
+class ModelOrigin(StrEnum):
+    """Whose models to run."""
+
+    bundled = "bundled"
+    mediapipe = "mediapipe"
+
+
+def make_run(save_frame: SaveFrame | None = None) -> Callable[..., None]:
+    """The `run` command.
+
+    Args:
+        save_frame: what the window's s key calls with the --save-to folder, the frame and what was
+            found in it; it returns a line to show. Without it --save-to is refused.
+    """
+
+    def run(
+        solution: Annotated[SolutionName, typer.Argument(help="What to look for.")],
+        source: Annotated[
+            str,
+            typer.Option(
+                help="A picture, a folder of pictures, a video, a camera's number (0) or a URL."
+            ),
+        ],
+        model: Annotated[
+            str | None,
+            typer.Option(help="A .task bundle or .tflite model, or the name of an added one."),
+        ] = None,
+        models: Annotated[
+            ModelOrigin, typer.Option(help="Whose models to run when --model isn't given.")
+        ] = ModelOrigin.bundled,
+        variant: Annotated[
+            str | None,
+            typer.Option(help="face: 468; hands: full, lite; face-detection: short, full."),
+        ] = None,
+        out: Annotated[
+            Path | None,
+            typer.Option(
+                help="Write an annotated video (.mp4), an annotated picture (.jpg, .png), JSON "
+                "lines (.jsonl), or annotated pictures into a folder."
+            ),
+        ] = None,
+        as_json: Annotated[
+            bool, typer.Option("--json", help="One JSON object a frame on standard output.")
+        ] = False,
+        show: Annotated[
+            bool | None,
+            typer.Option(
+                "--show/--no-show",
+                help="A window; by default when neither --out nor --json is given.",
+            ),
+        ] = None,
+        static: Annotated[
+            bool | None,
+            typer.Option(
+                "--static/--tracked",
+                help="Each picture on its own, or followed from the last one. By default "
+                "pictures and folders are static, videos and cameras tracked.",
+            ),
+        ] = None,
+        most: Annotated[
+            int | None,
+            typer.Option(
+                "--max",
+                min=1,
+                help="The most subjects looked for; by default 1 face or 2 hands in a stream, "
+                "8 in a picture.",
+            ),
+        ] = None,
+        min_score: Annotated[
+            float, typer.Option(min=0.0, max=1.0, help="The detector's threshold.")
+        ] = 0.5,
+        mirrored: Annotated[
+            bool,
+            typer.Option(help="The pictures are selfie views: swap left and right hands."),
+        ] = False,
+        threads: Annotated[int, typer.Option(min=1, max=64, help="For each model.")] = 1,
+        save_to: Annotated[
+            Path | None,
+            typer.Option(help="The data set that the window's s key saves frames to."),
+        ] = None,
+    ) -> None:
+        """Run a model on pictures, a video or a camera, and see or write what it finds.
+
+        viewfinder run hands --source 0 --models mediapipe
+
+        viewfinder run face --source photos --model face.task --out annotated
+
+        viewfinder run face --source clip.mp4 --model face.task --json > faces.jsonl
+
+        In the window: q or Esc quits, space pauses, s saves the frame (with --save-to).
+        """
+        from runtime.solutions import open_solution
+        from runtime.sources import open_source
+
+        saver = _bound_saver(save_frame, save_to)
+        opened = open_source(source)
+        default_most = _MOST_IN_A_PICTURE if opened.pictures else _MOST_IN_A_STREAM[solution.value]
+        runner = open_solution(
+            solution.value,
+            model=model,
+            models=models.value,
+            max_subjects=most or default_most,
+            min_score=min_score,
+            static=opened.pictures if static is None else static,
+            variant=variant,
+            mirrored=mirrored,
+            threads=threads,
+        )
+        window = (out is None and not as_json) if show is None else show
+        outcome = _run_with_progress(opened, runner, out, as_json, window, mirrored, saver)
+        _finish(outcome, opened, out)
+
+    return run
+
+
+def _bound_saver(save_frame: SaveFrame | None, save_to: Path | None) -> Callable | None:
+    if save_to is None:
+        return None
+    if save_frame is None:
+        raise ViewfinderError(
+            "saving frames needs the data set package", field="--save-to",
+            hint="pip install 'viewfinder-live[data]'",
+        )  # fmt: skip
+    return lambda frame, subjects: save_frame(save_to, frame, subjects)
+
+
+def _run_with_progress(
+    source: Source,
+    solution: Any,
+    out: Path | None,
+    as_json: bool,
+    window: bool,
+    mirrored: bool,
+    saver: Callable | None,
+) -> Outcome:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from runtime.live import run_source
+    from runtime.sinks import open_sinks
+
+    sinks = open_sinks(source, out, as_json, window, mirrored, saver)
+    quiet = window or not sys.stderr.isatty() or (source.count or 2) < 2
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with nullcontext() if quiet else Progress(*columns, console=console, transient=True) as bar:
+        task = None if bar is None else bar.add_task(Path(source.name).name, total=source.count)
+
+        def advance(frames: int) -> None:
+            if bar is not None and task is not None:
+                bar.update(task, completed=frames)
+
+        return run_source(source, solution, sinks, _complain, advance)
+
+
+def _finish(outcome: Outcome, source: Source, out: Path | None) -> None:
+    if out is not None and outcome.frames:
+        what = f"{outcome.frames} frame{'s' * (outcome.frames != 1)}"
+        typer.echo(f"{out}: {what}, {outcome.subjects} found", err=True)
+    if outcome.interrupted and not source.live:
+        typer.echo(
+            f"stopped after {outcome.frames} frames; run the same command to start again", err=True
+        )
+    if outcome.problems or (outcome.interrupted and not source.live):
+        raise typer.Exit(1)
+
+
+def _complain(error: ViewfinderError) -> None:
+    typer.echo(str(error), err=True)
+
+
+run = make_run()
+
+models_app = typer.Typer(
+    no_args_is_help=True,
+    help="Models on this machine: fetch released ones, add your own, look into them.",
+)
+
+
+@models_app.command("list")
+def list_command(
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """List MediaPipe's released models, fetched or not, and those you added."""
+    from runtime.model_store import FETCH_HINT, list_models
+
+    rows = list_models()
+    if as_json:
+        typer.echo(json.dumps([_row(model.__dict__) for model in rows], indent=2))
+        return
+    table = Table(
+        Column("model", no_wrap=True), "what", Column("MB", justify="right"), Column("here")
+    )
+    for model in rows:
+        here = "yes" if model.path else "-"
+        table.add_row(model.name, model.what, f"{model.size / 1e6:.1f}", here)
+    Console().print(table)
+    if any(model.path is None for model in rows):
+        typer.echo(f"To get those that aren't here: {FETCH_HINT}")
+
+
+@models_app.command("fetch")
+def fetch_command(
+    what: Annotated[str, typer.Argument(help="mediapipe: Google's released models.")] = "mediapipe",
+    wheel: Annotated[
+        Path | None,
+        typer.Option(help="The mediapipe 0.10.14 wheel, where it is at hand; nothing is loaded."),
+    ] = None,
+) -> None:
+    """Fetch released models: pip downloads MediaPipe's wheel (36 MB), its models are taken out,
+    checked against pinned SHA-256 and kept in your data folder. Nothing is installed.
+
+    The models are Google's, under the Apache License 2.0.
+    """
+    from runtime.model_store import fetch_mediapipe, mediapipe_folder
+
+    if what != "mediapipe":
+        raise ViewfinderError("no such models to fetch", expected="mediapipe", found=repr(what))
+    with Console(stderr=True).status("Fetching MediaPipe's models ..."):
+        written = fetch_mediapipe(wheel)
+    if written:
+        typer.echo(f"{len(written)} models, checked and stored in {mediapipe_folder()}")
+    else:
+        typer.echo(f"All of MediaPipe's models are already in {mediapipe_folder()}")
+
+
+@models_app.command("add")
+def add_command(
+    file: Annotated[Path, typer.Argument(help="A .task bundle or .tflite model you trust.")],
+) -> None:
+    """Trust a model: keep a copy, and load it from now on without probing it first."""
+    from runtime.model_store import add_model
+
+    typer.echo(f"added and trusted: {add_model(file).name}")
+
+
+@models_app.command("pack")
+def pack_command(
+    detector: Annotated[str, typer.Argument(help="A model with a detector in it.")],
+    landmarks: Annotated[str, typer.Argument(help="A model with landmarks in it.")],
+    out: Annotated[Path, typer.Option(help="The bundle to write, .task.")],
+) -> None:
+    """Pack a detector and a landmark model into one bundle.
+
+    viewfinder models pack face_detection_short_range face.task --out whole-face.task
+    """
+    from runtime.packing import pack_bundle
+
+    typer.echo(f"{out}: sha256 {pack_bundle(detector, landmarks, out)}")
+
+
+@models_app.command("inspect")
+def inspect_command(
+    file: Annotated[str, typer.Argument(help="A .task bundle or .tflite model.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Check a model and say what it is: its card, tensors, hashes and how XNNPACK takes it."""
+    from runtime.packing import described
+
+    facts = described(file)
+    if as_json:
+        typer.echo(json.dumps(_row(facts), indent=2))
+        return
+    typer.echo(f"{facts['file']}: {facts['task']}, sha256 {facts['sha256']}")
+    inherited = ", ".join(facts["licences_inherited"])
+    typer.echo(f"licence {facts['licence']}" + (f", inherits {inherited}" if inherited else ""))
+    for model in facts["models"]:
+        _echo_model(model)
+    for metric in facts["metrics"]:
+        by = f" ({metric['by']})" if metric["by"] else ""
+        typer.echo(f"{metric['metric']}{by}: {metric['value']:.5g} on {metric['data']}")
+
+
+def _echo_model(model: dict[str, Any]) -> None:
+    size = model["input"]
+    whole = "whole" if model["whole_in_xnnpack"] else f"{model['xnnpack_partitions']} pieces"
+    trust = "trusted" if model["trusted"] else "probed"
+    typer.echo(
+        f"  {model['role']}: {model['file']}, {model['bytes'] / 1e6:.2f} MB, "
+        f"{size['width']} x {size['height']}, {model['topology'] or 'boxes'}, "
+        f"XNNPACK {whole}, {trust}"
+    )
+    for output in model["outputs"]:
+        shape = " x ".join(str(side) for side in output["shape"])
+        typer.echo(f"    {output['name']}: {shape}, {output['meaning'] or 'unused'}")
+
+
+def _row(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: str(value) if isinstance(value, Path) else value for name, value in fields.items()
+    }

@@ -1,0 +1,127 @@
+"""Bundles put together and looked into, for `viewfinder models pack` and `inspect`."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from runtime.bundle import Bundle, read_bundle, write_bundle
+from runtime.card import Card, CardModel
+from runtime.errors import ViewfinderError
+from runtime.model_store import find_model, is_trusted
+from runtime.released import RELEASED_HASHES
+from runtime.signatures import card_of
+from runtime.trust import load_model
+
+
+def tool_name() -> str:
+    """What cards name as their maker: this program with its version."""
+    try:
+        return f"viewfinder {metadata.version('viewfinder-live')}"
+    except metadata.PackageNotFoundError:
+        return "viewfinder (not installed)"
+
+
+def pack_bundle(detector: str | Path, landmarks: str | Path, out: str | Path) -> str:
+    """Write one bundle out of a detector and a landmark model.
+
+    Args:
+        detector: a .task or .tflite file, or the name of a stored model, with a detector in it.
+        landmarks: the same with landmarks; data, metrics and licence come from its card.
+        out: the .task file.
+
+    Returns:
+        SHA-256 of the bundle.
+
+    Raises:
+        ViewfinderError: a role is missing, or the two are for different tasks.
+    """
+    first, detector_card, eye = _part(detector, "detector")
+    second, landmark_card, points = _part(landmarks, "landmarks")
+    if detector_card.task != landmark_card.task:
+        raise ViewfinderError(
+            "detector and landmarks are for different tasks", file=second.name,
+            expected=detector_card.task, found=landmark_card.task,
+        )  # fmt: skip
+    eye_file, points_file = _names(eye.file, points.file)
+    members = {eye_file: first.members[eye.file], points_file: second.members[points.file]}
+    inherited = {*detector_card.licences_inherited, *landmark_card.licences_inherited}
+    if any(hashlib.sha256(data).hexdigest() in RELEASED_HASHES for data in members.values()):
+        inherited.add("Apache-2.0 (MediaPipe's released models)")
+    card = replace(
+        landmark_card,
+        models=(replace(eye, file=eye_file), replace(points, file=points_file)),
+        licences_inherited=tuple(sorted(inherited)),
+        parent=second.sha256 if second.card else "",
+        tool=tool_name(),
+    )
+    return write_bundle(out, members, card)
+
+
+def described(path: str | Path) -> dict[str, Any]:
+    """What is known of a model file, for people and scripts.
+
+    Untrusted models are probed in a child process before they are loaded.
+
+    Raises:
+        ViewfinderError: it can't be read, or isn't what it claims to be.
+    """
+    bundle = read_bundle(find_model(path))
+    card = card_of(bundle)
+    return {
+        "file": bundle.name,
+        "sha256": bundle.sha256,
+        "card": bundle.card is not None,
+        "task": card.task,
+        "licence": card.licence,
+        "licences_inherited": list(card.licences_inherited),
+        "parent": card.parent,
+        "tool": card.tool,
+        "data": [item.__dict__ for item in card.data],
+        "metrics": [item.__dict__ for item in card.metrics],
+        "models": [_described_model(bundle, model) for model in card.models],
+        "other_members": sorted(set(bundle.members) - {model.file for model in card.models}),
+    }
+
+
+def _described_model(bundle: Bundle, entry: CardModel) -> dict[str, Any]:
+    data = bundle.members[entry.file]
+    sha256 = hashlib.sha256(data).hexdigest()
+    model = load_model(data, f"{bundle.name} {entry.file}")
+    meanings = {output.name: output.meaning for output in entry.outputs}
+    return {
+        "file": entry.file,
+        "role": entry.role,
+        "topology": entry.topology,
+        "bytes": len(data),
+        "sha256": sha256,
+        "trusted": is_trusted(sha256),
+        "input": entry.input.__dict__,
+        "outputs": [
+            {"name": info.name, "shape": list(info.shape), "meaning": meanings.get(info.name, "")}
+            for info in model.outputs
+        ],
+        "xnnpack_partitions": model.xnnpack_partitions(),
+        "whole_in_xnnpack": model.runs_whole_in_xnnpack(),
+    }
+
+
+def _part(path: str | Path, role: str) -> tuple[Bundle, Card, CardModel]:
+    bundle = read_bundle(find_model(path))
+    card = card_of(bundle)
+    for model in card.models:
+        if model.role == role:
+            return bundle, card, model
+    raise ViewfinderError(
+        f"this model holds no {role}", file=bundle.name,
+        found=" and ".join(model.role for model in card.models) or "nothing",
+    )  # fmt: skip
+
+
+def _names(detector: str, landmarks: str) -> tuple[str, str]:
+    if detector != landmarks:
+        return detector, landmarks
+    return f"detector_{detector}", landmarks
