@@ -168,7 +168,7 @@ def six_point_errors(predicted_px: ArrayLike, truth_px: ArrayLike) -> Array:
     )
 
 
-def grouped(values: Sequence[object], most: int = 8) -> list[str | None]:
+def grouped(values: Sequence[object], most: int = 5) -> list[str | None]:
     """The group each value falls into: words as they are, many numbers into quarters.
 
     Args:

@@ -44,6 +44,7 @@ class Dataset:
         self.root = root
         self.info = info
         self._rows: dict[str, dict[str, Any]] = {}
+        self._read_shards: set[int] = set()
 
     @classmethod
     def create(cls, root: str | Path, info: DatasetInfo) -> Dataset:
@@ -238,11 +239,20 @@ class Dataset:
         Raises:
             ViewfinderError: no such sample.
         """
-        if sample_id not in self._rows:
-            for shard in sorted(self.committed_shards()):
+        damaged: ViewfinderError | None = None
+        unread = self.committed_shards() - self._read_shards if sample_id not in self._rows else ()
+        # A render's number says where it stands; other ids may be anywhere.
+        guess = int(sample_id) // self.info.shard_size if sample_id.isdecimal() else -1
+        for shard in sorted(unread, key=lambda shard: (shard != guess, shard)):
+            try:
                 self._rows.update((row["sample_id"], row) for row in self._index_rows(shard))
+                self._read_shards.add(shard)
+            except ViewfinderError as error:
+                damaged = damaged or error  # the sample may still be in another shard
+            if sample_id in self._rows:
+                break
         if sample_id not in self._rows:
-            raise ViewfinderError("no such sample", file=self.root, found=sample_id)
+            raise damaged or ViewfinderError("no such sample", file=self.root, found=sample_id)
         return self._rows[sample_id]
 
     def read_member(self, sample_id: str, kind: str) -> bytes:

@@ -11,7 +11,7 @@ from bootstrap.dataset import schema
 from bootstrap.dataset.dataset import Dataset
 from bootstrap.dataset.durable import PARTIAL_SUFFIX
 from bootstrap.dataset.records import SPLITS, is_human
-from bootstrap.dataset.shard import member_problems
+from bootstrap.dataset.shard import member_problems, read_member
 from runtime.errors import ViewfinderError
 
 
@@ -110,7 +110,8 @@ def _picture_problem(ds: Dataset, shard: int, row: dict[str, Any]) -> Iterator[D
     from runtime.image import image_size
 
     try:
-        size = image_size(ds.read_image_bytes(row["sample_id"]), row["member"])
+        data = read_member(ds.shard_path(shard), schema.image_member(row))
+        size = image_size(data, row["member"])
     except ViewfinderError as error:
         yield Damage(shard, f"shards/{shard:06d}.tar", row["member"], error.problem)
         return

@@ -228,7 +228,7 @@ def any_label(draw: st.DrawFn) -> Label:
 
 
 @given(label=any_label())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_any_label_round_trips(label: Label, tmp_path_factory: pytest.TempPathFactory) -> None:
     root = tmp_path_factory.mktemp("round")
     ds = Dataset.create(root, INFO)
@@ -374,7 +374,7 @@ def test_damage_is_noticed_on_reading(tmp_path: Path) -> None:
 
 
 @given(cut=st.integers(0, 3000), flip=st.integers(0, 10**6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_damaged_tables_raise_or_read(
     cut: int, flip: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
