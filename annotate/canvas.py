@@ -89,6 +89,14 @@ class KeypointCanvas:
             visual.set_gl_state("translucent", depth_test=False)
             visual.visible = False
 
+    def close(self) -> None:
+        """Take everything of ours out of the viewer."""
+        for visual in (self._halo, self._line, self._ring):
+            visual.parent = None
+        for layer in (self.points, self.picture):
+            if layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
+
     # -- showing ----------------------------------------------------------------------------
 
     def show(self, picture: NDArray[np.uint8], document: Document) -> None:

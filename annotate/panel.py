@@ -46,14 +46,14 @@ class Action:
 
 def key_text(key: str) -> str:
     """napari's name of a key as a person reads it."""
-    words = {"Control": "Ctrl", "Return": "Enter", "Right": "→", "Left": "←"}
+    words = {"Control": "Ctrl", "Right": "→", "Left": "←"}
     return "+".join(words.get(part, part) for part in key.split("-"))
 
 
 class Panel(QWidget):
     """Progress, the current item, buttons with their keys, and what was saved last."""
 
-    def __init__(self, annotator: str, project: str, layer: str, actions: Sequence[Action]) -> None:
+    def __init__(self, actions: Sequence[Action]) -> None:
         super().__init__()
         self.setMinimumWidth(_WIDTH)
         self.setStyleSheet(_STYLE)
@@ -67,6 +67,7 @@ class Panel(QWidget):
         self._saved = _label("muted")
         self._error = _label("error")
         self._error.hide()
+        self._error_text = ""
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 10, 12, 10)
         layout.setSpacing(7)
@@ -82,12 +83,15 @@ class Panel(QWidget):
         layout.addStretch(1)
         layout.addWidget(self._error)
         layout.addWidget(self._saved)
-        who = _label("muted")
-        who.setText(
+        self._who = _label("muted")
+        layout.addWidget(self._who)
+        self.set_keypoint(None)
+
+    def set_session(self, annotator: str, project: str, layer: str) -> None:
+        """Who works on what."""
+        self._who.setText(
             f"{html.escape(annotator)} · {html.escape(project)}<br>from {html.escape(layer)}"
         )
-        layout.addWidget(who)
-        self.set_keypoint(None)
 
     def set_item(self, number: int, total: int, name: str, status: str, note: str) -> None:
         """Which item shows, counted from 1, and its status."""
@@ -114,13 +118,20 @@ class Panel(QWidget):
         name = VISIBILITY_NAMES[visibility]
         self._keypoint.setText(f"{html.escape(title)} <span style='color:{colour}'>●</span> {name}")
 
+    @property
+    def error_text(self) -> str:
+        """The error that is shown, "" for none."""
+        return self._error_text
+
     def set_saved(self, text: str) -> None:
         """What is on the disk; takes an error's place."""
+        self._error_text = ""
         self._error.hide()
         self._saved.setText(html.escape(text))
 
     def set_error(self, text: str) -> None:
         """Something went wrong: stays until something is saved."""
+        self._error_text = text
         self._error.setText(html.escape(text))
         self._error.show()
 

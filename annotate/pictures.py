@@ -40,6 +40,12 @@ class Pictures:
         """Begin to decode; a picture that can't be read is told of when it is asked for."""
         self._future(sample_id)
 
+    def ready(self, sample_id: str) -> bool:
+        """Whether `read` would answer without waiting."""
+        with self._lock:
+            future = self._kept.get(sample_id)
+        return future is not None and future.done()
+
     def close(self) -> None:
         """End the background thread."""
         self._pool.shutdown(wait=True, cancel_futures=True)

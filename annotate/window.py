@@ -31,18 +31,23 @@ class AnnotateWindow:
         self.session = session
         self.canvas = KeypointCanvas(viewer, self._moved, self._hovered)
         self.actions = self._make_actions()
-        self.panel = Panel(
-            session.annotator, session.dataset.root.resolve().name, session.layer, self.actions
-        )
+        self.panel = Panel(self.actions)
         self.dock = viewer.window.add_dock_widget(self.panel, name="Viewfinder", area="right")
         self._whole = False
         self._bind_keys()
-        self._show_item()
+        self.show_session(session)
+
+    def show_session(self, session: AnnotationSession) -> None:
+        """Go over to another session; the one before stays open."""
+        self.session = session
+        project = session.dataset.root.resolve().name
+        self.panel.set_session(session.annotator, project, session.layer)
         self.panel.set_saved("every edit is saved at once")
+        self._show_item()
 
     def _make_actions(self) -> list[Action]:
         return [
-            Action("Accept, next", ("Return",), self.accept, button=2),
+            Action("Accept, next", ("Enter",), self.accept, button=2),
             Action("Previous", ("P", "Left"), self.previous, button=1),
             Action("Next", ("N", "Right"), self.next, button=1),
             Action("Undo", ("Control-Z",), self.undo, button=1),
@@ -56,13 +61,24 @@ class AnnotateWindow:
             Action("softer, harder drag", ("]", "["), self.softer),
         ]
 
+    def _keys(self) -> dict[str, Callable[[], None]]:
+        bindings = {key: action.run for action in self.actions for key in action.keys}
+        return {**bindings, "[": self.harder}
+
     def _bind_keys(self) -> None:
         # On the layer too: napari's own keys of a Points layer (A, F ...) would come first.
-        bindings = {key: action.run for action in self.actions for key in action.keys}
-        bindings["["] = self.harder
-        for key, run in bindings.items():
+        for key, run in self._keys().items():
             for provider in (self.viewer, self.canvas.points, self.canvas.picture):
                 provider.bind_key(key, _ignoring_provider(run), overwrite=True)
+
+    def close(self) -> None:
+        """Take layers, panel and keys out of the viewer; the session stays open."""
+        from napari.utils.key_bindings import coerce_keybinding
+
+        for key in self._keys():
+            self.viewer.keymap.pop(coerce_keybinding(key), None)
+        self.viewer.window.remove_dock_widget(self.dock)
+        self.canvas.close()
 
     # -- what a person can do ------------------------------------------------------------------
 
