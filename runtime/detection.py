@@ -7,7 +7,6 @@ palm_detection_cpu graphs; ssd_anchors, tensors_to_detections and non_max_suppre
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,24 +121,21 @@ class Detector:
         warp_crop(rgb, self._roi, self._size, self._size, "zero", out=self._crop)
         self.model.fill(self._crop, self._scale)
         self.model.run()
-        return [self._in_image(found) for found in merged(self._candidates())]
+        return [self._in_image(found) for found in merged(*self._candidates())]
 
-    def _candidates(self) -> list[Detection]:
+    def _candidates(self) -> tuple[Floats, Floats, Floats]:
+        """Scores, boxes and keypoints over the input, of what reaches the threshold."""
         logits = self.model.peek(self._scores)[0, :, 0]
         kept = np.flatnonzero(logits >= self._min_logit)
-        if not len(kept):
-            return []
-        scores = [_sigmoid(float(logit)) for logit in logits[kept]]
-        points = self.model.peek(self._boxes)[0][kept].reshape(len(kept), -1, 2) / _f32(self._size)
+        scores = np.array([_sigmoid(logit) for logit in logits[kept].tolist()], dtype=np.float32)
+        points = self.model.peek(self._boxes)[0][kept] / _f32(self._size)
+        points = points.reshape(len(kept), 2 + self._layout.keypoints, 2)
         size = points[:, 1].copy()
         points += self._anchors[kept][:, None]
         low, high = points[:, 0] - size / _f32(2), points[:, 0] + size / _f32(2)
         boxes = np.concatenate([low, high - low], axis=1)
-        return [
-            Detection(score, box, found[2:])
-            for score, box, found in zip(scores, boxes, points)
-            if score >= self._min_score and box[2] >= 0 and box[3] >= 0
-        ]
+        sound = (scores >= self._min_score) & (boxes[:, 2:] >= 0).all(axis=1)
+        return scores[sound], boxes[sound], points[sound, 2:]
 
     def _in_image(self, found: Detection) -> Detection:
         # Palm and face graphs undo the letterbox differently: the same up to rounding.
@@ -156,7 +152,7 @@ class Detector:
 
 
 def merged(
-    detections: Sequence[Detection], min_iou: float = MIN_SUPPRESSION_IOU
+    scores: Floats, boxes: Floats, keypoints: Floats, min_iou: float = MIN_SUPPRESSION_IOU
 ) -> list[Detection]:
     """Weighted non-maximum suppression.
 
@@ -164,22 +160,32 @@ def merged(
     score; its own score stays.
 
     Args:
-        detections: in any order.
+        scores: (D,) float32 in any order.
+        boxes: (D, 4) float32 x, y, width, height.
+        keypoints: (D, K, 2) float32.
         min_iou: those with a larger intersection over union are taken together.
     """
-    rest = sorted(detections, key=lambda found: -found.score)
+    order = np.argsort(-scores, kind="stable")
+    weights = scores[order, None]
+    low, high = boxes[order, :2], boxes[order, :2] + boxes[order, 2:]
+    points = keypoints[order].reshape(len(order), keypoints.shape[1] * 2)
+    # One row a detection: its weight, then weighted corners and keypoints.
+    rows = np.concatenate([weights, low * weights, high * weights, points * weights], axis=1)
+    areas = (boxes[order, 2] * boxes[order, 3]).astype(np.float64)
+    rest = np.arange(len(order))
     kept = []
-    while rest:
+    while len(rest):
         head = rest[0]
-        box = _as_box(head.box)
-        overlaps = [box_iou(_as_box(found.box), box) > min_iou for found in rest]
-        together = [found for found, overlap in zip(rest, overlaps) if overlap]
-        if together:
-            kept.append(_weighted_mean(head.score, together))
-            rest = [found for found, overlap in zip(rest, overlaps) if not overlap]
-        else:  # a box without area overlaps nothing, not even itself
-            kept.append(head)
-            rest = rest[1:]
+        sides = np.minimum(high[rest], high[head]) - np.maximum(low[rest], low[head])
+        shared = np.maximum(sides, 0).astype(np.float64).prod(axis=1)
+        overlap = shared > min_iou * np.maximum(areas[rest] + areas[head] - shared, 1e-30)
+        overlap[0] = True
+        # Summed one after the other in float32, as MediaPipe does: see runtime.roi on why.
+        total = rows[rest[overlap]].cumsum(axis=0)[-1]
+        mean = total[1:] / total[0]
+        mean[2:4] -= mean[:2]
+        kept.append(Detection(float(scores[order[head]]), mean[:4], mean[4:].reshape(-1, 2)))
+        rest = rest[~overlap]
     return kept
 
 
@@ -191,26 +197,6 @@ def box_iou(a: Box, b: Box) -> float:
         return 0.0
     shared = width * height
     return shared / (a[2] * a[3] + b[2] * b[3] - shared)
-
-
-def _as_box(values: Floats) -> Box:
-    x, y, width, height = values.tolist()
-    return x, y, width, height
-
-
-def _weighted_mean(score: float, together: list[Detection]) -> Detection:
-    # Summed one by one in float32, as MediaPipe does: see runtime.roi on why this matters.
-    total = _f32(0)
-    low, high = np.zeros(2, dtype=np.float32), np.zeros(2, dtype=np.float32)
-    keypoints = np.zeros_like(together[0].keypoints)
-    for found in together:
-        weight = _f32(found.score)
-        total += weight
-        low += found.box[:2] * weight
-        high += (found.box[:2] + found.box[2:]) * weight
-        keypoints += found.keypoints * weight
-    low /= total
-    return Detection(score, np.concatenate([low, high / total - low]), keypoints / total)
 
 
 def _letterbox_padding(width: int, height: int) -> Floats:

@@ -129,7 +129,10 @@ def _turned(points: Floats, rotation_rad: float) -> Floats:
     """(N, 3) points turned about z."""
     cos, sin = _f32(math.cos(rotation_rad)), _f32(math.sin(rotation_rad))
     x, y = points[:, 0], points[:, 1]
-    return np.stack([cos * x - sin * y, sin * x + cos * y, points[:, 2]], axis=1)
+    turned = points.copy()
+    turned[:, 0] = cos * x - sin * y
+    turned[:, 1] = sin * x + cos * y
+    return turned
 
 
 def _check_output(model: Model, outputs: dict[str, int], meaning: str, values: int) -> None:
