@@ -236,7 +236,10 @@ class SplitChoice(StrEnum):
 def evaluate(
     model: Annotated[str, typer.Argument(help="Bundle, .tflite file, or a stored model's name.")],
     data: Annotated[list[Path], typer.Option(help="Data set; may be given several times.")],
-    layer: LayerOption = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(help="What counts as true; without it, human labels before synthetic."),
+    ] = None,
     split: Annotated[
         SplitChoice | None, typer.Option(help="Without it: test where there is one, else all.")
     ] = None,

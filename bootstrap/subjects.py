@@ -79,9 +79,14 @@ def find_subjects(settings: Settings, shape: Topology) -> tuple[list[Subject], d
     layers, splits = {}, {}
     for folder in settings.data:
         ds = Dataset.open(folder)
-        layer = settings.layer or best_layer(ds)
+        layer = settings.layer or best_layer(ds, as_truth=True)
         if layer is None:
-            raise ViewfinderError("the data set has no label layer", file=folder)
+            raise ViewfinderError(
+                "the data set has no labels that count as true",
+                file=folder,
+                found=", ".join(ds.layers()) or "no layer",
+                hint="name a layer with --layer to measure against it all the same",
+            )
         samples = ds.samples()
         split = settings.split or ("test" if (samples["split"] == "test").any() else "all")
         chosen = samples if split == "all" else samples[samples["split"] == split]

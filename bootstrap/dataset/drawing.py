@@ -96,7 +96,9 @@ def draw_label(canvas: NDArray[np.uint8], label: Label, view: View) -> None:
         cv2.rectangle(canvas, (x0, y0), (x1, y1), BOX, 1, cv2.LINE_AA, _SHIFT)
     shape = topology(label.topology) if label.topology else None
     for number, (name, line) in enumerate(sorted(label.contours.items())):
-        closed = shape is not None and name in shape.contours and shape.contours[name].closed
+        # What the topology doesn't name is an outline.
+        known = shape.contours.get(name) if shape is not None else None
+        closed = known is None or known.closed
         draw_line(canvas, view.tile_points(line), LINES[number % len(LINES)], closed)
     if label.detector_keypoints_px is not None:
         for x, y in view.tile_points(label.detector_keypoints_px).tolist():

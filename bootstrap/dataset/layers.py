@@ -8,9 +8,14 @@ from bootstrap.dataset.dataset import Dataset
 _ORDER = ("consensus", "human/", "synthetic", "propagated", "predicted@")
 
 
-def best_layer(ds: Dataset) -> str | None:
-    """The most trusted layer of a data set, the first by name among equals; None without any."""
-    layers = ds.layers()
+def best_layer(ds: Dataset, as_truth: bool = False) -> str | None:
+    """The most trusted layer of a data set, the first by name among equals; None without any.
+
+    Args:
+        ds: the data set.
+        as_truth: leave out what models predicted.
+    """
+    layers = [layer for layer in ds.layers() if not (as_truth and layer.startswith("predicted@"))]
     for kind in _ORDER:
         for layer in layers:
             if layer.startswith(kind):

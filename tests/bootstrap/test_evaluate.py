@@ -275,6 +275,8 @@ def test_prelabel_then_evaluate_the_whole_pipeline(photos: Dataset) -> None:
         )
         assert inside.all()
     assert {name: hashes(photos.root)[name] for name in before} == before
+    with pytest.raises(ViewfinderError, match="no labels that count as true"):
+        evaluate_model("face_landmark", Settings((photos.root,)))
     # Against its own answers the pipeline has no error; a face that isn't there is missed, and
     # one that nobody labelled is extra.
     settings = Settings((photos.root,), layer, "all", crop="detector")
