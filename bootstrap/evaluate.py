@@ -212,6 +212,7 @@ def _summary(
     spatial = [s.label.keypoints_camera_m is not None for s in subjects]
     where = "in space" if all(spatial) else "mixed" if any(spatial) else "in the picture"
     details["subjects"] = len(subjects)
+    details["keypoints"] = shape.size
     details["missed"] = int((~np.isfinite(means)).sum())
     details["rejected" if settings.crop == "truth" else "extra"] = (
         measured.rejected if settings.crop == "truth" else measured.extra
