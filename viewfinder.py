@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from annotate.commands import annotate
 from bootstrap.commands import dataset_app, evaluate, prelabel
 from bootstrap.training.commands import train_app
 from render.commands import render_app
-from runtime.commands import models_app, run
+from runtime.commands import make_run, models_app
 
 from arsession.commands import session_app
 from runtime.errors import ViewfinderError, missing_extra
+
+if TYPE_CHECKING:
+    from runtime.results import Subject
+    from runtime.sources import Frame
 
 # Which extra brings a module that isn't installed.
 _EXTRA_OF = {
@@ -37,6 +42,14 @@ _EXTRA_OF = {
     "torch": "train",
     "trimesh": "render",
 }
+
+
+def _save_frame(folder: Path, frame: Frame, subjects: Sequence[Subject]) -> str:
+    # The live window is the runtime's and data sets are bootstrap's: here they meet.
+    from bootstrap.dataset.captures import save_capture
+
+    return f"saved as {folder / save_capture(folder, frame.rgb, frame.source, frame.index)}"
+
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -66,7 +79,7 @@ app.add_typer(train_app, name="train", rich_help_panel="Make models")
 app.command(rich_help_panel="Make models")(evaluate)
 app.command(rich_help_panel="Make models")(prelabel)
 app.command(rich_help_panel="Make models")(annotate)
-app.command(rich_help_panel="Use models")(run)
+app.command("run", rich_help_panel="Use models")(make_run(_save_frame))
 app.add_typer(models_app, name="models", rich_help_panel="Use models")
 
 

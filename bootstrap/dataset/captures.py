@@ -1,0 +1,60 @@
+"""Frames that somebody chose to keep while looking at a model live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bootstrap.dataset.dataset import Dataset
+from bootstrap.dataset.records import DatasetInfo, Sample
+from runtime.errors import ViewfinderError
+from runtime.image import encode_image
+
+_GENERATOR = "viewfinder run, frames kept by hand"
+
+
+def save_capture(root: Path, rgb: NDArray[np.uint8], source: str, frame: int) -> str:
+    """Add one frame to a data set of captures, on the disk when this returns.
+
+    A frame is a shard of its own: whatever happens later, it stays.
+
+    Args:
+        root: the data set, made if there is none.
+        rgb: (H, W, 3) uint8.
+        source: where the frame is from; only its last part is kept.
+        frame: its number there.
+
+    Returns:
+        The new sample's id.
+
+    Raises:
+        ViewfinderError: `root` is another kind of data set, or can't be written.
+    """
+    if (root / "dataset.json").exists():
+        dataset = Dataset.open(root)
+        if dataset.info.generator != _GENERATOR:
+            raise ViewfinderError(
+                "frames can't be added to this data set",
+                file=root,
+                field="generator",
+                expected=_GENERATOR,
+                found=dataset.info.generator,
+            )
+    else:
+        dataset = Dataset.create(
+            root, DatasetInfo(name=root.name, generator=_GENERATOR, shard_size=1)
+        )
+    shard = max(dataset.committed_shards(), default=-1) + 1
+    height, width = rgb.shape[:2]
+    sample = Sample(
+        sample_id=f"{shard:08d}",
+        image=encode_image(rgb, ".png"),
+        extension="png",
+        width=width,
+        height=height,
+        attributes={"source": Path(source).name, "frame": frame},
+    )
+    dataset.write_shard(shard, [sample], {})
+    return sample.sample_id
