@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from render.commands import render_app
+
 from annotate.commands import annotate
+from arsession.commands import session_app
 from bootstrap.commands import dataset_app, evaluate, prelabel
 from bootstrap.training.commands import train_app
-from render.commands import render_app
 from runtime.commands import make_run, models_app
-
-from arsession.commands import session_app
 from runtime.errors import ViewfinderError, missing_extra
 
 if TYPE_CHECKING:
