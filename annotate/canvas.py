@@ -29,7 +29,7 @@ _REACH_SCREEN_PX = 12.0
 # The subject's box takes this share of the canvas.
 _FILL = 0.8
 _HALO = (0.04, 0.05, 0.06, 0.65)
-_HALO_WIDTH, _LINE_WIDTH = 3.5, 1.5
+_HALO_MORE_PX = 2.0
 _RING = "#ffe14d"
 _MARKER_LIMITS_PX = (3, 12)
 
@@ -58,6 +58,10 @@ class KeypointCanvas:
         self._document: Document | None = None
         self._drawn_px = np.zeros((0, 2))
         self._own_change = False
+        # Counts what was shown: a drag ends unheard when something else shows meanwhile.
+        self._shown = 0
+        self._style_zoom = 1.0
+        self._coloured: tuple[str, bytes] | None = None
         blank = np.zeros((8, 8, 3), np.uint8)
         self.picture = viewer.add_image(blank, name=PICTURE_LAYER, rgb=True)
         self.picture.interpolation2d = "linear"
@@ -80,8 +84,8 @@ class KeypointCanvas:
 
         # In the scene itself world coordinates hold: x = column, y = row, pixel centres whole.
         scene = self.viewer.window._qt_viewer.canvas.view.scene
-        self._halo = Line(parent=scene, width=_HALO_WIDTH, antialias=True, method="gl")
-        self._line = Line(parent=scene, width=_LINE_WIDTH, antialias=True, method="gl")
+        self._halo = Line(parent=scene, antialias=True, method="gl")
+        self._line = Line(parent=scene, antialias=True, method="gl")
         self._ring = Markers(parent=scene)
         for order, visual in enumerate((self._halo, self._line, self._ring)):
             # Between the picture (layer 0) and the keypoints (layer 1); the ring on top.
@@ -105,21 +109,24 @@ class KeypointCanvas:
             self.picture.data = picture
         self.hovered = self.dragged = None
         self._ring.visible = False
+        self._shown += 1
         self._document = document
         self._drawn_px = drawing.shown_positions(document)
-        self._own_change = True
-        try:
-            self.points.data = rowcol_from_px(self._drawn_px)
-        finally:
-            self._own_change = False
-        self.points.selected_data = set()
+        if len(self.points.data) == len(self._drawn_px):
+            self.points.data[:] = rowcol_from_px(self._drawn_px)
+        else:
+            self._replace_points()
+        if self.points.selected_data:
+            self.points.selected_data = set()
         self.fit()
         self._restyle()
+        self.points.refresh(highlight=False)
         self._draw_lines()
 
     def update(self, document: Document) -> None:
         """The same item after a change."""
         before, self._document = self._document, document
+        self._shown += 1
         if before is None or before.topology_id != document.topology_id:
             raise ValueError("another item: use show")
         self._drawn_px = drawing.shown_positions(document)
@@ -138,7 +145,8 @@ class KeypointCanvas:
         row, column = rowcol_from_px([x + w / 2, y + h / 2])
         self.viewer.camera.center = (0.0, float(row), float(column))
         self.viewer.camera.zoom = zoom
-        self._style_zoom = zoom if not whole else getattr(self, "_style_zoom", zoom)
+        if not whole:
+            self._style_zoom = zoom
 
     def show_contours(self, visible: bool) -> None:
         """Show or hide the contour lines."""
@@ -156,13 +164,22 @@ class KeypointCanvas:
     def _restyle(self) -> None:
         document = self._document
         assert document is not None
-        face, border = drawing.marker_colours(document.topology_id, document.visibility)
         sizes = drawing.marker_sizes_px(document.topology_id) / self._style_zoom
-        with self.points.events.set_data.blocker():
+        colours = (document.topology_id, document.visibility.tobytes())
+        with self.points._block_refresh(), self.points.events.set_data.blocker():
             self.points.size = sizes
-            self.points.face_color = face
-            self.points.border_color = border
-        self._refresh_points()
+            if colours != self._coloured:
+                face, border = drawing.marker_colours(document.topology_id, document.visibility)
+                self.points.face_color, self.points.border_color = face, border
+                self._coloured = colours
+
+    def _replace_points(self) -> None:
+        """Give napari another number of points."""
+        self._own_change, self._coloured = True, None
+        try:
+            self.points.data = rowcol_from_px(self._drawn_px)
+        finally:
+            self._own_change = False
 
     def _draw_all(self) -> None:
         self.points.data[:] = rowcol_from_px(self._drawn_px)
@@ -179,8 +196,13 @@ class KeypointCanvas:
         pairs, colours = drawing.line_layout(document.topology_id)
         vertices = drawing.line_vertices(self._drawn_px, pairs, document.visibility) - 0.5
         first = self._line.pos is None
-        self._halo.set_data(pos=vertices, color=_HALO, connect="segments")
-        self._line.set_data(pos=vertices, color=np.repeat(colours, 2, axis=0), connect="segments")
+        width = drawing.line_width_px(document.topology_id)
+        self._halo.set_data(
+            pos=vertices, color=_HALO, connect="segments", width=width + _HALO_MORE_PX
+        )
+        self._line.set_data(
+            pos=vertices, color=np.repeat(colours, 2, axis=0), connect="segments", width=width
+        )
         if first:
             self.show_contours(True)
         self._place_ring()
@@ -227,10 +249,10 @@ class KeypointCanvas:
         grip = start[index] - px_from_rowcol(event.position[-2:])
         soft = self.soft_radius_px if "Shift" in event.modifiers else 0.0
         pan, layer.mouse_pan = layer.mouse_pan, False
-        self.dragged, move = index, None
+        self.dragged, move, shown = index, None, self._shown
         try:
             yield
-            while event.type == "mouse_move":
+            while event.type == "mouse_move" and self._shown == shown:
                 x, y = px_from_rowcol(event.position[-2:]) + grip
                 move = soft_move(start, index, float(x), float(y), soft)
                 self._drawn_px = start.copy()
@@ -240,7 +262,7 @@ class KeypointCanvas:
         finally:
             layer.mouse_pan = pan
             self.dragged = None
-        if move is not None:
+        if move is not None and self._shown == shown:
             self._on_move(move)
 
     def _on_layer_data(self, event: Any) -> None:
@@ -260,9 +282,6 @@ class KeypointCanvas:
                     )
                 )
             return
-        self._own_change = True
-        try:
-            self.points.data = rowcol_from_px(self._drawn_px)
-        finally:
-            self._own_change = False
+        self._replace_points()
         self._restyle()
+        self._refresh_points()

@@ -33,6 +33,8 @@ _BORDER = "#101418"
 # between the contours stay small so that the face can be seen.
 CONTOUR_POINT_PX = 6.5
 OTHER_POINT_PX = 3.5
+SPARSE_POINT_PX = 9.5
+DENSE_LINE_PX, SPARSE_LINE_PX = 1.5, 2.5
 _DENSE = 100
 # How much nearer a point that no contour passes must be to be picked instead.
 _CONTOUR_PREFERENCE = 0.7
@@ -118,7 +120,15 @@ def marker_colours(
 
 def marker_sizes_px(topology_id: str) -> NDArray[np.float64]:
     """(N,) diameters in screen pixels."""
+    count = topology(topology_id).size
+    if count <= _DENSE:
+        return np.full(count, SPARSE_POINT_PX)
     return np.where(on_contour(topology_id), CONTOUR_POINT_PX, OTHER_POINT_PX)
+
+
+def line_width_px(topology_id: str) -> float:
+    """How thick contours are: few lines may be bold."""
+    return SPARSE_LINE_PX if topology(topology_id).size <= _DENSE else DENSE_LINE_PX
 
 
 def nearest(

@@ -165,6 +165,21 @@ def test_contours_follow_while_the_button_is_held(hand):
     assert hand.stored() is not None
 
 
+def test_going_on_in_the_middle_of_a_drag_changes_no_item(hand):
+    from qtpy.QtCore import QPoint
+
+    place = hand.press(NOSE)
+    hand.mouse("MouseMove", place + QPoint(25, 10))
+    hand.key("N")
+    hand.mouse("MouseMove", place + QPoint(35, 20))
+    hand.mouse("MouseButtonRelease", place + QPoint(35, 20))
+    assert hand.session.index == 1
+    assert hand.session.store.revisions() == []
+    np.testing.assert_allclose(hand.drawn_px(), hand.session.document.keypoints_px)
+    hand.drag(NOSE, 10, 10)  # and the next drag is an ordinary one
+    assert len(hand.session.store.revisions()) == 2
+
+
 def test_a_shift_drag_draws_neighbours_along_as_one_step(hand):
     before = hand.session.document
     hand.drag(NOSE, 20, 0, shift=True)
