@@ -32,6 +32,7 @@ CARD_NAME = "card.json"
 _ALIGNMENT = 64
 _ALIGNMENT_FIELD = 0xD935  # the extra field that Android's zipalign pads with
 _LOCAL_HEADER_BYTES = 30
+_ZIP = b"PK\x03\x04"
 _SEAL = b"sha256:"
 _SEAL_BYTES = len(_SEAL) + 64
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -131,9 +132,9 @@ def read_bundle(path: str | Path) -> Bundle:
 def parse_bundle(data: bytes, name: str) -> Bundle:
     """The same from a file's content; `name` is what errors call it."""
     sha256 = hashlib.sha256(data).hexdigest()
-    if data[4:8] == b"TFL3":
+    if data[4:8] == b"TFL3" and data[:4] != _ZIP:
         return Bundle(None, MappingProxyType({Path(name).name: data}), sha256, name)
-    if data[:4] != b"PK\x03\x04":
+    if data[:4] != _ZIP:
         raise ViewfinderError(
             "not a model", file=name, expected="a .task bundle or a .tflite model",
             found=f"a file that starts with {data[:4]!r}" if data else "an empty file",
@@ -152,9 +153,9 @@ def parse_bundle(data: bytes, name: str) -> Bundle:
 
 def _check_seal(data: bytes, name: str) -> bool:
     end = data.rfind(b"PK\x05\x06")
-    if end < 0:
-        raise ViewfinderError("the bundle is truncated or damaged", file=name)
     body, comment = data[: end + 22], data[end + 22 :]
+    if end < 0 or body[-2:] != struct.pack("<H", len(comment)):
+        raise ViewfinderError("the bundle is truncated or damaged", file=name)
     if not comment:
         return False
     if comment != _SEAL + hashlib.sha256(body).hexdigest().encode():

@@ -105,8 +105,14 @@ def make_run(save_frame: SaveFrame | None = None) -> Callable[..., None]:
             ),
         ] = None,
         min_score: Annotated[
-            float, typer.Option(min=0.0, max=1.0, help="The detector's threshold.")
-        ] = 0.5,
+            float | None,
+            typer.Option(
+                min=0.0,
+                max=1.0,
+                help="The detector's threshold; by default 0.5, 0.6 for the full-range face "
+                "detector.",
+            ),
+        ] = None,
         mirrored: Annotated[
             bool,
             typer.Option(help="The pictures are selfie views: swap left and right hands."),

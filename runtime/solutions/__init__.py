@@ -26,6 +26,8 @@ from runtime.trust import load_model
 
 Models = Literal["bundled", "mediapipe"]
 
+MIN_SCORE = 0.5
+FULL_RANGE_MIN_SCORE = 0.6
 SOLUTIONS = ("face", "hands", "face-detection")
 _TASKS = {"face": "face", "hands": "hand", "face-detection": "face"}
 
@@ -71,7 +73,7 @@ def open_solution(
     model: str | Path | None = None,
     models: Models = "bundled",
     max_subjects: int = 2,
-    min_score: float = 0.5,
+    min_score: float | None = None,
     static: bool = False,
     variant: str | None = None,
     mirrored: bool = False,
@@ -85,7 +87,8 @@ def open_solution(
             With landmarks only, MediaPipe's detector finds the subjects.
         models: whose models to take otherwise.
         max_subjects: the most looked for.
-        min_score: the detector's threshold.
+        min_score: the detector's threshold; None for MediaPipe's own, 0.5, or 0.6 for the
+            full-range face detector.
         static: every picture on its own, without following subjects.
         variant: of MediaPipe's models: face 468; hands full, lite; face-detection short, full.
         mirrored: pictures are selfie views.
@@ -99,6 +102,9 @@ def open_solution(
         raise ViewfinderError(
             "unknown solution", expected=" | ".join(SOLUTIONS), found=repr(solution)
         )
+    if min_score is None:
+        full_range = solution == "face-detection" and variant == "full"
+        min_score = FULL_RANGE_MIN_SCORE if full_range else MIN_SCORE
     if not 0 <= min_score <= 1 or max_subjects < 1:
         raise ViewfinderError(
             "wrong threshold or number of subjects", expected="0 <= min-score <= 1, max >= 1",
