@@ -143,8 +143,8 @@ class KeypointCanvas:
         share = 0.98 if box is None else _FILL
         zoom = share * min(canvas_width / max(w, 1.0), canvas_height / max(h, 1.0))
         row, column = rowcol_from_px([x + w / 2, y + h / 2])
-        self.viewer.camera.center = (0.0, float(row), float(column))
-        self.viewer.camera.zoom = zoom
+        self.viewer.scene.camera.center = (0.0, float(row), float(column))
+        self.viewer.scene.camera.zoom = zoom
         if not whole:
             self._style_zoom = zoom
 
@@ -226,7 +226,7 @@ class KeypointCanvas:
         if self._document is None or not self.points.visible:
             return None
         at = px_from_rowcol(position_rowcol[-2:])
-        reach = _REACH_SCREEN_PX / self.viewer.camera.zoom
+        reach = _REACH_SCREEN_PX / self.viewer.scene.camera.zoom
         return drawing.nearest(self._drawn_px, self._document.topology_id, at, reach)
 
     def _hover(self, layer: Any, event: Any) -> None:

@@ -133,6 +133,7 @@ class Panel(QWidget):
         """Something went wrong: stays until something is saved."""
         self._error_text = text
         self._error.setText(html.escape(text))
+        self._saved.setText("")
         self._error.show()
 
 

@@ -138,7 +138,7 @@ def _open(window: Any, request: pytest.FixtureRequest, project: Path) -> Iterato
 
 def test_a_drag_moves_one_keypoint_and_is_on_the_disk_when_it_ends(hand):
     before = hand.session.document
-    zoom = hand.viewer.camera.zoom
+    zoom = hand.viewer.scene.camera.zoom
     hand.drag(NOSE, 30, -20)
     after = hand.session.document
     moved = after.keypoints_px[NOSE] - before.keypoints_px[NOSE]
@@ -237,12 +237,12 @@ def test_visibility_of_the_keypoint_under_the_cursor(hand):
 def test_a_drag_beside_the_keypoints_moves_the_view_and_nothing_else(hand):
     from qtpy.QtCore import QPoint
 
-    centre = hand.viewer.camera.center
+    centre = hand.viewer.scene.camera.center
     place = QPoint(8, 8)
     hand.mouse("MouseButtonPress", place)
     hand.mouse("MouseMove", place + QPoint(40, 30))
     hand.mouse("MouseButtonRelease", place + QPoint(40, 30))
-    assert hand.viewer.camera.center != centre
+    assert hand.viewer.scene.camera.center != centre
     assert hand.stored() is None
     # And after dragging a keypoint the view can be moved again.
     hand.key("F")
@@ -323,7 +323,7 @@ def test_markers_lines_and_pixels_coincide_on_the_screen(window, request, tmp_pa
             lit = np.abs(grey - np.median(grey)) > 40
             assert lit.sum() > 100, name
             rows[name] = np.nonzero(lit)[0].mean()
-        zoom = window.viewer.camera.zoom
+        zoom = window.viewer.scene.camera.zoom
         canvas.picture.visible = canvas.points.visible = True
         canvas.show_contours(True)
     assert zoom > 10  # half a pixel of the picture would show
