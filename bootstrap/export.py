@@ -26,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bootstrap.metrics import Estimate
 from bootstrap.networks import Network, fuse_batch_norms
 from runtime.bundle import read_bundle, write_bundle
 from runtime.card import Card, CardInput, CardMetric, CardModel, CardOutput
@@ -118,7 +119,7 @@ def export_bundle(
     out: Path,
     data: TrainingData,
     validation: Sequence[Batch],
-    errors: Tensor | None,
+    error: Estimate | None,
     parent: Parent | None,
 ) -> Exported:
     """Convert a network, compare it with torch, write its bundle with a card.
@@ -128,7 +129,7 @@ def export_bundle(
         out: the bundle.
         data: what it was trained on.
         validation: real crops to compare on.
-        errors: (n,) validation error of each crop, for the card.
+        error: of the validation crops, as parts of the normalising length.
         parent: the bundle it was trained from.
 
     Raises:
@@ -163,7 +164,7 @@ def export_bundle(
         {k: v.contiguous() for k, v in network.state_dict().items()}, {"network": network.name}
     )
     card_weights = CardModel(weights_file, "weights", picture, (), network.topology_id)
-    card = _card(network, (card_model, card_weights), data, errors, parent, difference, partitions)
+    card = _card(network, (card_model, card_weights), data, error, parent, difference, partitions)
     sha256 = write_bundle(out, {file: tflite, weights_file: weights}, card)
     return Exported(sha256, difference, partitions)
 
@@ -297,7 +298,7 @@ def _card(
     network: Network,
     models: tuple[CardModel, ...],
     data: TrainingData,
-    errors: Tensor | None,
+    error: Estimate | None,
     parent: Parent | None,
     difference: float,
     partitions: int,
@@ -307,12 +308,9 @@ def _card(
         CardMetric("this model", "XNNPACK partitions", float(partitions)),
     ]
     names = ", ".join(dataset.info.name for dataset in data.datasets)
-    if errors is not None:
-        name = f"mean error / {topology(network.topology_id).normaliser_name}"
-        values = errors.double().numpy()
-        metrics.insert(
-            0, CardMetric(f"{names} (val)", name, float(values.mean()), _interval(values))
-        )
+    if error is not None:
+        metric = f"mean error / {topology(network.topology_id).normaliser_name}"
+        metrics.insert(0, CardMetric(f"{names} (val)", metric, error.mean, error.interval))
     inherited = {x for dataset in data.datasets for x in dataset.info.licences_inherited}
     inherited |= set(parent.licences_inherited if parent else ())
     versions = " ".join(
@@ -328,11 +326,3 @@ def _card(
         parent=parent.sha256 if parent else "",
         tool=versions,
     )
-
-
-def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean."""
-    rng = np.random.default_rng(0)
-    means = values[rng.integers(0, len(values), (1000, len(values)))].mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)

@@ -162,6 +162,13 @@ class Batches:
         return training_example(image, subject, self._topology, self._size, rng)
 
 
+def evenly_chosen(subjects: Sequence[Subject], limit: int) -> list[Subject]:
+    """At most `limit` of them, evenly spread."""
+    if len(subjects) <= limit:
+        return list(subjects)
+    return [subjects[i * len(subjects) // limit] for i in range(limit)]
+
+
 def validation_batches(
     subjects: Sequence[Subject],
     pictures: Pictures,
@@ -171,8 +178,7 @@ def validation_batches(
     batch: int = 16,
 ) -> list[Batch]:
     """Crops of at most `limit` subjects, evenly chosen; the same for every training."""
-    chosen = [subjects[i * len(subjects) // limit] for i in range(limit)]
-    chosen = chosen if len(subjects) > limit else list(subjects)
+    chosen = evenly_chosen(subjects, limit)
     examples = [
         validation_example(*pictures.of(subject), topology, size, _rng(0, _VALIDATION, i))
         for i, subject in enumerate(chosen)

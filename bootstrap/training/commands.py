@@ -138,21 +138,21 @@ def _resume_command(settings: TrainSettings) -> str:
 
 def _tell(result: TrainResult, as_json: bool) -> None:
     assert result.exported is not None
+    error = result.validation_error
     if as_json:
         summary = {
             "out": str(result.out),
             "sha256": result.sha256,
             "steps": result.steps,
             "samples_per_s": round(result.samples_per_s, 1),
-            "validation_error": result.validation_error,
+            "validation_error": None if error is None else error.to_json(),
             "difference_from_torch": result.exported.difference,
             "xnnpack_partitions": result.exported.xnnpack_partitions,
             "log": str(result.log),
         }
         typer.echo(json.dumps(summary))
         return
-    error = result.validation_error
-    measured = "" if error is None else f", validation error {100 * error:.2f} %"
+    measured = "" if error is None else f", validation error {100 * error.mean:.2f} %"
     typer.echo(
         f"{result.out}: {result.steps} steps{measured}; "
         f"differs from torch by {result.exported.difference:.1e} of its input, "

@@ -18,9 +18,6 @@ Image = NDArray[np.uint8]
 
 NEGATIVE_SHARE = 0.1
 """Of the examples; presence is far easier to learn than keypoints."""
-MIN_NORMALISER = 0.15
-"""Least normalising length in crop widths: in profile the eyes come together, and dividing by
-their distance would leave nothing but profiles to learn from."""
 MARGIN = 2.2
 """Side of what is kept of a picture around a subject over its crop's: room for jitter and for
 negatives beside the subject."""
@@ -166,7 +163,7 @@ def example_in_roi(crop: Image, subject: Subject, roi: Roi, topology: Topology) 
         landmarks=landmarks,
         weight=subject.weight,
         z_weight=z_weight,
-        normaliser=_normaliser(subject, roi, topology),
+        normaliser=subject.length_px / roi.width,
         presence=1.0,
         world_m=world,
         world_weight=np.full(count, float(subject.world_m is not None), dtype=np.float32),
@@ -206,14 +203,6 @@ def negative_example(
         right=0.0,
         right_weight=0.0,
     )
-
-
-def _normaliser(subject: Subject, roi: Roi, topology: Topology) -> float:
-    first, second = topology.normaliser
-    if subject.weight[first] == 0 or subject.weight[second] == 0:
-        return 2 * MIN_NORMALISER
-    length = float(topology.normalising_length(subject.keypoints_px)) / roi.width
-    return max(length, MIN_NORMALISER)
 
 
 def _free_of(subject: Subject, roi: Roi) -> bool:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,9 @@ from bootstrap.training.losses import Target, keypoint_errors, losses
 from bootstrap.training.report import Log, Reporter, Status
 
 PEAK_LEARNING_RATE = 2e-3
+BASIS_RATE = 0.01
+COEFFICIENTS_RATE = 0.1
+"""Of the shape heads' learning rate against the trunk's; see `parameter_groups`."""
 WEIGHT_DECAY = 0.01
 WARM_UP_STEPS = 60
 GRADIENT_NORM = 1.0
@@ -60,15 +64,7 @@ class Loop:
         # torch's stubs leave this overload out.
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
-        decayed = [p for p in self.network.parameters() if p.ndim > 1]
-        plain = [p for p in self.network.parameters() if p.ndim <= 1]
-        self.optimiser = torch.optim.AdamW(
-            [
-                {"params": decayed, "weight_decay": WEIGHT_DECAY},
-                {"params": plain, "weight_decay": 0.0},
-            ],
-            lr=PEAK_LEARNING_RATE,
-        )
+        self.optimiser = torch.optim.AdamW(parameter_groups(self.network), lr=PEAK_LEARNING_RATE)
         self._followed = _float_state(self.network)
         self._averaged = _float_state(self.average)
         self._begun = time.monotonic()
@@ -132,7 +128,7 @@ class Loop:
 
     def _train_step(self, batch: Batch) -> dict[str, Tensor]:
         for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate()
+            group["lr"] = self.learning_rate() * group["rate"]
         self.network.train()
         target = Target.of(batch)
         parts = losses(self.network(target.image), target)
@@ -152,6 +148,25 @@ class Loop:
             return None
         self.validation_errors = validation_errors(self.average, self.validation)
         return float(self.validation_errors.mean())
+
+
+def parameter_groups(network: Network) -> list[dict[str, Any]]:
+    """The network's parameters by learning rate and weight decay.
+
+    Adam moves every weight by about the learning rate. For a convolution before a batch norm that
+    is small; in a shape head, whose many inputs add up to positions that should move by a
+    hundredth of the crop, it would throw the shape model away in the first steps.
+    """
+    rates = {"basis": BASIS_RATE, "coefficients": COEFFICIENTS_RATE}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        rate = next((r for part, r in rates.items() if f".{part}." in name), 1.0)
+        decay = WEIGHT_DECAY if parameter.ndim > 1 and rate == 1.0 else 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    return [
+        {"params": parameters, "rate": rate, "weight_decay": decay}
+        for (rate, decay), parameters in groups.items()
+    ]
 
 
 def validation_errors(network: nn.Module, batches: Sequence[Batch]) -> Tensor:

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bootstrap.dataset import Dataset, Label
+from bootstrap.metrics import normalising_length_px
+from runtime.camera import Camera
 from runtime.card import CardData
 from runtime.errors import ViewfinderError
 from runtime.roi import Roi, face_roi_from_landmarks, hand_roi_from_landmarks, roi_from_box
@@ -28,6 +30,11 @@ OCCLUDED_WEIGHT = 0.5
 FALLBACK_SCALE = {"face478@1": 1.5, "hand21@1": 1.3}
 """Side of the crop over a labelled box, where keypoints don't say the crop themselves. The face's
 is MediaPipe's; the hand's is what HAND_SCALE of the palm comes to over the box of a whole hand."""
+
+TYPICAL_LENGTH, MIN_LENGTH = 0.3, 0.15
+"""Normalising length in crop widths: where its keypoints aren't labelled, and at least. Without
+metric labels a face in profile has its eyes in one place, and dividing by their distance would
+leave nothing but profiles to learn from."""
 
 _ROI_FROM_KEYPOINTS = {
     "face478@1": face_roi_from_landmarks,
@@ -51,6 +58,7 @@ class Subject:
         world_m: (N, 3) metres from the subject's mean, camera axes; None as z_px.
         handedness: "left", "right" (the person's own) or None.
         roi: the crop that the labels call for.
+        length_px: what errors are divided by (bootstrap.metrics), pixels.
     """
 
     source: tuple[int, str]
@@ -61,6 +69,7 @@ class Subject:
     world_m: Floats | None
     handedness: str | None
     roi: Roi
+    length_px: float
 
     def mirrored(self, topology: Topology, width: float) -> Subject:
         """The same subject in the horizontally flipped picture of that width; its own inverse."""
@@ -138,7 +147,7 @@ def load_training_data(folders: Iterable[str | Path], topology: Topology) -> Tra
         layers, labels = _best_labels(dataset, topology.id)
         sources.append(_source(dataset, index, layers, labels))
         for label in labels:
-            subject = _subject(number, label, topology)
+            subject = _subject(number, label, topology, dataset.camera(label.sample_id))
             split = splits[label.sample_id]
             if subject is None:
                 left_out += 1
@@ -194,12 +203,14 @@ def _source(
     return CardData(dataset.info.name, digest.hexdigest(), samples, ", ".join(layers))
 
 
-def _subject(number: int, label: Label, topology: Topology) -> Subject | None:
+def _subject(
+    number: int, label: Label, topology: Topology, camera: Camera | None
+) -> Subject | None:
     source = (number, label.sample_id)
     if not label.topology:
         empty = np.zeros((0, 2), dtype=np.float32)
         whole = Roi(0, 0, 0, 0)
-        return Subject(source, "", empty, empty[:, 0], None, None, None, whole)
+        return Subject(source, "", empty, empty[:, 0], None, None, None, whole, 0.0)
     if label.keypoints_px is None:
         return None
     visibility = label.visibility
@@ -212,8 +223,31 @@ def _subject(number: int, label: Label, topology: Topology) -> Subject | None:
     if roi is None or roi.width < 2 or not math.isfinite(roi.width) or not weight.any():
         return None
     z_px, world_m = _depth(label, points, known, topology)
-    weight = weight.astype(np.float32)
-    return Subject(source, topology.id, points, weight, z_px, world_m, label.handedness, roi)
+    return Subject(
+        source=source,
+        topology_id=topology.id,
+        keypoints_px=points,
+        weight=weight.astype(np.float32),
+        z_px=z_px,
+        world_m=world_m,
+        handedness=label.handedness,
+        roi=roi,
+        length_px=_length_px(label, points, known, roi, topology, camera),
+    )
+
+
+def _length_px(
+    label: Label,
+    points: Floats,
+    known: NDArray[np.bool_],
+    roi: Roi,
+    topology: Topology,
+    camera: Camera | None,
+) -> float:
+    if not known[list(topology.normaliser)].all():
+        return TYPICAL_LENGTH * roi.width
+    length = normalising_length_px(topology, points, label.keypoints_camera_m, camera)
+    return max(length, MIN_LENGTH * roi.width) if math.isfinite(length) else MIN_LENGTH * roi.width
 
 
 def _labelled_roi(

@@ -5,21 +5,25 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import cv2
+import numpy as np
 import torch
 
 from bootstrap.export import Exported, Parent, export_bundle, load_parent
+from bootstrap.metrics import Estimate, bootstrap_mean
 from bootstrap.networks import NETWORKS, Network
 from bootstrap.training.allocator import keep_large_blocks
 from bootstrap.training.batches import (
+    Batch,
     Batches,
     Pictures,
+    evenly_chosen,
     memory_budget_bytes,
     shape_model,
     single_threaded_opencv,
@@ -74,7 +78,7 @@ class TrainResult:
         sha256: of the bundle, "" without one.
         steps: done.
         samples_per_s: over the whole training.
-        validation_error: mean 2D error over the normalising length; None without validation data.
+        validation_error: mean 2D error as part of the normalising length, over the val split.
         exported: how the bundle compares with torch; None without one.
     """
 
@@ -84,7 +88,7 @@ class TrainResult:
     sha256: str
     steps: int
     samples_per_s: float
-    validation_error: float | None
+    validation_error: Estimate | None
     exported: Exported | None
 
 
@@ -149,10 +153,9 @@ def train(
         everything = validation_batches(
             data.val, pictures, shape, network.input_size, FINAL_VALIDATION_LIMIT
         )
-        errors = validation_errors(loop.average, everything) if everything else None
+        error = _final_error(loop, data, everything) if everything else None
         reporter.message("Exporting and comparing with torch ...")
-        exported = export_bundle(loop.average, settings.out, data, everything, errors, parent)
-    error = None if errors is None else float(errors.mean())
+        exported = export_bundle(loop.average, settings.out, data, everything, error, parent)
     return _result(settings, loop, exported, error)
 
 
@@ -185,8 +188,15 @@ def _start(settings: TrainSettings, data: TrainingData) -> tuple[Network, Parent
     return network, None
 
 
+def _final_error(loop: Loop, data: TrainingData, batches: Sequence[Batch]) -> Estimate:
+    errors = validation_errors(loop.average, batches)
+    subjects = evenly_chosen(data.val, FINAL_VALIDATION_LIMIT)
+    pictures = [f"{number}/{sample_id}" for number, sample_id in (s.source for s in subjects)]
+    return bootstrap_mean(errors.numpy(), pictures, np.random.default_rng(0))
+
+
 def _result(
-    settings: TrainSettings, loop: Loop, exported: Exported | None, error: float | None
+    settings: TrainSettings, loop: Loop, exported: Exported | None, error: Estimate | None
 ) -> TrainResult:
     return TrainResult(
         out=settings.out if exported else None,

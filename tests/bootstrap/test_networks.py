@@ -1,0 +1,91 @@
+"""The networks: what goes in and out, what they cost, and what they start from."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bootstrap.networks import NETWORKS, ShapeHead, fuse_batch_norms, multiply_accumulates
+from runtime.topology import topology
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most", "parameters"),
+    [("face", 33e6, 38e6, 0.4e6), ("hand", 100e6, 120e6, 0.8e6)],
+)
+def test_cost(name: str, least: float, most: float, parameters: float) -> None:
+    network = NETWORKS[name]()
+    assert least < multiply_accumulates(network, network.input_size) < most
+    assert sum(p.numel() for p in network.parameters()) < parameters
+    assert network.training, "counting must leave the network as it was"
+
+
+def test_multiply_accumulates_of_known_layers() -> None:
+    layers = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False),  # 27 * 8 * 16
+        nn.Conv2d(8, 8, 3, padding=1, groups=8),  # 9 * 8 * 16
+        nn.Flatten(),
+        nn.Linear(128, 5),  # 640
+    )
+    assert multiply_accumulates(layers, 8) == 27 * 8 * 16 + 9 * 8 * 16 + 640
+
+
+@pytest.mark.parametrize("name", ["face", "hand"])
+def test_outputs(name: str) -> None:
+    network = NETWORKS[name]().eval()
+    keypoints = topology(network.topology_id).size
+    size = network.input_size
+    with torch.no_grad():
+        outputs = network(torch.rand(2, 3, size, size))
+    shapes = {key: tuple(value.shape) for key, value in outputs.items()}
+    expected = {"landmarks": (2, 3 * keypoints), "presence": (2, 1)}
+    if name == "hand":
+        expected |= {"handedness": (2, 1), "world": (2, 3 * keypoints)}
+    assert shapes == expected
+
+
+def test_an_untrained_head_answers_with_the_mean_shape() -> None:
+    rng = np.random.default_rng(0)
+    mean = torch.from_numpy(rng.normal(size=(21, 3)).astype(np.float32))
+    head = ShapeHead(10, coefficients=4, keypoints=21)
+    components = torch.from_numpy(rng.normal(size=(9, 21, 3)).astype(np.float32))
+    head.set_shape_model(mean, components)
+    assert torch.equal(head(torch.zeros(1, 10))[0], mean.flatten())
+    # A coefficient of one moves the shape by its component; those beyond the head's are left out.
+    moved = head.basis(torch.eye(4)) - mean.flatten()
+    torch.testing.assert_close(moved, components[:4].flatten(1), atol=1e-6, rtol=1e-5)
+
+
+def test_fewer_components_than_coefficients() -> None:
+    head = ShapeHead(10, coefficients=4, keypoints=5)
+    head.set_shape_model(torch.zeros(5, 3), torch.zeros(0, 5, 3))
+    assert head.basis.weight.abs().max() < 0.01
+
+
+@pytest.mark.parametrize("name", ["face", "hand"])
+def test_folding_batch_norms_changes_nothing(name: str) -> None:
+    torch.manual_seed(1)
+    network = NETWORKS[name]()
+    size = network.input_size
+    for _ in range(2):  # so that the running statistics are none of the initial ones
+        network(torch.rand(4, 3, size, size))
+    network.eval()
+    folded = copy.deepcopy(network)
+    fuse_batch_norms(folded)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules())
+    picture = torch.rand(1, 3, size, size)
+    with torch.no_grad():
+        before, after = network(picture), folded(picture)
+    for key in before:
+        torch.testing.assert_close(after[key], before[key], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["face", "hand"])
+def test_only_relu(name: str) -> None:
+    kinds = {type(layer).__name__ for layer in NETWORKS[name]().modules()}
+    activations = {kind for kind in kinds if hasattr(nn.modules.activation, kind)}
+    assert activations == {"ReLU"}
