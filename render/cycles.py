@@ -9,6 +9,7 @@ other way to the pixels. Import this module only where pictures are rendered: it
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -93,7 +94,7 @@ class CyclesScene:
             bpy.ops.wm.read_factory_settings(use_empty=True)
         self.scene = bpy.context.scene
         self.width, self.height = width, height
-        self._folder = tempfile.TemporaryDirectory(prefix="viewfinder-", dir=_ram_disk())
+        self._folder = _work_folder()
         self._picture = Path(self._folder.name) / "passes.exr"
         self._environment: dict[Path, Any] = {}
         self._set_up_render(threads, transparent)
@@ -172,6 +173,15 @@ class CyclesScene:
                 raise ViewfinderError("the HDRI can't be read", file=path)
             self._environment[path] = image
         return self._environment[path]
+
+    def hdri_pixels(self, path: str | Path) -> NDArray[np.float32]:
+        """(H, W, 3) scene-linear RGB of an HDRI, row 0 at the top."""
+        image = self.hdri_image(path)
+        width, height = image.size
+        pixels = np.empty(width * height * image.channels, dtype=np.float32)
+        image.pixels.foreach_get(pixels)
+        upright = pixels.reshape(height, width, image.channels)[::-1, :, :3]
+        return np.ascontiguousarray(upright)
 
     def set_camera(self, world_from_camera: ArrayLike, camera: Camera) -> None:
         """Place the camera.
@@ -291,6 +301,7 @@ class _World:
     """The light from everywhere, built once."""
 
     def __init__(self, scene: Any) -> None:
+        self._now: tuple[str, float, float] | None = None
         world = bpy.data.worlds.new("world")
         scene.world = world
         # The importance map is rebuilt whenever the world turns; at Cycles' automatic size that
@@ -311,8 +322,11 @@ class _World:
         self._background.inputs["Color"].default_value = (0.0, 0.0, 0.0, 1.0)
 
     def use(self, image: Any, rotation_rad: float, strength: float) -> None:
-        if self._texture.image is not image:
-            self._texture.image = image
+        wanted = (image.name, rotation_rad, strength)
+        if wanted == self._now:
+            return  # touching the world at all has Cycles rebuild its importance map
+        self._now = wanted
+        self._texture.image = image
         # The mapping turns the direction that is looked up: the picture turns the other way.
         self._mapping.inputs["Rotation"].default_value = (0.0, 0.0, -rotation_rad)
         self._background.inputs["Strength"].default_value = strength
@@ -342,6 +356,29 @@ def quiet() -> Iterator[None]:
         os.dup2(kept, 1)
         os.close(kept)
         os.close(nowhere)
+
+
+def _work_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for this process's EXR files; those of processes that were killed are removed."""
+    base = _ram_disk()
+    for left in Path(base or tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        owner = left.name.removeprefix(_PREFIX).split("-")[0]
+        if owner.isdigit() and not _runs(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    return tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-", dir=base)
+
+
+_PREFIX = "viewfinder-render-"
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # asks only
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _ram_disk() -> str | None:

@@ -7,10 +7,12 @@ shard on its samples alone, so neither the number of workers nor a kill changes 
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -192,11 +194,18 @@ def _run(job: Job, missing: list[int], found: int) -> None:
 def _start(job: Job) -> _Worker:
     context = multiprocessing.get_context("spawn")  # Blender doesn't survive a fork
     ours, theirs = context.Pipe()
-    threads = max(1, (os.cpu_count() or 1) // job.workers)
+    threads = max(1, cores() // job.workers)
     process = context.Process(target=_work, args=(theirs, job, threads), daemon=True)
     process.start()
     theirs.close()
     return _Worker(process, ours, job.shards_per_worker)
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _give(worker: _Worker, queue: list[int]) -> None:
@@ -243,7 +252,7 @@ def _stop(worker: _Worker) -> None:
 def _work(pipe: Connection, job: Job, threads: int) -> None:
     """A worker's life: build the renderer, render the shards it is told, end with the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     renderer: Renderer | None = None
     try:
         dataset = Dataset.open(job.out)
@@ -257,7 +266,9 @@ def _work(pipe: Connection, job: Job, threads: int) -> None:
                 samples.append(sample)
                 labels += subjects
                 pipe.send(("progress", len(samples)))
-            dataset.write_shard(shard, samples, {LAYER: labels})
+            # The last breath of a worker whose parent was killed may have committed it.
+            if shard not in dataset.committed_shards():
+                dataset.write_shard(shard, samples, {LAYER: labels})
             pipe.send(("committed", shard))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the parent is gone or has nothing more to do
@@ -272,10 +283,8 @@ def _send_error(pipe: Connection, error: Exception) -> None:
     if not isinstance(error, ViewfinderError):
         traceback.print_exc()  # our bug: its place is worth more than its message
         error = RuntimeError(f"a render worker failed: {type(error).__name__}: {error}")
-    try:
+    with contextlib.suppress(OSError, pickle.PicklingError):
         pipe.send(("error", error))
-    except (OSError, pickle.PicklingError):
-        pass
 
 
 def description(name: str, settings: dict[str, Any], shard_size: int, **rest: Any) -> DatasetInfo:

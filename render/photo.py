@@ -47,10 +47,29 @@ def random_photo(rng: np.random.Generator) -> Photo:
     return Photo(
         exposure_ev=float(np.clip(rng.normal(0.1, 0.45), -1.3, 1.2)),
         white_balance=(math.exp(warmth), math.exp(-tint), math.exp(-warmth)),
-        noise=float(rng.choice([0.0, 1.0], p=[0.4, 0.6]) * rng.exponential(0.008)),
+        noise=float(min(rng.exponential(0.004), 0.014)),
         blur_px=float(max(0.0, rng.normal(0.1, 0.35))),
         jpeg_quality=int(rng.integers(80, 98)),
     )
+
+
+def softened(linear: Floats, alpha: Floats, sigma_px: float = 0.55) -> tuple[Floats, Floats]:
+    """A smoother edge than a few samples give.
+
+    Args:
+        linear: (H, W, 3) premultiplied scene-linear RGB.
+        alpha: (H, W) coverage.
+        sigma_px: of the smoothing.
+
+    Returns:
+        Both anew; well inside and outside the subject nothing changes.
+    """
+    wide = cv2.GaussianBlur(alpha, (0, 0), sigma_px, borderType=cv2.BORDER_REPLICATE)
+    colour = cv2.GaussianBlur(linear, (0, 0), sigma_px, borderType=cv2.BORDER_REPLICATE)
+    edge = (wide > 1e-4) & (wide < 0.999)
+    result = linear.copy()
+    result[edge] = colour[edge]
+    return result, np.where(edge, wide, alpha).astype(np.float32)
 
 
 def composite(linear: Floats, alpha: Floats, background: Floats) -> Floats:
@@ -138,3 +157,27 @@ def environment_background(
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_WRAP,
     )
+
+
+def clutter(width: int, height: int, rng: np.random.Generator) -> Floats:
+    """A background of many coloured pieces, sharp or blurred; (height, width, 3), about 0..1."""
+    image = np.empty((height, width, 3), dtype=np.float32)
+    image[:] = rng.uniform(0.02, 0.8, 3)
+    for _ in range(int(rng.integers(4, 40))):
+        colour = tuple(float(v) for v in rng.uniform(0.0, 0.9, 3) ** 1.5)
+        x, y = (int(v) for v in rng.uniform(-0.1, 1.1, 2) * (width, height))
+        reach = float(rng.uniform(0.03, 0.35)) * width
+        kind = rng.integers(3)
+        if kind == 0:
+            corners = (x, y) + rng.normal(0, reach, (int(rng.integers(3, 6)), 2))
+            cv2.fillPoly(image, [corners.astype(np.int32)], colour, cv2.LINE_AA)
+        elif kind == 1:
+            axes = tuple(int(v) + 1 for v in rng.uniform(0.3, 1.0, 2) * reach)
+            cv2.ellipse(image, (x, y), axes, rng.uniform(0, 180), 0, 360, colour, -1, cv2.LINE_AA)
+        else:
+            end = (x + int(rng.normal(0, 3 * reach)), y + int(rng.normal(0, 3 * reach)))
+            thick = int(rng.integers(1, max(2, width // 24)))
+            cv2.line(image, (x, y), end, colour, thick, cv2.LINE_AA)
+    if rng.random() < 0.7:
+        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.5, 0.02 * width)))
+    return np.maximum(image, 0.0)

@@ -1,0 +1,159 @@
+"""`viewfinder render ...`: parse, and call one function. bpy is loaded only when rendering."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runtime.errors import missing_extra
+
+if TYPE_CHECKING:
+    from render.job import Job
+
+render_app = typer.Typer(
+    no_args_is_help=True,
+    help="""Render labelled pictures with Blender's Cycles, on the CPU, without a display.
+
+    Every picture comes with keypoints in pixels and in metres, visibility checked against depth,
+    depth, segmentation, contours, camera and pose. Sample i of seed s is always the same picture;
+    a run that was stopped or killed goes on when the same command is given again.
+    """,
+)
+
+
+class Preset(StrEnum):
+    """What a picture may cost."""
+
+    draft = "draft"
+    final = "final"
+
+
+OutOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder of the data set; made if missing.")
+]
+CountOption = Annotated[int, typer.Option(min=1, help="Number of pictures.")]
+SeedOption = Annotated[
+    int, typer.Option(min=0, help="Another seed, other people; the same seed, the same bytes.")
+]
+PresetOption = Annotated[
+    Preset, typer.Option(help="draft: few samples, denoised; final: cleaner, several times slower.")
+]
+SizeOption = Annotated[
+    int, typer.Option(min=32, max=4096, help="Width and height of a picture in pixels.")
+]
+ShardOption = Annotated[
+    int, typer.Option(min=1, help="Pictures in a shard, the unit that is kept when a run stops.")
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="Processes; one per core if not given.")
+]
+HdrisOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Light from the .exr and .hdr panoramas there, not Blender's."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print a summary as one JSON object.")]
+
+
+@render_app.command()
+def hands(
+    out: OutOption = None,
+    count: CountOption = 256,
+    seed: SeedOption = 0,
+    preset: PresetOption = Preset.draft,
+    size: SizeOption = 256,
+    shard_size: ShardOption = 256,
+    workers: WorkersOption = None,
+    hdris: HdrisOption = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write a picture of every gesture with its name."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Hands with forearm and sleeve: 33 gestures and what lies between, any side, any skin tone.
+
+    Labels: the 21 points of hand21, the hand's outline, fingers and palm as segmentation,
+    handedness, gesture, joint angles.
+    """
+    _need_bpy()
+    from render.hands import HandSettings, find_hdris, hand_dataset, hand_renderers
+    from render.job import Job, cores
+
+    if out is None and gallery is None:
+        raise typer.BadParameter("give --out DIR, --gallery FILE or both", param_hint="--out")
+    paths = () if hdris is None else find_hdris(hdris)
+    settings = HandSettings(seed, size, preset.value, paths)
+    if gallery is not None:
+        from render.gallery import write_gallery
+
+        write_gallery(gallery, settings)
+    if out is not None:
+        info = hand_dataset(settings, shard_size)
+        _render(Job(out, info, count, hand_renderers(settings), workers or cores()), as_json)
+
+
+@render_app.command()
+def faces(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the data set.")],
+    count: CountOption = 256,
+    seed: SeedOption = 0,
+    preset: PresetOption = Preset.draft,
+    size: SizeOption = 256,
+    shard_size: ShardOption = 256,
+    workers: WorkersOption = None,
+    hdris: HdrisOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Faces: random people, expressions, gaze, hair, light and camera.
+
+    Labels: the 478 points of face478, contours, irises, segmentation, head pose, gaze, expression.
+    """
+    _need_bpy()
+    from render.faces import FaceSettings, face_dataset, face_renderers
+    from render.job import Job, cores
+
+    settings = FaceSettings(seed, size, preset.value, "" if hdris is None else str(hdris))
+    info = face_dataset(settings, shard_size)
+    _render(Job(out, info, count, face_renderers(settings), workers or cores()), as_json)
+
+
+def _render(job: Job, as_json: bool) -> None:
+    from render.anny_asset import load_anny
+    from render.job import render_dataset
+
+    load_anny()  # prepared once here, not in every worker
+    try:
+        report = render_dataset(job)
+    except KeyboardInterrupt as stop:
+        typer.echo(str(stop) or "stopped", err=True)
+        raise typer.Exit(130) from None
+    if as_json:
+        facts = {
+            "out": str(job.out),
+            "count": job.count,
+            "rendered": report.rendered,
+            "found": report.found,
+            "seconds": round(report.seconds, 3),
+            "images_per_hour": round(report.images_per_hour),
+        }
+        typer.echo(json.dumps(facts))
+    elif report.rendered:
+        typer.echo(
+            f"{job.out}: {job.count} pictures, {report.rendered} rendered now in "
+            f"{report.seconds:.0f} s ({report.images_per_hour:,.0f} an hour)"
+        )
+    else:
+        typer.echo(f"{job.out}: all {job.count} pictures were there already")
+
+
+def _need_bpy() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("bpy") is None:
+        raise missing_extra("render", "bpy")
