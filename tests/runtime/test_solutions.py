@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -254,3 +255,24 @@ def test_wrong_wishes_are_one_clear_line(home: Path, tmp_path: Path, hand_model:
 
 def test_rules_are_those_of_the_roi_module() -> None:
     assert FACE_RULES.roi_from_detection is face_roi_from_detection
+
+
+@pytest.mark.usefixtures("mediapipe_models")
+def test_mediapipes_own_task_file(real: Path, tmp_path: Path, astronaut: np.ndarray) -> None:
+    # As MediaPipe Tasks has it: no card, a detector, the 478-point model, and files of other kinds.
+    # Skips without ../shared, which holds that model.
+    landmarks = (real.parent / "models" / "face_landmarks_detector_v2.tflite").read_bytes()
+    with zipfile.ZipFile(tmp_path / "face_landmarker.task", "w") as archive:
+        archive.writestr("face_detector.tflite", released_model("face_detection_short_range"))
+        archive.writestr("face_landmarks_detector.tflite", landmarks)
+        archive.writestr("geometry_pipeline_metadata_landmarks.binarypb", b"\x0a\x00")
+    theirs = open_solution("face", tmp_path / "face_landmarker.task", static=True)
+    (subject,) = theirs.process(astronaut, 0)
+    assert subject.topology == "face478@1"
+    (mesh,) = open_solution("face", models="mediapipe", static=True).process(astronaut, 0)
+    # Two models of the same face: a few pixels apart, and the irises inside the eyes.
+    distance = np.linalg.norm((subject.keypoints[:468] - mesh.keypoints)[:, :2] * 512, axis=1)
+    assert distance.mean() < 3
+    for iris, outer, inner in ((468, 33, 133), (473, 263, 362)):
+        low, high = sorted((subject.keypoints[outer, 0], subject.keypoints[inner, 0]))
+        assert low < subject.keypoints[iris, 0] < high
