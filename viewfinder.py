@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from render.commands import render_app
 
 from annotate.commands import annotate
 from arsession.commands import session_app
 from bootstrap.commands import dataset_app, evaluate, prelabel
 from bootstrap.training.commands import train_app
+from render.commands import render_app
 from runtime.commands import make_run, models_app
 from runtime.errors import ViewfinderError, missing_extra
 
 if TYPE_CHECKING:
+    from click import Context
+
     from runtime.results import Subject
     from runtime.sources import Frame
 
@@ -51,7 +53,16 @@ def _save_frame(folder: Path, frame: Frame, subjects: Sequence[Subject]) -> str:
     return f"saved as {folder / save_capture(folder, frame.rgb, frame.source, frame.index)}"
 
 
+class _InLoopOrder(typer.core.TyperGroup):
+    """Lists commands in the order in which a newcomer needs them."""
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        order = ["render", "dataset", "session", "train", "evaluate", "prelabel", "annotate"]
+        return sorted(self.commands, key=lambda name: (order + list(self.commands)).index(name))
+
+
 app = typer.Typer(
+    cls=_InLoopOrder,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -60,13 +71,13 @@ app = typer.Typer(
 
     The usual way round:
 
-    1. [bold]viewfinder render faces --out faces --count 1000[/bold]   labelled synthetic pictures
-    2. [bold]viewfinder train face --data faces --out face.task[/bold]   a first model
-    3. [bold]viewfinder run face --source 0 --model face.task[/bold]   the model, live
-    4. [bold]viewfinder dataset import photos --out real[/bold]   your own photographs
-    5. [bold]viewfinder prelabel real --model face.task[/bold]   the model labels them
-    6. [bold]viewfinder annotate real[/bold]   people refine, nothing is lost
-    7. [bold]viewfinder train face --data faces --data real --out better.task[/bold]   round again
+    1. viewfinder render faces --out faces --count 1000 [dim]# labelled pictures[/dim]
+    2. viewfinder train face --data faces --out face.task [dim]# a first model[/dim]
+    3. viewfinder run face --source 0 --model face.task [dim]# the model, live[/dim]
+    4. viewfinder dataset import photos --out real [dim]# your photographs[/dim]
+    5. viewfinder prelabel real --model face.task [dim]# its first guess[/dim]
+    6. viewfinder annotate real [dim]# people refine it[/dim]
+    7. viewfinder train face --data faces --data real --out better.task
 
     Every command explains itself with --help. Exit codes: 0 done, 1 failed, 2 misuse.
     """,
