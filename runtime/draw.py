@@ -95,7 +95,10 @@ def _draw_subject(
     picture: Picture, subject: Subject, points: NDArray[np.float32], box: tuple[float, ...]
 ) -> None:
     x, y, w, h = box
-    finest = max(1, round(min(picture.shape[:2]) / 500))
+    # A face's lines lie close together, a hand's don't.
+    finest = max(
+        1 if subject.topology.startswith("face") else 2, round(min(picture.shape[:2]) / 500)
+    )
     width = min(6, max(finest, round(max(w, h) / 160)))
     if not subject.topology:
         _draw_detection(picture, points, box, width)

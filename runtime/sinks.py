@@ -156,7 +156,10 @@ class WindowSink:
             raise _no_screen()
         try:
             with captured_stderr():
-                cv2.namedWindow(_WINDOW_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+                cv2.namedWindow(
+                    _WINDOW_TITLE,
+                    cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL,
+                )
         except cv2.error as error:
             raise _no_screen() from error
         self._mirrored = mirrored
