@@ -82,7 +82,9 @@ def hands(
     handedness, gesture, joint angles.
     """
     _need_bpy()
-    from render.hands import HandSettings, find_hdris, hand_dataset, hand_renderers
+    from render.environments import find_hdris
+    from render.hand_scene import HandSettings
+    from render.hands import hand_dataset, hand_renderers
     from render.job import Job, cores
 
     if out is None and gallery is None:

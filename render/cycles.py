@@ -22,35 +22,16 @@ import bpy
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from render.environments import bundled_hdris
 from render.exr import read_exr
+from render.quality import DRAFT, PRESETS, Quality
 from runtime.camera import OPENCV_FROM_OPENGL, Camera
 from runtime.errors import ViewfinderError
 
+__all__ = ["PRESETS", "CyclesScene", "Passes", "Quality", "SceneMesh", "bundled_hdris", "quiet"]
+
 FAR_M = 100.0
 """Nothing rendered lies farther; Cycles writes 1e10 where a ray meets nothing."""
-
-
-@dataclass(frozen=True)
-class Quality:
-    """What a picture may cost.
-
-    Attributes:
-        samples: paths per pixel.
-        denoise_quality, denoise_prefilter, denoise_passes: of Open Image Denoise, as Cycles
-            names them.
-        bounces: most bounces of a path.
-    """
-
-    samples: int
-    denoise_quality: str = "BALANCED"
-    denoise_prefilter: str = "FAST"
-    denoise_passes: str = "RGB_ALBEDO_NORMAL"
-    bounces: int = 4
-
-
-DRAFT = Quality(samples=4)
-FINAL = Quality(samples=24, bounces=8)
-PRESETS = {"draft": DRAFT, "final": FINAL}
 
 
 @dataclass(frozen=True)
@@ -330,12 +311,6 @@ class _World:
         # The mapping turns the direction that is looked up: the picture turns the other way.
         self._mapping.inputs["Rotation"].default_value = (0.0, 0.0, -rotation_rad)
         self._background.inputs["Strength"].default_value = strength
-
-
-def bundled_hdris() -> tuple[Path, ...]:
-    """The CC0 environments that come with bpy, by name."""
-    folder = Path(bpy.utils.system_resource("DATAFILES")) / "studiolights" / "world"
-    return tuple(sorted(folder.glob("*.exr")))
 
 
 def bpy_version() -> str:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from render.anny_asset import Identity
 from render.gestures import HandPose, gestures
 from render.hand_model import HandShape, rotation
+from render.hand_render import HandRenderer
+from render.hand_scene import HandScene, HandSettings
 from render.hand_skin import HandLook
-from render.hands import HandRenderer, HandScene, HandSettings
 from render.photo import Photo
 from runtime.camera import Camera
 from runtime.image import write_image

@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -120,12 +120,10 @@ def render_dataset(job: Job) -> Report:
 
 
 def _check_committed(job: Job, dataset: Dataset, committed: set[int]) -> None:
-    beyond = committed - set(job.shards())
-    last = max(job.shards())
-    short = last - 1 in committed and len(dataset.samples([last - 1])) != job.info.shard_size
-    if last in committed:
-        short = short or len(dataset.samples([last])) != len(job.samples_of(last))
-    if beyond or short:
+    if not committed:
+        return
+    last = max(committed)  # only the last shard may hold fewer samples
+    if last not in job.shards() or len(dataset.samples([last])) != len(job.samples_of(last)):
         raise ViewfinderError(
             "the data set holds another number of samples",
             file=job.out,
@@ -196,9 +194,22 @@ def _start(job: Job) -> _Worker:
     ours, theirs = context.Pipe()
     threads = max(1, cores() // job.workers)
     process = context.Process(target=_work, args=(theirs, job, threads), daemon=True)
-    process.start()
+    with _path_without_blender():
+        process.start()
     theirs.close()
     return _Worker(process, ours, job.shards_per_worker)
+
+
+@contextlib.contextmanager
+def _path_without_blender() -> Iterator[None]:
+    """Blender, once loaded, puts its scripts before everything on sys.path, which a new process
+    inherits: it would take the bpy among the scripts for the whole of Blender."""
+    kept = list(sys.path)
+    sys.path[:] = [p for p in kept if Path(p).parent.name != "scripts" or "bpy" not in p]
+    try:
+        yield
+    finally:
+        sys.path[:] = kept
 
 
 def cores() -> int:

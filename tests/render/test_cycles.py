@@ -1,0 +1,156 @@
+"""Cycles against geometry that can be computed by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from render.cycles import CyclesScene, Quality
+from render.environments import bundled_hdris
+from render.exr import read_exr
+from render.photo import environment_background
+from runtime.camera import Camera, transform_points
+from runtime.errors import ViewfinderError
+
+WIDTH, HEIGHT = 96, 64
+ONE_SAMPLE = Quality(1, "FAST", "NONE", "RGB")
+
+
+@pytest.fixture
+def scene() -> Iterator[CyclesScene]:
+    scene = CyclesScene(WIDTH, HEIGHT, ONE_SAMPLE, threads=1)
+    yield scene
+    scene.close()
+
+
+def a_pose(seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    turn = np.linalg.qr(rng.standard_normal((3, 3)))[0]
+    pose = np.eye(4)
+    pose[:3, :3] = turn * np.sign(np.linalg.det(turn))
+    pose[:3, 3] = rng.uniform(-1, 1, 3)
+    return pose
+
+
+def pixel_rays(camera: Camera) -> np.ndarray:
+    x, y = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
+    return camera.unproject(np.stack([x, y], axis=-1), np.ones_like(x))
+
+
+def icosphere(radius: float) -> tuple[np.ndarray, np.ndarray]:
+    import bpy
+
+    mesh = bpy.data.meshes.new("ball")
+    import bmesh
+
+    form = bmesh.new()
+    bmesh.ops.create_icosphere(form, subdivisions=5, radius=radius)
+    form.to_mesh(mesh)
+    form.free()
+    vertices = np.array([v.co for v in mesh.vertices])
+    faces = np.array([p.vertices for p in mesh.polygons])
+    return vertices, faces
+
+
+def test_depth_of_a_slanted_plane_is_planar_and_exact(scene: CyclesScene) -> None:
+    # An off-centre principal point shows whether shifts go the right way.
+    camera = Camera(110.0, 110.0, 40.0, 35.0, WIDTH, HEIGHT)
+    pose = a_pose(1)
+    corners = np.array([[-9, -9, 0], [9, -9, 0], [9, 9, 0], [-9, 9, 0.0]])
+    corners[:, 2] = 2 + 0.3 * corners[:, 0] / 9 - 0.2 * corners[:, 1] / 9
+    scene.add_mesh("plane", transform_points(pose, corners), [[0, 1, 2, 3]], index=3)
+    scene.set_camera(pose, camera)
+    passes = scene.render()
+    rays = pixel_rays(camera)
+    expected = 2 / (1 - 0.3 / 9 * rays[..., 0] + 0.2 / 9 * rays[..., 1])
+    assert np.abs(passes.depth_m - expected).max() < 2e-4
+    assert (passes.object_index == 3).all()
+
+
+def test_depth_of_a_sphere_and_the_void_around_it(scene: CyclesScene) -> None:
+    camera = Camera(100.0, 100.0, 52.0, 30.0, WIDTH, HEIGHT)
+    pose, centre, radius = a_pose(2), np.array([0.05, -0.1, 1.5]), 0.4
+    vertices, faces = icosphere(radius)
+    scene.add_mesh("ball", transform_points(pose, vertices + centre), faces, index=5)
+    scene.set_camera(pose, camera)
+    passes = scene.render()
+    rays = pixel_rays(camera)
+    # |t ray - centre| = radius, ray with z = 1: t is the planar depth.
+    a, b = (rays**2).sum(-1), rays @ centre
+    inside = b * b - a * (centre @ centre - radius**2)
+    with np.errstate(invalid="ignore"):
+        expected = (b - np.sqrt(inside)) / a
+    well_inside, well_outside = inside > 0.02, inside < -0.02
+    # The ball is made of flat triangles, up to 0.2 mm inside the sphere, seen at a slant.
+    assert np.abs(passes.depth_m - expected)[well_inside].max() < 2e-3
+    assert np.median(np.abs(passes.depth_m - expected)[well_inside]) < 5e-4
+    assert np.isinf(passes.depth_m[well_outside]).all()
+    assert (passes.object_index[well_inside] == 5).all()
+    assert (passes.object_index[well_outside] == 0).all()
+
+
+def test_pixels_do_not_depend_on_threads_or_on_what_came_before() -> None:
+    vertices, faces = icosphere(0.3)
+    pictures = []
+    for threads, before in ((1, 0), (2, 2)):
+        scene = CyclesScene(48, 48, Quality(2), threads=threads, transparent=True)
+        ball = scene.add_mesh("ball", vertices + [0, 0, 2], faces)
+        scene.set_camera(np.eye(4), Camera.from_fov(0.5, 48, 48))
+        for i in range(before):
+            scene.set_hdri(bundled_hdris()[i])
+            ball.move(vertices + [0.1 * i, 0, 1.5])
+            scene.render()
+        scene.set_hdri(bundled_hdris()[3], 0.4)
+        ball.move(vertices + [0, 0, 2])
+        pictures.append(scene.render())
+        scene.close()
+    assert np.array_equal(pictures[0].linear, pictures[1].linear)
+    assert np.array_equal(pictures[0].alpha, pictures[1].alpha)
+    assert pictures[0].linear.max() > 0
+
+
+def test_the_background_we_compute_is_the_one_cycles_shows(scene: CyclesScene) -> None:
+    camera = Camera.from_fov(math.radians(60), WIDTH, HEIGHT)
+    pose, hdri = a_pose(4), bundled_hdris()[0]
+    scene.set_hdri(hdri, 0.8)
+    scene.set_camera(pose, camera)
+    shown = scene.render().linear
+    ours = environment_background(scene.hdri_pixels(hdri), camera, pose, 0.8)
+    assert np.abs(np.log(shown + 0.02) - np.log(ours + 0.02)).mean() < 0.06
+    flipped = np.abs(np.log(shown + 0.02) - np.log(ours[:, ::-1] + 0.02)).mean()
+    assert flipped > 0.2
+
+
+def test_a_camera_cycles_cannot_show_is_refused(scene: CyclesScene) -> None:
+    with pytest.raises(ValueError, match="distortion"):
+        scene.set_camera(np.eye(4), Camera(90, 90, 48, 32, WIDTH, HEIGHT, (0.1,)))
+    with pytest.raises(ValueError, match="size"):
+        scene.set_camera(np.eye(4), Camera.from_fov(0.5, 64, 64))
+
+
+def test_an_hdri_that_is_none_is_one_clear_error(scene: CyclesScene, tmp_path: Path) -> None:
+    broken = tmp_path / "sky.exr"
+    broken.write_bytes(b"no picture at all")
+    with pytest.raises(ViewfinderError, match=r"sky\.exr"):
+        scene.set_hdri(broken)
+
+
+def test_the_exr_reader_refuses_what_it_does_not_read() -> None:
+    with pytest.raises(ValueError, match="EXR"):
+        read_exr(b"\x00" * 64)
+    with pytest.raises(ValueError, match="EXR"):
+        read_exr(bundled_hdris()[0].read_bytes())  # compressed
+
+
+def test_files_of_a_killed_process_are_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("render.cycles._ram_disk", lambda: str(tmp_path))
+    left = tmp_path / "viewfinder-render-999999999-abc"
+    left.mkdir()
+    CyclesScene(32, 32, ONE_SAMPLE).close()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,167 @@
+"""Render jobs: the same bytes for any number of workers and after a kill; errors that say what."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from bootstrap.dataset import Dataset, Label, Sample
+from render.job import Job, description, render_dataset, sample_id, split_of
+from runtime.errors import ViewfinderError
+from runtime.image import encode_image
+
+ROOT = Path(__file__).parents[2]
+
+
+class FakeRenderer:
+    """Colours instead of pictures, so that the machinery is tested in seconds."""
+
+    def __init__(self, fail_at: int, die_at: int, log: str, threads: int) -> None:
+        self.fail_at, self.die_at, self.log = fail_at, die_at, log
+        with Path(log).open("a") as file:
+            file.write(f"{os.getpid()} {threads}\n")
+
+    def render(self, index: int) -> tuple[Sample, list[Label]]:
+        if index == self.fail_at:
+            raise ViewfinderError("the light went out", field="--hdris")
+        if index == self.die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        image = np.full((8, 8, 3), index, dtype=np.uint8)
+        sample = Sample(
+            sample_id=sample_id(index), image=encode_image(image, ".png"), extension="png",
+            width=8, height=8, split=split_of(index),
+        )  # fmt: skip
+        return sample, [Label(sample_id=sample_id(index))]
+
+    def close(self) -> None:
+        pass
+
+
+def a_job(out: Path, workers: int = 1, fail_at: int = -1, die_at: int = -1, count: int = 10) -> Job:
+    make = partial(FakeRenderer, fail_at, die_at, str(out) + ".log")
+    return Job(out, description("fakes", {"seed": 1}, 3), count, make, workers, 2)
+
+
+def tree(folder: Path) -> dict[str, str]:
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {
+        p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files
+    }
+
+
+def test_any_number_of_workers_writes_the_same_bytes(tmp_path: Path) -> None:
+    one = render_dataset(a_job(tmp_path / "one"))
+    three = render_dataset(a_job(tmp_path / "three", workers=3))
+    assert (one.rendered, one.found, three.rendered) == (10, 0, 10)
+    assert tree(tmp_path / "one") == tree(tmp_path / "three")
+    samples = Dataset.open(tmp_path / "one").samples()
+    assert samples["sample_id"].tolist() == [sample_id(i) for i in range(10)]
+    assert set(samples["split"]) == {"train", "val", "test"}
+
+
+def test_workers_are_replaced_after_their_shards(tmp_path: Path) -> None:
+    render_dataset(a_job(tmp_path / "data"))  # 4 shards, 2 a worker
+    started = (tmp_path / "data.log").read_text().split("\n")[:-1]
+    assert len({line.split()[0] for line in started}) == 2
+
+
+def test_what_failed_keeps_whole_shards_and_goes_on_later(tmp_path: Path) -> None:
+    with pytest.raises(ViewfinderError, match="the light went out"):
+        render_dataset(a_job(tmp_path / "data", fail_at=7))
+    assert Dataset.open(tmp_path / "data").committed_shards() == {0, 1}
+    with pytest.raises(ViewfinderError, match=r"worker died in shard 2.*signal 9"):
+        render_dataset(a_job(tmp_path / "data", die_at=8))
+    report = render_dataset(a_job(tmp_path / "data"))
+    assert (report.rendered, report.found) == (4, 6)
+    render_dataset(a_job(tmp_path / "whole"))
+    assert tree(tmp_path / "data") == tree(tmp_path / "whole")
+    assert render_dataset(a_job(tmp_path / "data")).rendered == 0
+
+
+def test_other_settings_or_counts_are_refused(tmp_path: Path) -> None:
+    render_dataset(a_job(tmp_path / "data"))
+    before = tree(tmp_path / "data")
+    other = a_job(tmp_path / "data")
+    with pytest.raises(ViewfinderError, match="another data set"):
+        render_dataset(
+            Job(other.out, description("fakes", {"seed": 2}, 3), 10, other.make_renderer)
+        )
+    for count in (8, 11, 20):
+        with pytest.raises(ViewfinderError, match="another number of samples"):
+            render_dataset(a_job(tmp_path / "data", count=count))
+    assert tree(tmp_path / "data") == before
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(ViewfinderError, match="file"):
+        render_dataset(a_job(tmp_path / "file" / "data"))
+
+
+# -- the real thing, small ------------------------------------------------------------------------
+
+HANDS = [
+    *(sys.executable, "viewfinder.py", "render", "hands", "--count", "8", "--shard-size", "2"),
+    *("--seed", "7", "--size", "64", "--json"),
+]
+
+
+def render_hands(out: Path, workers: int) -> dict[str, object]:
+    done = subprocess.run(
+        [*HANDS, "--out", str(out), "--workers", str(workers)],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    result: dict[str, object] = json.loads(done.stdout)
+    return result
+
+
+def test_hands_are_the_same_with_two_workers_and_after_a_kill(tmp_path: Path) -> None:
+    assert render_hands(tmp_path / "one", 1)["rendered"] == 8
+    assert render_hands(tmp_path / "two", 2)["rendered"] == 8
+    killed = tmp_path / "killed"
+    running = subprocess.Popen(
+        [*HANDS, "--out", str(killed), "--workers", "1"], cwd=ROOT, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while len(list(killed.glob("index/*.parquet"))) < 2:
+        assert running.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.02)
+    running.kill()  # SIGKILL
+    running.wait()
+    committed = len(list(killed.glob("index/*.parquet")))
+    assert 2 <= committed < 4
+    summary = render_hands(killed, 2)
+    assert summary["found"] in (2 * committed, 2 * committed + 2)
+    assert tree(tmp_path / "one") == tree(tmp_path / "two") == tree(killed)
+    names = set(tree(killed))
+    assert {"dataset.json", "shards/000003.tar", "index/000003.parquet"} <= names
+    assert "labels/synthetic/000003.parquet" in names
+    picture = Dataset.open(killed).read_image(sample_id(3))
+    assert cv2.Laplacian(picture, cv2.CV_32F).std() > 1  # not a plain colour
+    os.sync()
+
+
+def test_commands_refuse_misuse_in_one_line(tmp_path: Path) -> None:
+    base = [sys.executable, "viewfinder.py", "render", "hands"]
+    empty = tmp_path / "none"
+    empty.mkdir()
+    for arguments, code, said in (
+        (["--out", str(tmp_path / "a"), "--hdris", str(empty)], 1, "no HDRI"),
+        (["--out", str(empty / "x"), "--count", "0"], 2, "--count"),
+        ([], 2, "--out"),
+    ):
+        done = subprocess.run([*base, *arguments], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == code, done.stderr
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
