@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from bootstrap.metrics import Estimate
 from bootstrap.networks import Network, fuse_batch_norms
+from bootstrap.tflite_metadata import with_metadata
 from runtime.bundle import read_bundle, write_bundle
 from runtime.card import Card, CardInput, CardMetric, CardModel, CardOutput
 from runtime.errors import ViewfinderError
@@ -49,6 +50,22 @@ MEANINGS = {
         "presence": "presence",
         "handedness": "handedness",
         "world": "world_landmarks",
+    },
+}
+TITLES = {
+    "face": "478 keypoints of the face in a crop.",
+    "hand": "21 keypoints of the hand in a crop.",
+}
+DESCRIPTIONS = {
+    "face": {
+        "landmarks": "x, y, z of each keypoint in input pixels.",
+        "presence": "Logit that a face is in the crop.",
+    },
+    "hand": {
+        "landmarks": "x, y, z of each keypoint in input pixels, z times 0.4.",
+        "presence": "Probability that a hand is in the crop.",
+        "handedness": "Probability of a right hand in an unmirrored picture.",
+        "world": "x, y, z of each keypoint in metres from their mean.",
     },
 }
 Z_SCALES = {"face": 1.0, "hand": 0.4}
@@ -180,19 +197,22 @@ def convert(deployed: Deployed) -> bytes:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.tflite"
             converted.convert().export(str(path))
-            return path.read_bytes()
+            tflite = path.read_bytes()
+    name = deployed.network.name
+    # The converter's input is 0..1, a picture's bytes 0..255: mean 0, standard deviation 255.
+    return with_metadata(tflite, f"{name} landmarks", TITLES[name], DESCRIPTIONS[name], 0.0, 255.0)
 
 
 def output_names(model: Model, network_name: str) -> dict[str, str]:
     """The name of each of the model's outputs -> the key of `MEANINGS` that it answers to."""
     keys = {f"{SIGNATURE}_{key}_output": key for key in MEANINGS[network_name]}
-    found = {info.name for info in model.outputs}
-    if found != set(keys):
+    found = [info.name for info in model.outputs]
+    if found != list(keys):
         raise ViewfinderError(
-            "the converter named the outputs otherwise",
+            "the converter named or ordered the outputs otherwise",
             file=model.name,
-            expected=", ".join(sorted(keys)),
-            found=", ".join(sorted(found)),
+            expected=", ".join(keys),
+            found=", ".join(found),
         )
     return keys
 

@@ -19,7 +19,7 @@ from bootstrap.training.checkpoint import Progress, load_checkpoint, save_checkp
 from bootstrap.training.losses import Target, keypoint_errors, losses
 from bootstrap.training.report import Log, Reporter, Status
 
-PEAK_LEARNING_RATE = 2e-3
+PEAK_LEARNING_RATE = 6e-3
 BASIS_RATE = 0.01
 COEFFICIENTS_RATE = 0.1
 """Of the shape heads' learning rate against the trunk's; see `parameter_groups`."""

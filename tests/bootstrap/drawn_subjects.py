@@ -39,17 +39,26 @@ def write_drawn_dataset(
         sample_id = f"{i:08d}"
         samples.append(
             Sample(
-                sample_id=sample_id, image=encode_image(image, ".png"), extension="png",
-                width=size, height=size, camera=camera, seed=seed,
+                sample_id=sample_id,
+                image=encode_image(image, ".png"),
+                extension="png",
+                width=size,
+                height=size,
+                camera=camera,
+                seed=seed,
                 split="val" if i % 4 == 3 else "train",
-            )  # fmt: skip
+            )
         )
         labels.append(
             Label(
-                sample_id=sample_id, topology=name, keypoints_px=camera.project(points_m),
+                sample_id=sample_id,
+                topology=name,
+                keypoints_px=camera.project(points_m),
                 keypoints_camera_m=points_m if metric else None,
-                visibility=np.full(len(points_m), 2), handedness=handedness, source="drawn",
-            )  # fmt: skip
+                visibility=np.full(len(points_m), 2),
+                handedness=handedness,
+                source="drawn",
+            )
         )
     dataset.write_shard(0, samples, {"synthetic": labels})
     return dataset

@@ -75,7 +75,7 @@ def test_labels_lie_where_the_crop_shows_them(faces: TrainingData, seed: int) ->
     picture = dotted(subject, point, 160, 160)
     example = example_in_roi(warp_crop(picture, roi, 192, 192, "zero"), subject, roi, FACE)
     x, y = centroid(example.image)
-    # The crop samples at pixel indices (runtime.roi): half a crop pixel and half a picture pixel off.
+    # The crop samples at pixel indices (runtime.roi): half a pixel off in crop and picture.
     cos, sin = math.cos(roi.rotation_rad), math.sin(roi.rotation_rad)
     half = np.array([cos + sin, cos - sin]) / 2 * 192 / roi.width
     expected = example.landmarks[point, :2] * 192 + 0.5 - half
@@ -114,9 +114,7 @@ def test_labels_of_the_flipped_picture_are_the_flipped_labels(
     plain = example_in_roi(blank, subject, roi, shape)
     other = example_in_roi(blank, subject.mirrored(shape, 160), flipped_roi, shape)
     order = list(shape.mirror)
-    np.testing.assert_allclose(
-        other.landmarks, shape.mirrored(plain.landmarks, 1.0), atol=1e-5
-    )
+    np.testing.assert_allclose(other.landmarks, shape.mirrored(plain.landmarks, 1.0), atol=1e-5)
     np.testing.assert_allclose(other.world_m, plain.world_m[order] * [-1, 1, 1], atol=1e-6)
     np.testing.assert_array_equal(other.weight, plain.weight[order])
     assert image.shape[2] == 3
@@ -271,7 +269,7 @@ def test_a_damaged_picture_is_reported_by_the_loop(tmp_path: Path) -> None:
     data = load_training_data([tmp_path], HAND)
     loader = Batches(data, Pictures(data.datasets, 0), HAND, 32, 4, 0)
     try:
-        with pytest.raises(ViewfinderError, match="000000.tar"):
+        with pytest.raises(ViewfinderError, match=r"000000\.tar"):
             for _ in zip(range(9), loader):
                 pass
     finally:
