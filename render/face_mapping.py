@@ -61,9 +61,9 @@ class FaceMapping:
             json.dumps([t, [round(w, 5) for w in ws]])
             for t, ws in zip(self.triangles.tolist(), self.weights.tolist())
         ]
-        head = json.dumps(dict(self.notes), indent=1)[:-2]
         body = ",\n  ".join(lines)
-        return f'{head},\n "landmarks": [\n  {body}\n ]\n}}\n'
+        whole = json.dumps({**self.notes, "landmarks": []}, indent=1)
+        return whole.removesuffix("[]\n}") + f"[\n  {body}\n ]\n}}\n"
 
 
 def shipped_mapping() -> FaceMapping:
