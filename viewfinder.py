@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,8 +23,6 @@ from runtime.commands import make_run, models_app
 from runtime.errors import ViewfinderError, missing_extra
 
 if TYPE_CHECKING:
-    from click import Context
-
     from runtime.results import Subject
     from runtime.sources import Frame
 
@@ -56,7 +54,7 @@ def _save_frame(folder: Path, frame: Frame, subjects: Sequence[Subject]) -> str:
 class _InLoopOrder(typer.core.TyperGroup):
     """Lists commands in the order in which a newcomer needs them."""
 
-    def list_commands(self, ctx: Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         order = ["render", "dataset", "session", "train", "evaluate", "prelabel", "annotate"]
         return sorted(self.commands, key=lambda name: (order + list(self.commands)).index(name))
 

@@ -239,12 +239,12 @@ def _run_live(walk: Walk, report: Report) -> None:
         "comes from the frame before.",
     )
     for source, name in ((photo, "photo"), (clip, "clip")):
-        shown = []
+        shown: list[tuple[Path, str]] = []
         for whose, choice in _models(walk.plan).items():
             result = out / "pictures" / f"{name}_{whose}{source.suffix}"
             walk.run(
                 f"Run {whose} on the {name}",
-                *("run", "face", "--source", source, *choice, "--out", result),
+                *("run", "face", "--source", str(source), *choice, "--out", str(result)),
                 makes=result,
             )
             shown.append((result, f"{whose} on the {name}"))
@@ -284,6 +284,12 @@ def _refine(walk: Walk, report: Report) -> None:
         *("prelabel", real, "--model", out / "face.task", "--json"),
         makes=real / "labels",
     )
+    closeup = out / "pictures" / "prelabelled.png"
+    walk.run(
+        "Draw the photograph with its pre-labels",
+        *("dataset", "show", real, "--out", closeup, "--zoom", "--tile", "512"),
+        makes=closeup,
+    )
     answer = walk.run(
         "Ask MediaPipe's model where the mouth's corner is",
         *("run", "face", "--source", photo, "--models", "mediapipe", "--static", "--json"),
@@ -291,8 +297,8 @@ def _refine(walk: Walk, report: Report) -> None:
     frame = json.loads(answer.output.splitlines()[0])
     x, y, _ = frame["subjects"][0]["keypoints"][_MOUTH_CORNER]
     refined = _drag_mouth_corner(real, x * frame["width"], y * frame["height"])
-    report.section("Refined")
-    report.text(refined)
+    report.section("Pre-labelled, then refined", refined)
+    report.pictures((closeup, "our model's labels on the photograph, before anybody refined them"))
     window = out / "pictures" / "window.png"
     display = _display()
     if display is not None:
