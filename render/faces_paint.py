@@ -133,7 +133,10 @@ class SkinPainter:
         _towards(colour, self._lid_rim * 0.35, skin * _rgb([0.85, 0.5, 0.48]))
         self._paint_freckles(colour, complexion, rng)
         grain = np.clip(0.55 + 0.6 * _noise(rng, 1.0), 0, 1)
-        _towards(colour, self._beard * complexion.beard * grain * 0.55, hair * 0.8 + skin * 0.15)
+        # Light stubble hardly shows.
+        strength = 0.55 if hair.mean() < skin.mean() else 0.12
+        stubble = self._beard * complexion.beard * grain * strength
+        _towards(colour, stubble, hair * 0.8 + skin * 0.15)
         for brow in self._brows:
             _towards(colour, brow * grain * 0.28, hair * 0.8 + skin * 0.2)
         if complexion.scalp > 0:

@@ -353,13 +353,13 @@ def unit_sphere(around: int, along: int) -> tuple[Floats, NDArray[np.int64]]:
     for j in range(along - 1):
         for k in range(around):
             a, b = j * around + k, j * around + (k + 1) % around
-            faces.append((a, b, b + around, a + around))
+            faces.append((a, a + around, b + around, b))
     last = (along - 1) * around
     step = 2
     for k in range(0, around, step):
         first, second, third = k, (k + 1) % around, (k + 2) % around
-        faces.append((front, third, second, first))
-        faces.append((back, last + first, last + second, last + third))
+        faces.append((front, first, second, third))
+        faces.append((back, last + third, last + second, last + first))
     return vertices, np.array(faces, dtype=np.int64)
 
 

@@ -79,7 +79,8 @@ def tone_albedo(tone: str, warmth: float = 0.0, depth: float = 0.0) -> Array:
     first, second = (linear_from_hex(MONK_TONES[names[i]]) for i in (low, high))
     colour = first * (1 - (place - low)) + second * (place - low)
     colour = 0.72 * colour / (1 + 0.25 * colour.max())
-    blood = np.array([1.0, 0.82, 0.74])
+    darkness = place / (len(names) - 1)
+    blood = np.array([1.0, 0.82, 0.74]) * (1 + darkness * np.array([0.1, -0.1, -0.22]))
     # Even the darkest skin reflects a few per cent, most of it red.
     least = np.array([0.030, 0.017, 0.012])
     return least + colour * blood * (1 + np.array([0.05, -0.03, -0.06]) * warmth)
