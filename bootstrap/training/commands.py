@@ -32,7 +32,9 @@ From = Annotated[
 ]
 Minutes = Annotated[
     float | None,
-    typer.Option(min=0, help="Train this long; 10 when neither this nor --steps is given."),
+    typer.Option(
+        min=0.01, help="Train this long; 10 without this and --steps. Export comes on top."
+    ),
 ]
 Steps = Annotated[
     int | None,
