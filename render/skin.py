@@ -162,7 +162,7 @@ def skin_material(
     blotch, speckle = g.noise(place, 45.0, 3.0, 0.6), g.noise(place, 420.0, 2.0, 0.6)
     redder = g.mix(1.0, base, (1.05, 0.84, 0.80), "MULTIPLY")
     colour = g.mix(g.math("MULTIPLY", g.ramp(blotch, 0.42, 0.7), mottle), base, redder)
-    darker = g.mix(1.0, colour, (0.84, 0.80, 0.77), "MULTIPLY")
+    darker = g.mix(1.0, colour, (0.90, 0.87, 0.85), "MULTIPLY")
     colour = g.mix(g.math("MULTIPLY", g.ramp(speckle, 0.5, 0.75), mottle), colour, darker)
     pores = g.math("MULTIPLY", g.noise(place, 900.0, 2.0, 0.7), 0.4)
     height = g.math("ADD", pores, g.noise(place, 190.0, 4.0, 0.65))

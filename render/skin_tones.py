@@ -27,7 +27,7 @@ IRIS_COLOURS: Mapping[str, tuple[str, str]] = {
     "dark_brown": ("2a1408", "4a2a14"),
     "brown": ("4a2812", "7a4a22"),
     "hazel": ("5a4420", "8a7238"),
-    "amber": ("7a4a12", "a87428"),
+    "amber": ("5e3a14", "8a5c24"),
     "green": ("44582e", "84945a"),
     "grey": ("56646e", "929ea4"),
     "blue": ("305878", "7ea2bc"),
@@ -80,7 +80,7 @@ def tone_albedo(tone: str, warmth: float = 0.0, depth: float = 0.0) -> Array:
     colour = first * (1 - (place - low)) + second * (place - low)
     colour = 0.72 * colour / (1 + 0.25 * colour.max())
     darkness = place / (len(names) - 1)
-    blood = np.array([1.0, 0.82, 0.74]) * (1 + darkness * np.array([0.1, -0.1, -0.22]))
+    blood = np.array([1.0, 0.82, 0.74]) * (1 + darkness * np.array([0.05, -0.03, -0.08]))
     # Even the darkest skin reflects a few per cent, most of it red.
     least = np.array([0.030, 0.017, 0.012])
     return least + colour * blood * (1 + np.array([0.05, -0.03, -0.06]) * warmth)

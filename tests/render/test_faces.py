@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from bootstrap.dataset import Label, Sample, decode_depth, decode_segmentation
+from bootstrap.dataset import Dataset, Label, Sample, decode_depth, decode_segmentation
 from render.anny_asset import Identity, load_anny
+from render.commands import render_app
 from render.faces import (
     DETECTOR_KEYPOINTS,
     FaceRenderer,
@@ -365,7 +368,25 @@ def test_hidden_irises_of_shut_eyes_are_not_called_visible(renderer: FaceRendere
     assert (seen[[1, 4, 152, 10]] == 2).all()
 
 
-def test_unusable_settings_are_named(tmp_path: object) -> None:
+def test_the_command_renders_the_same_bytes_in_a_worker(
+    rendered: list[tuple[Sample, Label]], tmp_path: Path
+) -> None:
+    out = tmp_path / "faces"
+    arguments = ["--count", "2", "--seed", "3", "--size", str(SIZE), "--workers", "1", "--json"]
+    result = CliRunner().invoke(render_app, ["faces", "--out", str(out), *arguments])
+    assert result.exit_code == 0, result.output
+    dataset = Dataset.open(out)
+    labels = dataset.labels("synthetic")
+    assert len(labels) == 2
+    for label, (sample, ours) in zip(labels, rendered):
+        assert label.sample_id == sample.sample_id
+        assert np.array_equal(label.keypoints_px, ours.keypoints_px)
+        assert dataset.read_member(sample.sample_id, "seg.png") == sample.members["seg.png"]
+        picture = dataset.read_image(sample.sample_id)
+        assert np.array_equal(picture, decode_image(sample.image, sample.sample_id))
+
+
+def test_unusable_settings_are_named(tmp_path: Path) -> None:
     with pytest.raises(ViewfinderError, match="unknown preset"):
         FaceRenderer(FaceSettings(seed=0, preset="best"))
     with pytest.raises(ViewfinderError, match="no HDRIs"):
