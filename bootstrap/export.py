@@ -13,6 +13,7 @@ import copy
 import importlib.metadata
 import io
 import logging
+import math
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -230,20 +231,28 @@ def greatest_difference(
     deployed: Deployed, model: Model, pictures: Sequence[NDArray[np.float32]]
 ) -> float:
     """Greatest difference between torch and LiteRT over some pictures, as in `MAX_DIFFERENCE`."""
-    names = output_names(model, deployed.network.name)
-    # Landmarks are input pixels: brought back to parts of the crop, whatever its size.
-    units = {"landmarks": 1.0 / deployed.network.input_size}
+    kind = deployed.network.name
+    names = output_names(model, kind)
     worst = 0.0
     for picture in pictures:
         with torch.no_grad():
             expected = deployed(torch.from_numpy(picture))
         for name, value in model.invoke(picture).items():
-            key = names[name]
-            off = np.abs(value.astype(np.float64) - expected[key].numpy()).max()
-            if not np.isfinite(off):
-                return float("inf")
-            worst = max(worst, float(off) * units.get(key, 1.0))
+            meaning = MEANINGS[kind][names[name]]
+            found = _in_units(torch.from_numpy(value), meaning, deployed.network.input_size)
+            right = _in_units(expected[names[name]], meaning, deployed.network.input_size)
+            off = float((found - right).abs().max())
+            if not math.isfinite(off):
+                return math.inf
+            worst = max(worst, off)
     return worst
+
+
+def _in_units(output: Tensor, meaning: str, input_size: int) -> Tensor:
+    """An output in the unit of `MAX_DIFFERENCE`, double precision."""
+    if meaning == "landmarks":
+        return output.double() / input_size
+    return torch.sigmoid(output.double()) if meaning == "presence_logit" else output.double()
 
 
 def load_parent(path: Path, network: Network) -> Parent:

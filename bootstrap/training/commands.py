@@ -102,6 +102,9 @@ def _train(
     resume: bool,
     as_json: bool,
 ) -> None:
+    from bootstrap.training.process import wait_patiently
+
+    wait_patiently()  # before torch
     from bootstrap.training.report import LiveReport
     from bootstrap.training.train import TrainSettings, interruptible, train
 

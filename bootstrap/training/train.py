@@ -18,7 +18,6 @@ import torch
 from bootstrap.export import Exported, Parent, export_bundle, load_parent
 from bootstrap.metrics import Estimate, bootstrap_mean
 from bootstrap.networks import NETWORKS, Network
-from bootstrap.training.allocator import keep_large_blocks
 from bootstrap.training.batches import (
     Batch,
     Batches,
@@ -31,6 +30,7 @@ from bootstrap.training.batches import (
 )
 from bootstrap.training.checkpoint import Progress, read_progress
 from bootstrap.training.loop import Loop, validation_errors
+from bootstrap.training.process import keep_large_blocks
 from bootstrap.training.report import Log, Reporter, Silent
 from bootstrap.training.subjects import TrainingData, load_training_data
 from runtime.errors import ViewfinderError

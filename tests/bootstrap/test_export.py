@@ -89,7 +89,8 @@ def test_torch_and_litert_agree(kind: str, request: pytest.FixtureRequest) -> No
                 "world_landmarks": raw["world"],
             }
         else:
-            expected = {"presence_logit": raw["presence"]}
+            expected = {"presence_logit": torch.sigmoid(raw["presence"])}
+            out["presence_logit"] = 1 / (1 + np.exp(-out["presence_logit"]))
         for meaning, value in expected.items():
             np.testing.assert_allclose(
                 out[meaning].ravel(), value.numpy().ravel(), atol=MAX_DIFFERENCE

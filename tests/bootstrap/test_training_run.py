@@ -258,6 +258,21 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_resume(hands: Path, tmp_path: Path
     assert not out.exists()
 
 
+def test_threads_of_the_command_wait_patiently() -> None:
+    """The setting must come before torch, which the command's module must not have loaded."""
+    code = (
+        "import sys; from bootstrap.training.commands import train_app;"
+        "assert 'torch' not in sys.modules and 'cv2' not in sys.modules;"
+        "from bootstrap.training.process import wait_patiently, keep_large_blocks;"
+        "assert wait_patiently(); import os;"
+        "assert os.environ['OMP_WAIT_POLICY'] == 'PASSIVE';"
+        "import torch; assert not wait_patiently();"
+        "import platform; assert keep_large_blocks() == (platform.libc_ver()[0] == 'glibc')"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_a_fuller_training_reaches_a_useful_error(tmp_path: Path) -> None:
