@@ -75,5 +75,5 @@ def _tile(
         background="plain",
         photo=Photo(),
     )
-    renderer.place(shown)
+    renderer.place(renderer.prepared(shown))
     return renderer.develop(shown, renderer.scene.render(), np.random.default_rng(0)).copy()

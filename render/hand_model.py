@@ -97,6 +97,8 @@ class HandModel:
         self.vertex_part = self._vertex_parts()
         self.face_part = self._face_parts()
         self.nails = _at_vertices(masks["fingernails"], self.faces, self.face_uv)
+        border = np.bincount(self.faces.ravel()) < 3
+        self.far_end = np.flatnonzero(border & (self.weights[:, 0] > 0.99))  # where the arm ends
         self._nail_finger = self.vertex_part[self.nails > 0.5] - 2
 
     def shape(self, identity: Identity) -> HandShape:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,17 @@ AUTOMATIC_WHITE = 0.8
 _SLANT, _SPARE_M = 1.35, 0.002
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A sample as Blender gets it: vertices_m (V, 3) in the world, albedo (V, 4), rest_m (V, 3);
+    first the hand's vertices, then the sleeve's."""
+
+    scene: HandScene
+    vertices_m: NDArray[np.float64]
+    albedo: NDArray[np.float32]
+    rest_m: NDArray[np.float64]
+
+
 class HandRenderer:
     """Renders hand samples; one per process."""
 
@@ -59,28 +71,28 @@ class HandRenderer:
             self._skins.append(shader)
         self._cloth = cloth_material()
         self._cloth.material.pass_index = CLASSES["sleeve"]
+        # Hand and sleeve are one mesh: when two meshes with subsurface scattering change at once,
+        # Cycles 5.0 renders one of two slightly different pictures, by chance.
+        hand, sleeve = self.model.faces, self.sleeve_model.faces + self.model.matrix.shape[0]
+        faces = np.concatenate([hand, sleeve])
+        materials = np.concatenate([self.model.face_part, np.full(len(sleeve), len(PARTS))])
         self._meshes = {
-            "right": self._add("right", self.model.faces, self.sleeve_model.faces),
-            "left": self._add("left", self.model.faces[:, ::-1], self.sleeve_model.faces[:, ::-1]),
+            "right": self._add("right hand", faces, materials),
+            "left": self._add("left hand", faces[:, ::-1], materials),
         }
 
-    def _add(
-        self, side: str, faces: NDArray[np.int32], sleeve_faces: NDArray[np.int32]
-    ) -> tuple[SceneMesh, SceneMesh]:
-        hand = self.scene.add_mesh(
-            f"{side} hand",
-            np.zeros((self.model.matrix.shape[0], 3)),
+    def _add(self, name: str, faces: NDArray[np.int32], materials: NDArray[np.int64]) -> SceneMesh:
+        count = int(faces.max()) + 1
+        mesh = self.scene.add_mesh(
+            name,
+            np.zeros((count, 3)),
             faces,
-            [skin.material for skin in self._skins],
-            self.model.face_part,
+            [*(skin.material for skin in self._skins), self._cloth.material],
+            materials,
             index=1,
         )
-        count = int(sleeve_faces.max()) + 1
-        sleeve = self.scene.add_mesh(
-            f"{side} sleeve", np.zeros((count, 3)), sleeve_faces, [self._cloth.material], index=2
-        )
-        sleeve.set_attribute("below_collar", np.ones(count))  # there is cloth all over it
-        return hand, sleeve
+        mesh.set_attribute("below_collar", np.ones(count))  # there is cloth all over the sleeve
+        return mesh
 
     def close(self) -> None:
         """Remove what lies on the RAM disk."""
@@ -89,7 +101,7 @@ class HandRenderer:
     def render(self, index: int) -> tuple[Sample, list[Label]]:
         """Sample `index` and its label."""
         scene, rng = self.draw(index)
-        self.place(scene)
+        self.place(self.prepared(scene))
         passes = self.scene.render()
         image = self.develop(scene, passes, rng)
         name = sample_id(index)
@@ -120,27 +132,38 @@ class HandRenderer:
         """What sample `index` shows, and its generator for what remains to be drawn."""
         return draw_scene(self.settings, self.model, len(self.hdris), index)
 
-    def place(self, scene: HandScene) -> None:
-        """Put a drawn sample into Blender."""
+    def prepared(self, scene: HandScene) -> Prepared:
+        """Work out what Blender gets for a drawn sample."""
+        arm = scene.posed.vertices_m
+        if scene.sleeve is None:  # out of sight, inside the arm's far end
+            far = scene.shape.vertices_m[self.model.far_end].mean(axis=0)
+            around = np.broadcast_to(far, (self.sleeve_model.size, 3))
+        else:
+            around = self.sleeve_model.vertices(scene.sleeve, scene.shape, arm)
+        cloth = np.ones((len(around), 4), dtype=np.float32)
         world_from_hand = scene.world_from_camera @ scene.camera_from_hand
-        for side, (hand, sleeve) in self._meshes.items():
-            hand.show(side == scene.hand)
-            sleeve.show(side == scene.hand and scene.sleeve is not None)
-        hand, sleeve = self._meshes[scene.hand]
-        hand.set_attribute("albedo", self.painter.paint(scene.look))
-        hand.set_attribute("rest", scene.shape.vertices_m)
-        hand.move(transform_points(world_from_hand, scene.posed.vertices_m * scene.mirror))
-        if scene.sleeve is not None:
-            around = self.sleeve_model.vertices(scene.sleeve, scene.shape, scene.posed.vertices_m)
-            sleeve.set_attribute("rest", around)
-            sleeve.move(transform_points(world_from_hand, around * scene.mirror))
-            self._cloth.set(**scene.cloth)
+        vertices = np.concatenate([arm, around]) * scene.mirror
+        return Prepared(
+            scene=scene,
+            vertices_m=transform_points(world_from_hand, vertices),
+            albedo=np.concatenate([self.painter.paint(scene.look), cloth]),
+            rest_m=np.concatenate([scene.shape.vertices_m, around]),
+        )
+
+    def place(self, prepared: Prepared) -> None:
+        """Put a sample into Blender."""
+        scene = prepared.scene
+        for side, mesh in self._meshes.items():
+            mesh.show(side == scene.hand)
+        mesh = self._meshes[scene.hand]
+        mesh.set_attribute("albedo", prepared.albedo)
+        mesh.set_attribute("rest", prepared.rest_m)
+        mesh.move(prepared.vertices_m)
+        self._cloth.set(**scene.cloth)
         for skin in self._skins:
             skin.set(**scene.skin)
         self.scene.set_hdri(self.hdris[scene.hdri])
         self.scene.set_camera(scene.world_from_camera, scene.camera)
-
-    # -- picture and labels -----------------------------------------------------------------
 
     def develop(
         self, scene: HandScene, passes: Passes, rng: np.random.Generator

@@ -38,6 +38,7 @@ class SleeveModel:
         local[self._vertices] = np.arange(len(self._vertices))
         self.faces = local[faces].astype(np.int32)
         self._model_faces = model.faces
+        self.size = len(self._vertices)
 
     def vertices(self, sleeve: Sleeve, shape: HandShape, posed_m: Floats) -> Floats:
         """(S, 3) vertices around a posed hand whose forearm is where it is at rest."""

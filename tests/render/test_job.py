@@ -60,47 +60,52 @@ def tree(folder: Path) -> dict[str, str]:
     }
 
 
-def test_any_number_of_workers_writes_the_same_bytes(tmp_path: Path) -> None:
-    one = render_dataset(a_job(tmp_path / "one"))
-    three = render_dataset(a_job(tmp_path / "three", workers=3))
-    assert (one.rendered, one.found, three.rendered) == (10, 0, 10)
-    assert tree(tmp_path / "one") == tree(tmp_path / "three")
-    samples = Dataset.open(tmp_path / "one").samples()
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set rendered by one worker at a time, each replaced after two of the four shards."""
+    out = tmp_path_factory.mktemp("whole") / "data"
+    report = render_dataset(a_job(out))
+    assert (report.rendered, report.found) == (10, 0)
+    return out
+
+
+def test_samples_come_in_order_and_split_by_number(whole: Path) -> None:
+    samples = Dataset.open(whole).samples()
     assert samples["sample_id"].tolist() == [sample_id(i) for i in range(10)]
-    assert set(samples["split"]) == {"train", "val", "test"}
+    assert samples["split"].tolist() == ["train"] * 8 + ["val", "test"]
 
 
-def test_workers_are_replaced_after_their_shards(tmp_path: Path) -> None:
-    render_dataset(a_job(tmp_path / "data"))  # 4 shards, 2 a worker
-    started = (tmp_path / "data.log").read_text().split("\n")[:-1]
+def test_workers_are_replaced_after_their_shards(whole: Path) -> None:
+    started = Path(str(whole) + ".log").read_text().splitlines()
     assert len({line.split()[0] for line in started}) == 2
 
 
-def test_what_failed_keeps_whole_shards_and_goes_on_later(tmp_path: Path) -> None:
+def test_what_failed_keeps_whole_shards_and_two_workers_end_it_alike(
+    whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "data"
     with pytest.raises(ViewfinderError, match="the light went out"):
-        render_dataset(a_job(tmp_path / "data", fail_at=7))
-    assert Dataset.open(tmp_path / "data").committed_shards() == {0, 1}
+        render_dataset(a_job(out, fail_at=7))
+    assert Dataset.open(out).committed_shards() == {0, 1}
     with pytest.raises(ViewfinderError, match=r"worker died in shard 2.*signal 9"):
-        render_dataset(a_job(tmp_path / "data", die_at=8))
-    report = render_dataset(a_job(tmp_path / "data"))
+        render_dataset(a_job(out, die_at=8))
+    report = render_dataset(a_job(out, workers=2))
     assert (report.rendered, report.found) == (4, 6)
-    render_dataset(a_job(tmp_path / "whole"))
-    assert tree(tmp_path / "data") == tree(tmp_path / "whole")
-    assert render_dataset(a_job(tmp_path / "data")).rendered == 0
+    assert tree(out) == tree(whole)
 
 
-def test_other_settings_or_counts_are_refused(tmp_path: Path) -> None:
-    render_dataset(a_job(tmp_path / "data"))
-    before = tree(tmp_path / "data")
-    other = a_job(tmp_path / "data")
+def test_other_settings_or_counts_are_refused(whole: Path) -> None:
+    before = tree(whole)
+    assert render_dataset(a_job(whole)).rendered == 0
+    other = a_job(whole)
     with pytest.raises(ViewfinderError, match="another data set"):
         render_dataset(
             Job(other.out, description("fakes", {"seed": 2}, 3), 10, other.make_renderer)
         )
     for count in (8, 11, 20):
         with pytest.raises(ViewfinderError, match="another number of samples"):
-            render_dataset(a_job(tmp_path / "data", count=count))
-    assert tree(tmp_path / "data") == before
+            render_dataset(a_job(whole, count=count))
+    assert tree(whole) == before
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
