@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -136,7 +137,7 @@ class FaceRenderer:
             extension="jpg",
             members={
                 "depth.png": depth,
-                "seg.png": encode_segmentation(shot.passes.material_index),
+                "seg.png": encode_segmentation(shot.classes()),
             },
             width=self.settings.size,
             height=self.settings.size,
@@ -208,6 +209,16 @@ class Shot:
     camera_from_person: Floats
     person: Person
     tragions: tuple[int, int]
+
+    def classes(self) -> NDArray[np.int32]:
+        """(H, W) class ids, the skin that shows between strands counted as hair or brow."""
+        ids = self.passes.material_index.copy()
+        for name, share in (("hair", 0.02), ("brows", 0.012)):
+            reach = 2 * max(1, round(share * len(ids) / 2)) + 1
+            strands = (ids == CLASSES[name]).astype(np.uint8)
+            closed = cv2.morphologyEx(strands, cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
+            ids[(closed > 0) & (ids == CLASSES["skin"])] = CLASSES[name]
+        return ids
 
     def irises(self) -> Floats:
         """(10, 3) points of the right and of the left iris in the person's axes."""
