@@ -71,6 +71,7 @@ def described(path: str | Path) -> dict[str, Any]:
     """
     bundle = read_bundle(find_model(path))
     card = card_of(bundle)
+    runnable = [model for model in card.models if model.role != "weights"]
     return {
         "file": bundle.name,
         "sha256": bundle.sha256,
@@ -82,8 +83,8 @@ def described(path: str | Path) -> dict[str, Any]:
         "tool": card.tool,
         "data": [item.__dict__ for item in card.data],
         "metrics": [item.__dict__ for item in card.metrics],
-        "models": [_described_model(bundle, model) for model in card.models],
-        "other_members": sorted(set(bundle.members) - {model.file for model in card.models}),
+        "models": [_described_model(bundle, model) for model in runnable],
+        "other_members": sorted(set(bundle.members) - {model.file for model in runnable}),
     }
 
 

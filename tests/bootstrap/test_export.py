@@ -166,6 +166,15 @@ def test_equal_weights_give_equal_bytes(face: tuple[Path, dict]) -> None:
     assert again == bundle.members["face_landmarks_detector.tflite"]
 
 
+def test_the_runtime_describes_the_bundle(face: tuple[Path, dict]) -> None:
+    from runtime.packing import described
+
+    told = described(face[0])
+    assert [m["role"] for m in told["models"]] == ["landmarks"]
+    assert told["models"][0]["whole_in_xnnpack"]
+    assert told["other_members"] == ["face.safetensors"]
+
+
 def test_metadata_says_how_bytes_become_numbers(face: tuple[Path, dict]) -> None:
     from litert_converter import schema_py_generated as schema
 
