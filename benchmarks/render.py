@@ -43,8 +43,11 @@ ROUNDS = 2
 
 def worker(pipe: Connection, settings: HandSettings, share: range, folder: str) -> None:
     """Renders its share bare and ours whenever it is told to."""
+    import cv2
+
     from render.hand_render import HandRenderer
 
+    cv2.setNumThreads(1)  # as render.job does
     began = time.perf_counter()
     renderer = HandRenderer(settings, threads=1)
     renderer.render(share[0])

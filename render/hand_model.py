@@ -79,7 +79,7 @@ class PosedHand:
     keypoints_m: Floats
 
 
-ARM_BEYOND_ELBOW_M = 0.45
+ARM_BEYOND_ELBOW_M = 0.8
 """The mesh ends at the elbow; its last fifth is drawn out by this much, so that the arm leaves the
 picture instead of ending in it."""
 

@@ -60,7 +60,7 @@ class HandRenderer:
         self.scene = CyclesScene(
             settings.size, settings.size, PRESETS[settings.preset], threads, transparent=True
         )
-        self._panoramas: dict[int, NDArray[np.float32]] = {}
+        self._panoramas: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         self._build()
 
     def _build(self) -> None:
@@ -190,14 +190,19 @@ class HandRenderer:
             self._panorama(scene.hdri), scene.camera, scene.world_from_camera, turn
         )
 
+    def _panorama(self, hdri: int) -> NDArray[np.float32]:
+        return self._surroundings(hdri)[0]
+
     def _neutral(self, hdri: int) -> NDArray[np.float32]:
         """Gains with which a camera answers the light's colour, as far as cameras do."""
-        light = np.minimum(self._panorama(hdri), 20.0).mean(axis=(0, 1))
-        return np.asarray((light.mean() / light) ** AUTOMATIC_WHITE, dtype=np.float32)
+        return self._surroundings(hdri)[1]
 
-    def _panorama(self, hdri: int) -> NDArray[np.float32]:
+    def _surroundings(self, hdri: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         if hdri not in self._panoramas:
-            self._panoramas = {hdri: self.scene.hdri_pixels(self.hdris[hdri])}
+            pixels = self.scene.hdri_pixels(self.hdris[hdri])
+            light = np.minimum(pixels, 20.0).mean(axis=(0, 1))
+            gains = ((light.mean() / light) ** AUTOMATIC_WHITE).astype(np.float32)
+            self._panoramas = {hdri: (pixels, gains)}  # the others come in later blocks
         return self._panoramas[hdri]
 
     def label(self, name: str, scene: HandScene, passes: Passes) -> Label:

@@ -22,6 +22,8 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, Protocol
 
+import cv2
+
 from bootstrap.dataset import Dataset, DatasetInfo, Label, Sample
 from runtime.errors import ViewfinderError
 
@@ -264,6 +266,7 @@ def _work(pipe: Connection, job: Job, threads: int) -> None:
     """A worker's life: build the renderer, render the shards it is told, end with the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    cv2.setNumThreads(1)  # small pictures: its threads would only fight with Cycles'
     renderer: Renderer | None = None
     try:
         dataset = Dataset.open(job.out)
