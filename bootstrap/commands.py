@@ -116,7 +116,7 @@ def card(
     """The data card: counts, groups, licences, settings, on a page."""
     from bootstrap.dataset import Dataset
     from bootstrap.dataset.card import data_card
-    from bootstrap.dataset.durable import write_bytes_durably
+    from runtime.durable import write_bytes_durably
 
     text = data_card(Dataset.open(data))
     if out is None:

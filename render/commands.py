@@ -128,21 +128,20 @@ def faces(
     Labels: the 478 points of face478, contours, irises, segmentation, head pose, gaze, expression.
     """
     _need_bpy()
+    from render.environments import find_hdris
     from render.faces import FaceSettings, face_dataset, face_renderers
     from render.job import Job, cores
 
     if out is None and fit_mapping is None:
         raise typer.BadParameter("give --out DIR, --fit-mapping FILE or both", param_hint="--out")
-    light = "" if hdris is None else str(hdris)
-    settings = FaceSettings(
-        seed, size, preset.value, light, "" if mapping is None else str(mapping)
-    )
+    light = () if hdris is None else find_hdris(hdris)
+    settings = FaceSettings(seed, size, preset.value, light, mapping)
     if fit_mapping is not None:
         from render.face_mapping_run import write_fitted_mapping
 
         errors = write_fitted_mapping(fit_mapping, settings)
         typer.echo(f"{fit_mapping}: {errors}", err=True)
-        settings = FaceSettings(seed, size, preset.value, light, str(fit_mapping))
+        settings = FaceSettings(seed, size, preset.value, light, fit_mapping)
     if out is not None:
         info = face_dataset(settings, shard_size)
         _render(Job(out, info, count, face_renderers(settings), workers or cores()), as_json)

@@ -22,13 +22,12 @@ import bpy
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from render.environments import bundled_hdris
 from render.exr import read_exr
 from render.quality import DRAFT, PRESETS, Quality
 from runtime.camera import OPENCV_FROM_OPENGL, Camera
 from runtime.errors import ViewfinderError
 
-__all__ = ["PRESETS", "CyclesScene", "Passes", "Quality", "SceneMesh", "bundled_hdris", "quiet"]
+__all__ = ["PRESETS", "CyclesScene", "Passes", "Quality", "SceneMesh", "quiet"]
 
 FAR_M = 100.0
 """Nothing rendered lies farther; Cycles writes 1e10 where a ray meets nothing."""

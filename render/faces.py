@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from bootstrap.dataset import DatasetInfo, Label, Sample, encode_depth, encode_segmentation
 from render.anny_asset import load_anny
-from render.cycles import PRESETS, Passes, bundled_hdris
+from render.cycles import PRESETS, Passes
+from render.environments import bundled_hdris, file_sha256, hdri_hashes, hdri_index
 from render.face_mapping import FaceMapping, read_mapping, shipped_mapping
 from render.faces_draw import FaceDraw, draw_face
 from render.faces_head import HeadMesh, HeadShape, rotation_matrix
@@ -31,9 +32,6 @@ from runtime.topology import topology
 Floats = NDArray[np.float64]
 
 TOPOLOGY = "face478@1"
-
-HDRI_BLOCK = 4
-"""Samples in a row that share their surroundings; others cost 0.05 to 0.25 CPU-s (measured)."""
 
 FACE_HEIGHT_M = 0.19
 """What `View.face_share` takes as the height of a face, hairline to chin."""
@@ -55,22 +53,29 @@ class FaceSettings:
         seed: of the data set.
         size: width and height of the pictures in pixels.
         preset: draft or final.
-        hdris: folder of .exr and .hdr files, "" for those that come with Blender.
-        mapping: file with a face mapping, "" for the shipped one.
+        hdris: environments; those of bpy when empty.
+        mapping: file with a face mapping; the shipped one when None.
     """
 
     seed: int
     size: int = 256
     preset: str = "draft"
-    hdris: str = ""
-    mapping: str = ""
+    hdris: tuple[Path, ...] = ()
+    mapping: Path | None = None
 
 
 def face_dataset(settings: FaceSettings, shard_size: int) -> DatasetInfo:
-    """dataset.json of these faces."""
+    """dataset.json of these faces; files of the user's are named by their SHA-256."""
+    mapping = settings.mapping
     return description(
         "faces",
-        asdict(settings),
+        {
+            "seed": settings.seed,
+            "size": settings.size,
+            "preset": settings.preset,
+            "hdris": hdri_hashes(settings.hdris or bundled_hdris()),
+            "mapping": "shipped" if mapping is None else file_sha256(mapping),
+        },
         shard_size,
         topologies=(TOPOLOGY,),
         classes=dict(CLASSES),
@@ -104,7 +109,7 @@ class FaceRenderer:
                 found=repr(settings.preset),
             )  # fmt: skip
         self.settings = settings
-        self.hdris = hdri_files(settings.hdris)
+        self.hdris = settings.hdris or bundled_hdris()
         mapping: FaceMapping = (
             read_mapping(settings.mapping) if settings.mapping else shipped_mapping()
         )
@@ -122,9 +127,7 @@ class FaceRenderer:
 
     def hdri(self, index: int) -> Path:
         """The surroundings of sample `index`: one for a block of samples."""
-        key = (index // HDRI_BLOCK, 0)
-        rng = np.random.default_rng(np.random.SeedSequence(self.settings.seed, spawn_key=key))
-        return self.hdris[int(rng.integers(len(self.hdris)))]
+        return self.hdris[hdri_index(self.settings.seed, index, len(self.hdris))]
 
     def render(self, index: int) -> tuple[Sample, list[Label]]:
         """Sample `index` of the data set and its one label."""
@@ -335,22 +338,6 @@ def tragion_vertices(mesh: HeadMesh) -> tuple[int, int]:
 
 
 _TRAGION_UV = (0.218, 0.612)  # distance from the middle and height, in the unrolled texture
-
-
-def hdri_files(folder: str) -> tuple[Path, ...]:
-    """HDRIs of a folder, by name; "" gives those that come with Blender.
-
-    Raises:
-        ViewfinderError: there are none.
-    """
-    if not folder:
-        return bundled_hdris()
-    found = sorted(p for p in Path(folder).glob("*") if p.suffix.lower() in (".exr", ".hdr"))
-    if not found:
-        raise ViewfinderError(
-            "no HDRIs", file=folder, field="--hdris", expected=".exr or .hdr files"
-        )
-    return tuple(found)
 
 
 def _camera_pose(target: Floats, toward: Floats, elevation: float, distance: float) -> Floats:

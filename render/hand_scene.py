@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render.anny_asset import Identity
+from render.environments import hdri_index
 from render.gestures import HandPose, random_pose
 from render.hand_model import HandModel, HandShape, PosedHand, rotation
 from render.hand_skin import HandLook, random_look
@@ -21,10 +22,6 @@ from render.sleeve import Sleeve
 from runtime.camera import Camera
 
 Floats = NDArray[np.float64]
-
-HDRI_BLOCK = 8
-"""Samples in a row that share an HDRI. With a manual importance map a change costs about 0.1
-CPU-s, so that even a small data set may see them all."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +99,7 @@ def draw_scene(
     """
     seed = settings.seed
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
-    # A key of two numbers can't meet a sample's.
-    block = np.random.SeedSequence(seed, spawn_key=(index // HDRI_BLOCK, 1))
-    hdri = int(np.random.default_rng(block).integers(hdri_count))
+    hdri = hdri_index(seed, index, hdri_count)
     identity = random_identity(rng)
     shape = model.shape(identity)
     pose = random_pose(rng)

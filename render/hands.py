@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import partial
 from typing import TYPE_CHECKING
 
 from bootstrap.dataset import DatasetInfo
-from render.environments import bundled_hdris
+from render.environments import bundled_hdris, hdri_hashes
 from render.hand_model import PARTS
 from render.hand_scene import HandSettings
 from render.job import description
@@ -24,17 +23,13 @@ PALM_KEYPOINTS = (0, 5, 9, 13, 17, 1, 2)
 
 def hand_dataset(settings: HandSettings, shard_size: int) -> DatasetInfo:
     """dataset.json of such a data set; HDRIs are named with their SHA-256, without their folder."""
-    hdris = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in settings.hdris or bundled_hdris()
-    }
     return description(
         "hands",
         {
             "seed": settings.seed,
             "size": settings.size,
             "preset": settings.preset,
-            "hdris": hdris,
+            "hdris": hdri_hashes(settings.hdris or bundled_hdris()),
         },
         shard_size,
         licences_inherited=("CC0-1.0 (MakeHuman mesh, HDRIs of Blender)",),

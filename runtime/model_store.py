@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.bundle import Bundle, parse_bundle
+from runtime.durable import write_bytes_durably
 from runtime.errors import ViewfinderError
 from runtime.folders import models_folder, writable_folder
 from runtime.released import (
@@ -120,11 +120,13 @@ def add_model(path: Path) -> Path:
             "another model of this name was added before", file=target,
             hint="rename yours, or delete the old one",
         )  # fmt: skip
-    _write_whole(target, data)
+    write_bytes_durably(target, data, shared=True)
     trusted = _trusted()
     trusted |= {hashlib.sha256(content).hexdigest(): path.name for content in _models(bundle)}
     trusted[bundle.sha256] = path.name
-    _write_whole(models_folder() / _TRUSTED, json.dumps(trusted, indent=2).encode() + b"\n")
+    write_bytes_durably(
+        models_folder() / _TRUSTED, json.dumps(trusted, indent=2).encode() + b"\n", shared=True
+    )
     return target
 
 
@@ -211,7 +213,7 @@ def _take_from_wheel(wheel: Path, wanted: list[ReleasedModel]) -> list[Path]:
                 data = archive.read(model.wheel_member)
                 if hashlib.sha256(data).hexdigest() != model.sha256:
                     raise _wrong_content(wheel, model)
-                _write_whole(folder / model.file, data)
+                write_bytes_durably(folder / model.file, data, shared=True)
                 written.append(folder / model.file)
     except KeyError as error:
         raise ViewfinderError(
@@ -254,16 +256,3 @@ def _downloaded_wheel(folder: Path) -> Path:
             hint=hint,
         )  # fmt: skip
     return wheels[0]
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that nobody ever sees half of it."""
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as part:
-            part.write(data)
-            part.flush()
-            os.fsync(part.fileno())
-        Path(part.name).chmod(0o644)
-        Path(part.name).replace(path)
-    except OSError as error:
-        raise ViewfinderError(f"can't write this file: {error.strerror}", file=path) from error

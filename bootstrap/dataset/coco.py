@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from bootstrap.dataset.dataset import Dataset
-from bootstrap.dataset.durable import write_bytes_durably
 from bootstrap.dataset.photos import photo_ids, read_photo
 from bootstrap.dataset.records import DatasetInfo, Label, canonical_json, is_human
+from runtime.durable import write_bytes_durably
 from runtime.errors import ViewfinderError
 from runtime.topology import Topology, topology, topology_ids
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from bootstrap.dataset import schema
 from bootstrap.dataset.dense import decode_depth, decode_segmentation
-from bootstrap.dataset.durable import write_bytes_durably, write_durably
 from bootstrap.dataset.records import (
     DatasetInfo,
     Label,
@@ -24,6 +23,7 @@ from bootstrap.dataset.records import (
 )
 from bootstrap.dataset.shard import Member, read_member, write_members
 from runtime.camera import Camera
+from runtime.durable import write_bytes_durably, write_durably
 from runtime.errors import ViewfinderError
 
 if TYPE_CHECKING:

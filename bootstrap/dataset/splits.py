@@ -8,7 +8,7 @@ from typing import Any
 
 from bootstrap.dataset import schema
 from bootstrap.dataset.dataset import Dataset
-from bootstrap.dataset.durable import write_bytes_durably
+from runtime.durable import write_bytes_durably
 from runtime.errors import ViewfinderError
 
 

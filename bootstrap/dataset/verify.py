@@ -9,9 +9,9 @@ from typing import Any
 
 from bootstrap.dataset import schema
 from bootstrap.dataset.dataset import Dataset
-from bootstrap.dataset.durable import PARTIAL_SUFFIX
 from bootstrap.dataset.records import SPLITS, is_human
 from bootstrap.dataset.shard import member_problems, read_member
+from runtime.durable import PARTIAL_SUFFIX
 from runtime.errors import ViewfinderError
 
 

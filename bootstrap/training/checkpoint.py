@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from runtime.durable import write_bytes_durably
 from runtime.errors import ViewfinderError
 
 FORMAT = "viewfinder-training-1"
@@ -59,7 +59,7 @@ def save_checkpoint(
     tensors["rng"] = torch.get_rng_state()
     metadata = {"format": FORMAT, "progress": json.dumps(vars(progress), sort_keys=True)}
     data = safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()}, metadata)
-    write_whole(path, data)
+    write_bytes_durably(path, data)
 
 
 def load_checkpoint(
@@ -111,23 +111,6 @@ def read_progress(path: Path) -> Progress:
         return Progress(**json.loads(metadata["progress"]))
     except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise _damaged(path, error) from error
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write beside, flush to disk, rename.
-
-    Raises:
-        ViewfinderError: the file can't be written.
-    """
-    beside = path.with_name(path.name + ".part")
-    try:
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        raise ViewfinderError(f"can't be written: {error.strerror}", file=path) from error
 
 
 def _load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:

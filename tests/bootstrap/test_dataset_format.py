@@ -405,7 +405,7 @@ import sys, os, signal
 sys.path.insert(0, sys.argv[3])
 from pathlib import Path
 from tests.bootstrap.test_dataset_format import INFO, Dataset, hand, sample
-import bootstrap.dataset.durable as durable
+import runtime.durable as durable
 
 ds = Dataset.create(Path(sys.argv[1]), INFO)
 replaced = 0

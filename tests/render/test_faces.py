@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 from bootstrap.dataset import Dataset, Label, Sample, decode_depth, decode_segmentation
 from render.anny_asset import Identity, load_anny
 from render.commands import render_app
+from render.environments import find_hdris
 from render.faces import (
     DETECTOR_KEYPOINTS,
     FaceRenderer,
     FaceSettings,
     face_dataset,
-    hdri_files,
     pose_angles,
 )
 from render.faces_draw import draw_face
@@ -389,8 +389,8 @@ def test_the_command_renders_the_same_bytes_in_a_worker(
 def test_unusable_settings_are_named(tmp_path: Path) -> None:
     with pytest.raises(ViewfinderError, match="unknown preset"):
         FaceRenderer(FaceSettings(seed=0, preset="best"))
-    with pytest.raises(ViewfinderError, match="no HDRIs"):
-        hdri_files(str(tmp_path))
+    with pytest.raises(ViewfinderError, match="no HDRI lies there"):
+        find_hdris(tmp_path)
 
 
 def test_the_description_names_topology_classes_and_licences() -> None:

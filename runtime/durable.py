@@ -12,20 +12,32 @@ from runtime.errors import ViewfinderError
 PARTIAL_SUFFIX = ".partial"
 
 
-def partial_path(path: Path) -> Path:
-    """Where a file is written before it gets its name; the same for every try."""
-    return path.with_name(f".{path.name}{PARTIAL_SUFFIX}")
+def partial_path(path: Path, shared: bool = False) -> Path:
+    """Where a file is written before it gets its name.
+
+    Args:
+        path: its name in the end.
+        shared: whether several processes may write it at once; then each has a place of its own,
+            otherwise every try has the same.
+    """
+    process = f".{os.getpid()}" if shared else ""
+    return path.with_name(f".{path.name}{process}{PARTIAL_SUFFIX}")
 
 
-def write_durably(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def write_durably(path: Path, write: Callable[[BinaryIO], None], shared: bool = False) -> None:
     """Write a file beside its place, sync it, rename it into place and sync the folder.
 
     A partial file that a killed run left is overwritten.
 
+    Args:
+        path: the file.
+        write: puts the content into an open file.
+        shared: whether several processes may write this file at once.
+
     Raises:
         ViewfinderError: the folder or file can't be written.
     """
-    partial = partial_path(path)
+    partial = partial_path(path, shared)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
@@ -42,13 +54,13 @@ def write_durably(path: Path, write: Callable[[BinaryIO], None]) -> None:
         raise
 
 
-def write_bytes_durably(path: Path, data: bytes) -> None:
+def write_bytes_durably(path: Path, data: bytes, shared: bool = False) -> None:
     """`write_durably` for bytes in memory."""
 
     def write(file: BinaryIO) -> None:
         file.write(data)
 
-    write_durably(path, write)
+    write_durably(path, write, shared)
 
 
 def sync_folder(folder: Path) -> None:
