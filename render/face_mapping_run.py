@@ -40,6 +40,8 @@ def mediapipe_detector() -> tuple[Detector, str]:
     try:
         import mediapipe  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
+        mediapipe = None
+    if not hasattr(mediapipe, "solutions"):  # absent, or 1.x, which dropped them
         return _runtime_detector(), "MediaPipe 0.10.14 face mesh, 468 points"
     mesh = mediapipe.solutions.face_mesh.FaceMesh(
         static_image_mode=True, max_num_faces=1, refine_landmarks=True
