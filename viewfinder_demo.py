@@ -19,8 +19,7 @@ from pathlib import Path
 from runtime.errors import ViewfinderError
 from viewfinder_report import Report
 
-_HELD_OUT_FACES = 32
-_CLIP_FRAMES, _CLIP_FPS, _CLIP_SIZE = 36, 12.0, 320
+_CLIP_FPS, _CLIP_SIZE = 12.0, 320
 # The point that the scripted refinement moves: the subject's right corner of the mouth.
 _MOUTH_CORNER = 61
 
@@ -34,6 +33,8 @@ class Plan:
         faces, hands: pictures to render for training.
         minutes: of training.
         workers: render processes.
+        held_out: faces to render for measuring.
+        clip_frames: of the clip of a turning head.
     """
 
     out: Path
@@ -41,6 +42,8 @@ class Plan:
     hands: int
     minutes: float
     workers: int
+    held_out: int = 32
+    clip_frames: int = 36
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,7 @@ def _render(walk: Walk, report: Report) -> None:
         # One data set has one light in 256 pictures: two data sets, two lights.
         ("faces", "faces", plan.faces // 2, 1, "Render faces to train on"),
         ("faces", "more_faces", plan.faces // 2, 2, "Render more faces, in another light"),
-        ("faces", "heldout", _HELD_OUT_FACES, 3, "Render faces the model never sees"),
+        ("faces", "heldout", plan.held_out, 3, "Render faces the model never sees"),
         ("hands", "hands", plan.hands, 7, "Render hands"),
     ]
     report.section(
@@ -185,7 +188,7 @@ def _render(walk: Walk, report: Report) -> None:
             *("dataset", "show", out / name, "--out", sheet, "--count", "24"),
             makes=sheet,
         )
-        report.pictures((sheet, f"{name}: {24} of the renders with their labels"))
+        report.pictures((sheet, f"{name}: some of the renders with their labels"))
 
 
 def _train(walk: Walk, report: Report) -> None:
@@ -232,7 +235,12 @@ def _loss_curve(model: Path) -> list[tuple[float, float]]:
 def _run_live(walk: Walk, report: Report) -> None:
     out = walk.plan.out
     photo, clip = _photograph(out / "photo"), out / "clip.webm"
-    walk.run("Render a clip of a turning head", clip, makes=clip, module="viewfinder_demo")
+    walk.run(
+        "Render a clip of a turning head",
+        *(clip, str(walk.plan.clip_frames)),
+        makes=clip,
+        module="viewfinder_demo",
+    )
     report.section(
         "Run on a real photograph and on a clip",
         "One pipeline runs both models: detector, oriented crop, landmarks; on the clip the crop "
@@ -347,11 +355,12 @@ def _display() -> tuple[str, ...] | None:
     return None
 
 
-def render_clip(path: Path) -> None:
+def render_clip(path: Path, frames: int) -> None:
     """A short clip of one synthetic head that turns, nods and opens its mouth.
 
     Args:
         path: a .webm file to write.
+        frames: how many.
     """
     import cv2
 
@@ -362,10 +371,10 @@ def render_clip(path: Path) -> None:
     size = (_CLIP_SIZE, _CLIP_SIZE)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"VP80"), _CLIP_FPS, size)
     try:
-        for frame in range(_CLIP_FRAMES):
+        for frame in range(frames):
             # Drawn anew each time, so that hair and skin are the same in every frame.
             drawn, rng = renderer.draw(0)
-            phase = 2 * math.pi * frame / _CLIP_FRAMES
+            phase = 2 * math.pi * frame / frames
             turn = rotation_matrix([0, 0, 0.5 * math.sin(phase)])
             nod = rotation_matrix([0.15 * math.sin(2 * phase), 0, 0])
             view = replace(
@@ -387,4 +396,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    render_clip(Path(sys.argv[1]))
+    render_clip(Path(sys.argv[1]), int(sys.argv[2]))
