@@ -10,7 +10,7 @@ import typer
 
 @contextmanager
 def progress_bar(title: str, again: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar with the time left; on Ctrl-C, what to do to go on, and exit code 1.
+    """A bar with the time left, on a terminal; on Ctrl-C, what to do to go on, and exit code 1.
 
     Args:
         title: what is being done.
@@ -24,7 +24,9 @@ def progress_bar(title: str, again: str) -> Iterator[Callable[[int, int], None]]
     from rich.progress import TimeRemainingColumn as TimeLeft
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    console = Console(stderr=True)
+    # In a log the bar would be a line of its own, an empty one before an error.
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=None)
 
         def advance(done: int, total: int) -> None:

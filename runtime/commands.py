@@ -209,7 +209,7 @@ def _finish(outcome: Outcome, source: Source, out: Path | None) -> None:
 
 
 def _complain(error: ViewfinderError) -> None:
-    typer.echo(str(error), err=True)
+    typer.echo(f"error: {error}", err=True)
 
 
 run = make_run()

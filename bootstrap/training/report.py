@@ -75,6 +75,7 @@ class LiveReport:
             TimeRemainingColumn(compact=True),
             console=self._console,
             refresh_per_second=4,
+            disable=not self._console.is_terminal,  # a log gets lines, see `update`
         )
         self._task = self._progress.add_task(title, total=1.0, news="")
         self._error = ""
