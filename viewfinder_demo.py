@@ -255,7 +255,8 @@ def _run_live(walk: Walk, report: Report) -> None:
                 *("run", "face", "--source", str(source), *choice, "--out", str(result)),
                 makes=result,
             )
-            shown.append((result, f"{whose} on the {name}"))
+            caption = {"ours": "our model", "mediapipe": "MediaPipe's model"}[whose]
+            shown.append((result, f"{caption} on the {name}"))
         report.pictures(*shown)
 
 

@@ -146,7 +146,7 @@ def curve_svg(
     for k in range(5):
         x = left + (right - left) * k / 4
         value = min(xs) + x_span * k / 4
-        ticks.append(f'<text x="{x:.1f}" y="{height - 16}" text-anchor="middle">{value:.3g}</text>')
+        ticks.append(f'<text x="{x:.1f}" y="{height - 16}" text-anchor="middle">{value:.0f}</text>')
     line = " ".join(place(x, y) for x, y in usable)
     middle = (left + right) / 2
     return (

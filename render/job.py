@@ -168,7 +168,8 @@ def _run(job: Job, missing: list[int], found: int) -> None:
             f"Rendering {job.info.name}", total=job.count, completed=found, speed="starting"
         )
         try:
-            workers = [_start(job) for _ in range(min(job.workers, len(missing)))]
+            processes = min(job.workers, len(missing))
+            workers = [_start(job, processes) for _ in range(processes)]
             for worker in workers:
                 _give(worker, queue)
             while busy := [w for w in workers if w.shard is not None]:
@@ -178,7 +179,7 @@ def _run(job: Job, missing: list[int], found: int) -> None:
                     if worker.shard is None:
                         if worker.left == 0 and queue:
                             _stop(worker)
-                            workers[workers.index(worker)] = worker = _start(job)
+                            workers[workers.index(worker)] = worker = _start(job, processes)
                         _give(worker, queue)
                 speed = 3600 * rendered / (time.perf_counter() - start)
                 bar.update(task, completed=found + rendered, speed=f"{speed:,.0f} images/h")
@@ -191,10 +192,10 @@ def _run(job: Job, missing: list[int], found: int) -> None:
                 _stop(worker)
 
 
-def _start(job: Job) -> _Worker:
+def _start(job: Job, processes: int) -> _Worker:
     context = multiprocessing.get_context("spawn")  # Blender doesn't survive a fork
     ours, theirs = context.Pipe()
-    threads = max(1, cores() // job.workers)
+    threads = max(1, cores() // processes)  # a single shard gets every core; pixels don't differ
     process = context.Process(target=_work, args=(theirs, job, threads), daemon=True)
     with _path_without_blender():
         process.start()
