@@ -4,6 +4,8 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 STAMP := .venv/.ready-$(shell cat pyproject.toml constraints.txt .ci/setup | sha256sum | cut -c1-16)
 WORKERS ?= 2
+# Bytecode is kept even where the environment says otherwise: a second run starts in seconds.
+export PYTHONDONTWRITEBYTECODE :=
 # What opens a window runs under a virtual screen where there is no other.
 DISPLAYED := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,xvfb-run -a -s "-screen 0 1920x1080x24")
 
