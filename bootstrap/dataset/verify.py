@@ -13,6 +13,7 @@ from bootstrap.dataset.records import SPLITS, is_human
 from bootstrap.dataset.shard import member_problems, read_member
 from runtime.durable import PARTIAL_SUFFIX
 from runtime.errors import ViewfinderError
+from runtime.topology import topology_ids
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ def verify_dataset(ds: Dataset) -> Iterator[Damage]:
     Yields:
         what is wrong; nothing for a whole data set.
     """
+    for name in ds.info.topologies:
+        if name not in topology_ids():
+            problem = f"unknown topology {name!r}; expected {' | '.join(topology_ids())}"
+            yield Damage(None, "dataset.json", "topologies", problem)
     committed = ds.committed_shards()
     known = committed | _numbers(ds.root / "shards", ".tar")
     owners: dict[str, int] = {}

@@ -120,6 +120,14 @@ def test_damaged_tables(copy: Path) -> None:
         ds.read_image("00000000")
 
 
+def test_a_card_that_names_an_unknown_topology(copy: Path) -> None:
+    card = copy / "dataset.json"
+    content = json.loads(card.read_text())
+    card.write_text(json.dumps({**content, "topologies": ["hand99@1"]}))
+    (damage,) = damages(copy)
+    assert damage.startswith("dataset.json topologies: unknown topology 'hand99@1'")
+
+
 def test_rows_that_break_the_format(copy: Path) -> None:
     ds = Dataset.open(copy)
     rows = [
