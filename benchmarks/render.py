@@ -34,14 +34,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bootstrap.dataset import Dataset
 from render.environments import bundled_hdris
-from render.hand_scene import HandSettings
 from render.hands import hand_dataset
 from render.job import cores
+from render.settings import RenderSettings
 
 ROUNDS = 2
 
 
-def worker(pipe: Connection, settings: HandSettings, share: range, folder: str) -> None:
+def worker(pipe: Connection, settings: RenderSettings, share: range, folder: str) -> None:
     """Renders its share bare and ours whenever it is told to."""
     import cv2
 
@@ -88,7 +88,7 @@ def bare_steps(renderer: Any, scenes: list[Any]) -> list[Any]:
     return [partial(step, renderer.prepared(scene)) for scene in scenes]
 
 
-def measure(settings: HandSettings, count: int, workers: int) -> dict[str, Any]:
+def measure(settings: RenderSettings, count: int, workers: int) -> dict[str, Any]:
     """Both sides in turn; seconds by side and round."""
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--preset", default="draft", choices=["draft", "final"])
     parser.add_argument("--workers", type=int, default=cores())
     arguments = parser.parse_args()
-    settings = HandSettings(5, arguments.size, arguments.preset)
+    settings = RenderSettings(5, arguments.size, arguments.preset)
     if arguments.count < arguments.workers:
         parser.error("--count must be at least --workers")
     measured = measure(settings, arguments.count, arguments.workers)

@@ -73,8 +73,8 @@ def verify(data: DataArgument, as_json: JsonOption = False) -> None:
         found = [damage.__dict__ for damage in damages]
         typer.echo(json.dumps({"ok": not damages, "damages": found}))
     elif damages:
-        shards = len({damage.shard for damage in damages})
-        typer.echo(f"{data}: {len(damages)} damages in {shards} shards", err=True)
+        files = len({damage.file for damage in damages})
+        typer.echo(f"{data}: damages: {len(damages)}, in files: {files}", err=True)
     else:
         typer.echo(f"{data}: whole, {len(ds.committed_shards())} shards")
     if damages:

@@ -83,14 +83,14 @@ def hands(
     """
     _need_bpy()
     from render.environments import find_hdris
-    from render.hand_scene import HandSettings
     from render.hands import hand_dataset, hand_renderers
     from render.job import Job, cores
+    from render.settings import RenderSettings
 
     if out is None and gallery is None:
         raise typer.BadParameter("give --out DIR, --gallery FILE or both", param_hint="--out")
     paths = () if hdris is None else find_hdris(hdris)
-    settings = HandSettings(seed, size, preset.value, paths)
+    settings = RenderSettings(seed, size, preset.value, paths)
     if gallery is not None:
         from render.gallery import write_gallery
 

