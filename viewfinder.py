@@ -19,8 +19,9 @@ from arsession.commands import session_app
 from bootstrap.commands import dataset_app, evaluate, prelabel
 from bootstrap.training.commands import train_app
 from render.commands import render_app
-from runtime.commands import make_run, models_app
+from runtime.commands import make_run
 from runtime.errors import ViewfinderError, missing_extra
+from runtime.model_commands import models_app
 
 if TYPE_CHECKING:
     from runtime.results import Subject

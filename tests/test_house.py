@@ -10,6 +10,7 @@ import pytest
 LIGHT = {
     "runtime": {"torch", "bpy", "PySide6", "qtpy", "napari", "pandas", "pyarrow", "scipy"},
     "runtime.commands": {"torch", "bpy", "PySide6", "napari", "pandas", "ai_edge_litert", "cv2"},
+    "runtime.model_commands": {"torch", "bpy", "PySide6", "pandas", "ai_edge_litert", "cv2"},
     "bootstrap.dataset": {"torch", "bpy", "PySide6", "qtpy", "napari"},
     "annotate.store": {"torch", "bpy", "PySide6", "qtpy", "napari"},
     "viewfinder": {

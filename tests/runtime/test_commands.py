@@ -15,17 +15,19 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from runtime.commands import make_run, models_app
+from runtime.commands import make_run
 from runtime.errors import ViewfinderError
 from runtime.image import read_image, write_image
+from runtime.model_commands import models_app
 from runtime.sources import open_source
 
 ROOT = Path(__file__).parents[2]
 # The runtime's commands alone: this must work where only the bare package is installed.
 PROGRAM = """
 import sys, typer
-from runtime.commands import make_run, models_app
+from runtime.commands import make_run
 from runtime.errors import ViewfinderError
+from runtime.model_commands import models_app
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(make_run())
 app.add_typer(models_app, name="models")

@@ -1,0 +1,135 @@
+"""`viewfinder models`: parse, and call one function.
+
+Nothing heavy is imported at the top: `viewfinder --help` must answer at once.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from runtime.errors import ViewfinderError
+
+models_app = typer.Typer(
+    no_args_is_help=True,
+    help="Models on this machine: fetch released ones, add your own, look into them.",
+)
+
+
+@models_app.command("list")
+def list_command(
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """List MediaPipe's released models, fetched or not, and those you added."""
+    from runtime.model_store import FETCH_HINT, list_models
+
+    rows = list_models()
+    if as_json:
+        typer.echo(json.dumps([_row(model.__dict__) for model in rows], indent=2))
+        return
+    table = Table(
+        Column("model", no_wrap=True), "what", Column("MB", justify="right"), Column("here")
+    )
+    for model in rows:
+        here = "yes" if model.path else "-"
+        table.add_row(model.name, model.what, f"{model.size / 1e6:.1f}", here)
+    Console().print(table)
+    if any(model.path is None for model in rows):
+        typer.echo(f"To get those that aren't here: {FETCH_HINT}")
+
+
+@models_app.command("fetch")
+def fetch_command(
+    what: Annotated[str, typer.Argument(help="mediapipe: Google's released models.")] = "mediapipe",
+    wheel: Annotated[
+        Path | None,
+        typer.Option(help="The mediapipe 0.10.14 wheel, where it is at hand; nothing is loaded."),
+    ] = None,
+) -> None:
+    """Fetch released models: pip downloads MediaPipe's wheel (36 MB), its models are taken out,
+    checked against pinned SHA-256 and kept in your data folder. Nothing is installed.
+
+    The models are Google's, under the Apache License 2.0.
+    """
+    from runtime.model_store import fetch_mediapipe, mediapipe_folder
+
+    if what != "mediapipe":
+        raise ViewfinderError("no such models to fetch", expected="mediapipe", found=repr(what))
+    with Console(stderr=True).status("Fetching MediaPipe's models ..."):
+        written = fetch_mediapipe(wheel)
+    if written:
+        typer.echo(f"{len(written)} models, checked and stored in {mediapipe_folder()}")
+    else:
+        typer.echo(f"All of MediaPipe's models are already in {mediapipe_folder()}")
+
+
+@models_app.command("add")
+def add_command(
+    file: Annotated[Path, typer.Argument(help="A .task bundle or .tflite model you trust.")],
+) -> None:
+    """Trust a model: keep a copy, and load it from now on without probing it first."""
+    from runtime.model_store import add_model
+
+    typer.echo(f"added and trusted: {add_model(file).name}")
+
+
+@models_app.command("pack")
+def pack_command(
+    detector: Annotated[str, typer.Argument(help="A model with a detector in it.")],
+    landmarks: Annotated[str, typer.Argument(help="A model with landmarks in it.")],
+    out: Annotated[Path, typer.Option(help="The bundle to write, .task.")],
+) -> None:
+    """Pack a detector and a landmark model into one bundle.
+
+    viewfinder models pack face_detection_short_range face.task --out whole-face.task
+    """
+    from runtime.packing import pack_bundle
+
+    typer.echo(f"{out}: sha256 {pack_bundle(detector, landmarks, out)}")
+
+
+@models_app.command("inspect")
+def inspect_command(
+    file: Annotated[str, typer.Argument(help="A .task bundle or .tflite model.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Check a model and say what it is: its card, tensors, hashes and how XNNPACK takes it."""
+    from runtime.packing import described
+
+    facts = described(file)
+    if as_json:
+        typer.echo(json.dumps(_row(facts), indent=2))
+        return
+    typer.echo(f"{facts['file']}: {facts['task']}, sha256 {facts['sha256']}")
+    inherited = ", ".join(facts["licences_inherited"])
+    typer.echo(f"licence {facts['licence']}" + (f", inherits {inherited}" if inherited else ""))
+    for model in facts["models"]:
+        _echo_model(model)
+    for metric in facts["metrics"]:
+        by = f" ({metric['by']})" if metric["by"] else ""
+        typer.echo(f"{metric['metric']}{by}: {metric['value']:.5g} on {metric['data']}")
+
+
+def _echo_model(model: dict[str, Any]) -> None:
+    size = model["input"]
+    whole = "whole" if model["whole_in_xnnpack"] else f"{model['xnnpack_partitions']} pieces"
+    trust = "trusted" if model["trusted"] else "probed"
+    typer.echo(
+        f"  {model['role']}: {model['file']}, {model['bytes'] / 1e6:.2f} MB, "
+        f"{size['width']} x {size['height']}, {model['topology'] or 'boxes'}, "
+        f"XNNPACK {whole}, {trust}"
+    )
+    for output in model["outputs"]:
+        shape = " x ".join(str(side) for side in output["shape"])
+        typer.echo(f"    {output['name']}: {shape}, {output['meaning'] or 'unused'}")
+
+
+def _row(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: str(value) if isinstance(value, Path) else value for name, value in fields.items()
+    }
