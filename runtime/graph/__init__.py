@@ -1,0 +1,1 @@
+"""Calculators joined by named streams of timestamped packets."""
