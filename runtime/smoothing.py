@@ -1,0 +1,192 @@
+"""Smoothing over time: MediaPipe's low-pass and one-euro filters, whole arrays at once.
+
+The one-euro filter (Casiez, Roussel, Vogel, CHI 2012) is a low-pass filter whose cutoff rises with
+speed: steady where a point rests, quick where it moves. MediaPipe 0.10.14 filters every coordinate
+on its own, in pixels, and measures speed in object sizes a second, so that a person far away is
+smoothed like one nearby (low_pass_filter.cc, one_euro_filter.cc,
+landmarks_smoothing_calculator.cc). The mixture of float32 and float64 is MediaPipe's, too: regions
+come from smoothed points, and what differs in the last bit grows from frame to frame.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.errors import ViewfinderError
+
+Floats = NDArray[np.float32]
+_f32 = np.float32
+
+MIN_OBJECT_SIZE = _f32(1e-6)
+"""Pixels: of smaller objects nothing is smoothed (MediaPipe's min_allowed_object_scale)."""
+
+
+@dataclass(frozen=True)
+class OneEuroParameters:
+    """How strongly to smooth.
+
+    Attributes:
+        min_cutoff_hz: of a resting point; lower is steadier.
+        beta: by how much the cutoff rises with speed (Hz for each object size a second, or for
+            each unit a second where speed isn't scaled); higher lags less.
+        derivate_cutoff_hz: of the low-pass filter on the speed.
+    Defaults are those of MediaPipe's body and face landmarks (pose_landmark_filtering, Tasks face
+    landmarker).
+    """
+
+    min_cutoff_hz: float = 0.05
+    beta: float = 80.0
+    derivate_cutoff_hz: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raises ViewfinderError: a cutoff that isn't positive, a negative beta."""
+        for field, least in (("min_cutoff_hz", 1e-6), ("beta", 0), ("derivate_cutoff_hz", 1e-6)):
+            value = getattr(self, field)
+            if not (math.isfinite(value) and value >= least):
+                raise ViewfinderError(
+                    "wrong smoothing", field=field, expected=f"at least {least:g}", found=value
+                )
+
+
+WORLD = OneEuroParameters(0.1, 40.0, 1.0)
+"""MediaPipe's for landmarks in metres, whose speed isn't scaled (pose_landmark_filtering)."""
+VISIBILITY_ALPHA = 0.1
+"""Weight of the newest visibility (the same)."""
+
+
+class LowPassFilter:
+    """Exponential smoothing.
+
+    Args:
+        alpha: weight of the newest values, 0..1.
+    """
+
+    def __init__(self, alpha: float) -> None:
+        self._alpha = _f32(alpha)
+        self._last: Floats | None = None
+
+    def smoothed(self, values: Floats) -> Floats:
+        """Values of any one shape, weighed with all earlier ones; the first stay as they are."""
+        if self._last is None:
+            self._last = np.array(values, dtype=np.float32)
+        else:
+            self._last = _blended(self._alpha, values, self._last)
+        return self._last.copy()
+
+    def reset(self) -> None:
+        """Forget all earlier values."""
+        self._last = None
+
+
+class OneEuroFilter:
+    """A one-euro filter on each value of an array."""
+
+    def __init__(self, parameters: OneEuroParameters) -> None:
+        # MediaPipe's options are float32, its filter computes in float64.
+        self._min_cutoff = float(_f32(parameters.min_cutoff_hz))
+        self._beta = float(_f32(parameters.beta))
+        self._derivate_cutoff = float(_f32(parameters.derivate_cutoff_hz))
+        self._last: tuple[int, Floats, Floats, Floats] | None = None
+
+    def smoothed(
+        self, values: Floats, timestamp_us: int, object_size: float | None = None
+    ) -> Floats:
+        """The values, smoothed.
+
+        Args:
+            values: float32 of any one shape.
+            timestamp_us: later than the last one; otherwise the values come back as they are.
+            object_size: what a speed is large against, in the values' unit; None for their unit
+                itself. Below `MIN_OBJECT_SIZE` the values come back as they are.
+        """
+        scale = 1.0
+        if object_size is not None:
+            size = _f32(object_size)
+            if not size >= MIN_OBJECT_SIZE:
+                return values.copy()
+            scale = float(_f32(1) / size)
+        if self._last is None:
+            first = np.array(values, dtype=np.float32)
+            self._last = (timestamp_us, first, np.zeros_like(first), first)
+            return first.copy()
+        then_us, raw, speed, smooth = self._last
+        if timestamp_us <= then_us:
+            return values.copy()
+        frequency = 1.0 / ((timestamp_us - then_us) * 1000 * 1e-9)
+        # Scaled by a scale and a frequency, one after the other: the order decides the last bit.
+        change = np.subtract(values, raw, dtype=np.float64)
+        change *= scale
+        change *= frequency
+        speed = _blended(
+            _f32(_alpha(self._derivate_cutoff, frequency)), change.astype(np.float32), speed
+        )
+        cutoff = np.abs(speed, dtype=np.float64)
+        cutoff *= self._beta
+        cutoff += self._min_cutoff
+        smooth = _blended(_alphas(cutoff, frequency), values, smooth)
+        self._last = (timestamp_us, np.array(values, dtype=np.float32), speed, smooth)
+        return smooth.copy()
+
+    def reset(self) -> None:
+        """Forget all earlier values."""
+        self._last = None
+
+
+class KeypointFilter:
+    """One subject's keypoints through a one-euro filter in pixels."""
+
+    def __init__(self, parameters: OneEuroParameters) -> None:
+        self._filter = OneEuroFilter(parameters)
+
+    def smoothed(
+        self,
+        keypoints: Floats,
+        timestamp_us: int,
+        image_size: tuple[int, int],
+        object_size_px: float | None = None,
+    ) -> Floats:
+        """The keypoints, smoothed.
+
+        Args:
+            keypoints: (N, 2|3) float32 normalised by the image's width and height, z by its width.
+            timestamp_us: later than the last one.
+            image_size: width and height in pixels.
+            object_size_px: the subject's size; None for the mean side of the keypoints' box.
+        """
+        width, height = image_size
+        scale = np.array([width, height, width], dtype=np.float32)[: keypoints.shape[1]]
+        points_px = keypoints * scale
+        if object_size_px is None:
+            sides = points_px[:, :2].max(axis=0) - points_px[:, :2].min(axis=0)
+            object_size_px = (sides[0] + sides[1]) / _f32(2)
+        return self._filter.smoothed(points_px, timestamp_us, object_size_px) / scale
+
+    def reset(self) -> None:
+        """Forget all earlier keypoints."""
+        self._filter.reset()
+
+
+def _blended(alpha: np.float32 | Floats, values: Floats, last: Floats) -> Floats:
+    # The first product is float32, the second and the sum float64.
+    rest = 1.0 - np.asarray(alpha, dtype=np.float64)
+    mixed = np.multiply(rest, last, dtype=np.float64)
+    mixed += alpha * values
+    return mixed.astype(np.float32)
+
+
+def _alpha(cutoff_hz: float, frequency_hz: float) -> float:
+    return 1.0 / (1.0 + 1.0 / (2 * math.pi * cutoff_hz) / (1.0 / frequency_hz))
+
+
+def _alphas(cutoff_hz: NDArray[np.float64], frequency_hz: float) -> Floats:
+    """`_alpha` for an array, which is used up."""
+    np.multiply(2 * math.pi, cutoff_hz, out=cutoff_hz)
+    np.divide(1.0, cutoff_hz, out=cutoff_hz)
+    cutoff_hz /= 1.0 / frequency_hz
+    cutoff_hz += 1.0
+    np.divide(1.0, cutoff_hz, out=cutoff_hz)
+    return cutoff_hz.astype(np.float32)
