@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from runtime.errors import ViewfinderError
+from runtime.results import Subject, bounding_box
 from runtime.smoothing import (
     WORLD,
     KeypointFilter,
@@ -16,6 +17,7 @@ from runtime.smoothing import (
     OneEuroFilter,
     OneEuroParameters,
 )
+from runtime.solutions.smooth import Smooth
 
 FRAME_US = 33_333
 BODY = OneEuroParameters()
@@ -198,3 +200,51 @@ def test_weights_of_the_low_pass_fall_geometrically() -> None:
 def test_wrong_parameters_are_named(field: str, value: float) -> None:
     with pytest.raises(ViewfinderError, match=field):
         OneEuroParameters(**{field: value})
+
+
+def subject(number: int, points: np.ndarray) -> Subject:
+    keypoints = (points / np.float32(512)).astype(np.float32)
+    return Subject(
+        id=number, topology="hand21@1", score=1.0, keypoints=keypoints,
+        box=bounding_box(keypoints), world_m=keypoints - np.float32(0.5),
+        visibility_score=keypoints[:, 0],
+    )  # fmt: skip
+
+
+PICTURE = np.zeros((512, 512, 3), np.uint8)
+
+
+def test_subjects_are_smoothed_each_on_its_own() -> None:
+    here, there = walk(12), walk(12, step=1.0) + np.float32(90)
+    together, alone = Smooth(BODY), Smooth(BODY)
+    for number, (a, b) in enumerate(zip(here, there)):
+        time = number * FRAME_US
+        pair = [subject(4, a), subject(9, b)]
+        if number % 2:
+            pair.reverse()
+        both = {one.id: one for one in together.process(pair, PICTURE, time)}
+        (only,) = alone.process([subject(9, b)], PICTURE, time)
+        np.testing.assert_array_equal(both[9].keypoints, only.keypoints)
+        np.testing.assert_array_equal(both[9].world_m, only.world_m)
+        np.testing.assert_array_equal(both[9].visibility_score, only.visibility_score)
+        assert only.box == bounding_box(only.keypoints)
+        assert (number > 0) == (not np.array_equal(both[4].keypoints, pair[0].keypoints))
+
+
+def test_a_subject_that_comes_back_starts_anew() -> None:
+    a, b, c = walk(3)
+    smooth = Smooth(BODY)
+    smooth.process([subject(1, a)], PICTURE, FRAME_US)
+    assert smooth.process([], PICTURE, 2 * FRAME_US) == []
+    (back,) = smooth.process([subject(1, b)], PICTURE, 3 * FRAME_US)
+    np.testing.assert_allclose(back.keypoints, subject(1, b).keypoints, rtol=1e-6)
+    smooth.reset()
+    (first,) = smooth.process([subject(1, c)], PICTURE, 0)
+    np.testing.assert_allclose(first.keypoints, subject(1, c).keypoints, rtol=1e-6)
+
+
+def test_detections_pass_as_they_are() -> None:
+    face = Subject(0, "", 0.9, walk(1)[0], (0.0, 0.0, 1.0, 1.0))
+    smooth = Smooth(BODY)
+    for number in range(2):
+        assert smooth.process([face], PICTURE, number * FRAME_US)[0] is face
