@@ -51,7 +51,7 @@ class PixelScale:
 
 
 class Model:
-    """A loaded model with one input.
+    """A loaded model. Most have one input, a picture.
 
     Attributes:
         name: what errors call it.
@@ -81,9 +81,9 @@ class Model:
         outputs = self._interpreter.get_output_details()
         self.inputs = tuple(_info(detail) for detail in inputs)
         self.outputs = tuple(_info(detail) for detail in outputs)
-        self._input_index = int(inputs[0]["index"])
+        self._input_indices = tuple(int(detail["index"]) for detail in inputs)
         self._output_indices = tuple(int(detail["index"]) for detail in outputs)
-        self._input_view = self._interpreter.tensor(self._input_index)
+        self._input_views = tuple(self._interpreter.tensor(i) for i in self._input_indices)
         self._output_views = tuple(self._interpreter.tensor(i) for i in self._output_indices)
 
     @classmethod
@@ -100,24 +100,29 @@ class Model:
         """
         return cls(data, name, threads)
 
-    def invoke(self, array: ArrayLike) -> dict[str, NDArray[np.float32]]:
-        """Run the model on an array of its input's shape.
+    def invoke(self, *arrays: ArrayLike) -> dict[str, NDArray[np.float32]]:
+        """Run the model on one array for each input.
 
         Returns:
             Output name -> a copy of the output.
 
         Raises:
-            ViewfinderError: the array's shape is not the input's.
+            ViewfinderError: an array's shape is not its input's.
         """
-        given = np.asarray(array, dtype=self.inputs[0].dtype)
-        if given.shape != self.inputs[0].shape:
-            raise ViewfinderError(
-                "wrong input shape", file=self.name, expected=self.inputs[0].shape,
-                found=given.shape,
-            )  # fmt: skip
-        self._input_view()[...] = given
+        for index, (info, array) in enumerate(zip(self.inputs, arrays, strict=True)):
+            given = np.asarray(array, dtype=info.dtype)
+            if given.shape != info.shape:
+                raise ViewfinderError(
+                    "wrong input shape", file=self.name, field=info.name, expected=info.shape,
+                    found=given.shape,
+                )  # fmt: skip
+            self.set_input(index, given)
         self.run()
         return {info.name: self.output(i) for i, info in enumerate(self.outputs)}
+
+    def set_input(self, index: int, array: ArrayLike) -> None:
+        """Write an array of that input's shape into it, in the order of `inputs`."""
+        self._input_views[index]()[...] = array
 
     def fill(self, picture: NDArray[np.uint8], scale: PixelScale) -> None:
         """Write a picture into the input, without a copy in between.
@@ -126,12 +131,12 @@ class Model:
             picture: (H, W, C) uint8 of the input's size.
             scale: to the model's range.
         """
-        scale.write(picture, self._input_view()[0])
+        scale.write(picture, self._input_views[0]()[0])
 
     def fill_zeros(self) -> None:
         """Write zeros into every input."""
-        for detail in self._interpreter.get_input_details():
-            self._interpreter.tensor(int(detail["index"]))()[...] = 0
+        for view in self._input_views:
+            view()[...] = 0
 
     def run(self) -> None:
         """Run on what is in the input."""
@@ -167,11 +172,11 @@ class Model:
         return len(self._delegates())
 
     def runs_whole_in_xnnpack(self) -> bool:
-        """Whether one XNNPACK partition leads from the input to every output."""
+        """Whether one XNNPACK partition leads from every input to every output."""
         delegates = self._delegates()
         return (
             len(delegates) == 1
-            and self._input_index in delegates[0]["inputs"]
+            and set(self._input_indices) <= {int(i) for i in delegates[0]["inputs"]}
             and set(self._output_indices) <= {int(i) for i in delegates[0]["outputs"]}
         )
 

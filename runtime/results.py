@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from runtime.compare import Against
 
 Floats = NDArray[np.float32]
 _DECIMALS = 7  # of a normalised coordinate: a thousandth of a pixel in a picture 10,000 wide
@@ -31,7 +35,8 @@ class Subject:
         gesture: {"name": ..., "score": ...}.
         blendshapes: name -> 0..1.
         iris: depths and diameters.
-        cuboid: a metric box.
+        cuboid: a box in 3D.
+        mask: (H, W) of the whole picture, 0..1, how surely each pixel is the subject's.
     """
 
     id: int
@@ -46,6 +51,7 @@ class Subject:
     blendshapes: dict[str, float] | None = None
     iris: dict[str, float] | None = None
     cuboid: dict[str, Any] | None = None
+    mask: Floats | None = None
 
     def keypoints_px(self, width: int, height: int) -> Floats:
         """(N, D) keypoints in the pixels of a picture of that size, z in its pixels too."""
@@ -67,6 +73,7 @@ class Subject:
             "blendshapes": self.blendshapes,
             "iris": self.iris,
             "cuboid": self.cuboid,
+            "mask": None if self.mask is None else run_lengths(self.mask),
         }
         return {name: value for name, value in fields.items() if value is not None}
 
@@ -82,6 +89,10 @@ class FrameResult:
         width, height: of the frame in pixels.
         dropped: frames that a live source gave since the last one and that were skipped.
         subjects: those found.
+        model: what found them, for people.
+        sha256: of that model's file, "" where there is no one file.
+        spent_ms: wall time that it took.
+        against: what a second model found in the same frame.
     """
 
     source: str
@@ -91,21 +102,25 @@ class FrameResult:
     height: int
     dropped: int
     subjects: Sequence[Subject]
+    model: str = ""
+    sha256: str = ""
+    spent_ms: float = 0.0
+    against: Against | None = None
 
     def to_json_line(self) -> str:
         """One line of JSON without its newline."""
-        return json.dumps(
-            {
-                "source": self.source,
-                "frame": self.frame,
-                "timestamp_us": self.timestamp_us,
-                "width": self.width,
-                "height": self.height,
-                "dropped": self.dropped,
-                "subjects": [subject.to_json() for subject in self.subjects],
-            },
-            ensure_ascii=False,
-        )
+        fields: dict[str, Any] = {
+            "source": self.source,
+            "frame": self.frame,
+            "timestamp_us": self.timestamp_us,
+            "width": self.width,
+            "height": self.height,
+            "dropped": self.dropped,
+            "subjects": [subject.to_json() for subject in self.subjects],
+        }
+        if self.against is not None:
+            fields["against"] = self.against.to_json()
+        return json.dumps(fields, ensure_ascii=False)
 
 
 def bounding_box(keypoints: Floats) -> tuple[float, float, float, float]:
@@ -113,6 +128,22 @@ def bounding_box(keypoints: Floats) -> tuple[float, float, float, float]:
     x0, y0 = keypoints[:, :2].min(axis=0).tolist()
     x1, y1 = keypoints[:, :2].max(axis=0).tolist()
     return x0, y0, x1 - x0, y1 - y0
+
+
+def run_lengths(mask: Floats) -> dict[str, list[int]]:
+    """A mask at 0.5 as COCO writes it without compression.
+
+    Args:
+        mask: (H, W) 0..1.
+
+    Returns:
+        {"size": [H, W], "counts": lengths of runs of 0, 1, 0 ... down the columns}.
+    """
+    inside = (mask > 0.5).ravel(order="F")
+    changes = np.flatnonzero(inside[1:] != inside[:-1]) + 1
+    edges = [0, *changes.tolist(), inside.size]
+    counts = [end - start for start, end in pairwise(edges)]
+    return {"size": list(mask.shape), "counts": [0, *counts] if inside[0] else counts}
 
 
 def _rounded(values: Floats | None) -> list | None:

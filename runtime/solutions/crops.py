@@ -1,16 +1,24 @@
-"""Detector -> oriented crop -> landmarks, the crop reused from the last frame: faces and hands."""
+"""Calculators of the coupled pipeline: detector -> oriented crop -> landmarks -> next crop.
+
+    picture --> detect --> associate --> landmarks --> subjects
+                  ^            ^             |
+                  '---- followed (back) -- follow
+
+The region that a subject's landmarks give is its region in the next picture; the detector runs
+only while fewer subjects than wanted are followed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from runtime import roi as rois
 from runtime.detection import Detector
-from runtime.model import Model
+from runtime.graph.definition import Graph
+from runtime.graph.types import Picture
 from runtime.results import Subject, bounding_box
 from runtime.roi import Roi, Size
 from runtime.solutions.landmarks import CropLandmarks, LandmarkModel
@@ -29,87 +37,102 @@ FACE_RULES = CropRules(rois.face_roi_from_detection, rois.face_roi_from_landmark
 HAND_RULES = CropRules(rois.hand_roi_from_palm, rois.hand_roi_from_landmarks)
 
 
-class CropSolution:
-    """Faces or hands in a stream of pictures.
+@dataclass(frozen=True)
+class Found:
+    """A subject's id, the region it was looked at in, and its landmarks."""
+
+    subject_id: int
+    roi: Roi
+    landmarks: CropLandmarks
+
+
+class Detect:
+    """Regions of new subjects, while fewer than wanted are followed."""
+
+    def __init__(self, detector: Detector, rules: CropRules, most: int) -> None:
+        self.models = (detector.model,)
+        self._detector = detector
+        self._rules = rules
+        self._most = most
+
+    def process(self, picture: Picture, followed: list[Track] | None) -> list[Track]:
+        """The best detections' regions, none when enough subjects are followed."""
+        if followed is not None and len(followed) >= self._most:
+            return []
+        size = (picture.shape[1], picture.shape[0])
+        return [
+            Track(self._rules.roi_from_detection(found.box, found.keypoints, size))
+            for found in self._detector.detect(picture)[: self._most]
+        ]
+
+
+class Associate:
+    """New and followed regions as one list without doubles."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+
+    def process(self, detected: list[Track], followed: list[Track] | None) -> list[Track]:
+        """The regions to look at: see `runtime.solutions.tracking.associated`."""
+        return associated(detected, followed or (), self._most)
+
+
+class FindLandmarks:
+    """Landmarks in every region, and a number for every new subject."""
+
+    def __init__(self, landmarks: LandmarkModel) -> None:
+        self.models = (landmarks.model,)
+        self._landmarks = landmarks
+        self._next_id = 0
+
+    def process(self, picture: Picture, tracks: list[Track]) -> list[Found]:
+        """Those in whose region the model sees a subject."""
+        found = []
+        for track in tracks:
+            landmarks = self._landmarks.run(picture, track.roi)
+            if landmarks is not None:
+                subject_id = track.subject_id
+                if subject_id < 0:
+                    subject_id, self._next_id = self._next_id, self._next_id + 1
+                found.append(Found(subject_id, track.roi, landmarks))
+        return found
+
+    def reset(self) -> None:
+        """Count from 0 again."""
+        self._next_id = 0
+
+
+class Follow:
+    """The regions in which to look in the next picture."""
+
+    def __init__(self, rules: CropRules) -> None:
+        self._rules = rules
+
+    def process(self, picture: Picture, found: list[Found]) -> list[Track]:
+        """A region for each subject."""
+        size = (picture.shape[1], picture.shape[0])
+        return [
+            Track(self._rules.roi_from_landmarks(one.landmarks.keypoints, size), one.subject_id)
+            for one in found
+        ]
+
+
+class MakeSubjects:
+    """What was found, as the outside sees it.
 
     Args:
-        detector: finds new subjects.
-        landmarks: their keypoints.
-        rules: between the two.
-        max_subjects: the most looked for.
-        static: every picture on its own; otherwise subjects are followed.
+        topology_id: of the keypoints.
         mirrored: the pictures are selfie views, so left and right are swapped.
     """
 
-    def __init__(
-        self,
-        detector: Detector,
-        landmarks: LandmarkModel,
-        rules: CropRules,
-        max_subjects: int,
-        static: bool,
-        mirrored: bool = False,
-    ) -> None:
-        self._detector = detector
-        self._landmarks = landmarks
-        self._rules = rules
-        self._most = max_subjects
-        self._static = static
+    def __init__(self, topology_id: str, mirrored: bool = False) -> None:
+        self._topology_id = topology_id
         self._right = "left" if mirrored else "right"
         self._left = "right" if mirrored else "left"
-        self.reset()
 
-    @property
-    def models(self) -> tuple[Model, ...]:
-        """The models that run, for benchmarks."""
-        return self._detector.model, self._landmarks.model
-
-    @property
-    def topology(self) -> str:
-        """Id of the subjects' topology."""
-        return self._landmarks.topology.id
-
-    def reset(self) -> None:
-        """Forget the last frame."""
-        self._followed: list[Track] = []
-        self._next_id = 0
-        self._frame_size = (0, 0)
-
-    def process(self, rgb: NDArray[np.uint8], timestamp_us: int) -> list[Subject]:
-        """The subjects in a picture.
-
-        Args:
-            rgb: (H, W, 3) uint8.
-            timestamp_us: later than the last picture's.
-        """
-        height, width = rgb.shape[:2]
-        if self._static or (width, height) != self._frame_size:
-            self.reset()
-            self._frame_size = (width, height)
-        subjects, followed = [], []
-        for track in self._regions(rgb):
-            found = self._landmarks.run(rgb, track.roi)
-            if found is None:
-                continue
-            subject_id = track.subject_id
-            if subject_id < 0:
-                subject_id, self._next_id = self._next_id, self._next_id + 1
-            subjects.append(self._subject(subject_id, found))
-            if not self._static:
-                roi = self._rules.roi_from_landmarks(found.keypoints, (width, height))
-                followed.append(Track(roi, subject_id))
-        self._followed = followed
-        return subjects
-
-    def _regions(self, rgb: NDArray[np.uint8]) -> list[Track]:
-        if len(self._followed) >= self._most:
-            return associated((), self._followed, self._most)
-        size = (rgb.shape[1], rgb.shape[0])
-        detected = [
-            Track(self._rules.roi_from_detection(found.box, found.keypoints, size))
-            for found in self._detector.detect(rgb)[: self._most]
-        ]
-        return associated(detected, self._followed, self._most)
+    def process(self, found: list[Found]) -> list[Subject]:
+        """A subject for each."""
+        return [self._subject(one.subject_id, one.landmarks) for one in found]
 
     def _subject(self, subject_id: int, found: CropLandmarks) -> Subject:
         handedness = None
@@ -117,7 +140,7 @@ class CropSolution:
             handedness = self._right if found.right_hand > 0.5 else self._left
         return Subject(
             id=subject_id,
-            topology=self.topology,
+            topology=self._topology_id,
             score=found.presence,
             keypoints=found.keypoints,
             box=bounding_box(found.keypoints),
@@ -126,36 +149,32 @@ class CropSolution:
         )
 
 
-class DetectionSolution:
-    """Face detection alone: boxes and six keypoints each (eyes, nose tip, mouth, ear tragions;
-    the person's right one first). Nothing is followed, every picture stands for itself."""
+def crop_graph(
+    name: str,
+    detector: Detector,
+    landmarks: LandmarkModel,
+    rules: CropRules,
+    most: int,
+    mirrored: bool = False,
+    subjects: str = "subjects",
+) -> Graph:
+    """The graph of the picture above.
 
-    topology = ""
-
-    def __init__(self, detector: Detector, max_subjects: int) -> None:
-        self._detector = detector
-        self._most = max_subjects
-
-    @property
-    def models(self) -> tuple[Model, ...]:
-        """The models that run, for benchmarks."""
-        return (self._detector.model,)
-
-    def reset(self) -> None:
-        """Nothing is kept between pictures."""
-
-    def process(self, rgb: NDArray[np.uint8], timestamp_us: int) -> list[Subject]:
-        """The faces in a picture, the best first; arguments as everywhere."""
-        subjects = []
-        for number, found in enumerate(self._detector.detect(rgb)[: self._most]):
-            x, y, width, height = found.box.tolist()
-            subjects.append(
-                Subject(
-                    id=number,
-                    topology="",
-                    score=found.score,
-                    keypoints=found.keypoints,
-                    box=(x, y, width, height),
-                )
-            )
-        return subjects
+    Args:
+        name: of the graph.
+        detector: finds new subjects.
+        landmarks: their keypoints.
+        rules: between the two.
+        most: subjects looked for.
+        mirrored: pictures are selfie views.
+        subjects: name of the stream of list[Subject]; solutions that add to subjects give it
+            another one and feed "subjects" themselves.
+    """
+    graph = Graph(name, {"picture": Picture})
+    followed = {"followed": "followed"}
+    graph.add(Detect(detector, rules, most), outputs="detected", back=followed)
+    graph.add(Associate(most), outputs="tracks", back=followed)
+    graph.add(FindLandmarks(landmarks), outputs="found", name="landmarks")
+    graph.add(Follow(rules), outputs="followed")
+    graph.add(MakeSubjects(landmarks.topology.id, mirrored), outputs=subjects, name="subjects")
+    return graph

@@ -37,7 +37,9 @@ def test_tensors_and_answers(small: bytes) -> None:
 
 def test_wrong_shape_and_wrong_output_name_are_named(small: bytes) -> None:
     model = Model.from_bytes(small, "small")
-    with pytest.raises(ViewfinderError, match=r"small: wrong input shape.*\(1, 8, 16, 3\)"):
+    with pytest.raises(
+        ViewfinderError, match=r"wrong input shape.*\(1, 8, 16, 3\)"
+    ):
         model.invoke(np.zeros((1, 8, 8, 3)))
     with pytest.raises(ViewfinderError, match=r"six \| one.*seven"):
         model.output_index("seven")

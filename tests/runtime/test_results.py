@@ -6,8 +6,11 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
-from runtime.results import FrameResult, Subject, bounding_box
+from runtime.results import FrameResult, Subject, bounding_box, run_lengths
 
 KEYPOINTS = np.array([[0.25, 0.5, -0.1], [0.75, 0.25, 0.2]], dtype=np.float32)
 
@@ -55,3 +58,14 @@ def test_everything_else_is_carried() -> None:
 def test_pixels_scale_depth_with_the_width() -> None:
     subject = Subject(0, "hand21@1", 1, KEYPOINTS, (0, 0, 1, 1))
     np.testing.assert_allclose(subject.keypoints_px(200, 100)[0], (50, 50, -20))
+
+
+@given(hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9),
+                  elements=st.floats(0, 1, width=32)))  # fmt: skip
+def test_run_lengths_hold_the_mask(mask: np.ndarray) -> None:
+    stored = run_lengths(mask)
+    height, width = stored["size"]
+    runs = [np.full(count, turn % 2) for turn, count in enumerate(stored["counts"])]
+    back = np.concatenate(runs).reshape(width, height).T
+    np.testing.assert_array_equal(back, mask > 0.5)
+    assert all(count > 0 for count in stored["counts"][1:])

@@ -20,8 +20,9 @@ from runtime.model_store import add_model, released_model
 from runtime.packing import described, pack_bundle
 from runtime.roi import FACE_SCALE, Roi, face_roi_from_detection, image_from_crop
 from runtime.solutions import open_solution
-from runtime.solutions.crops import FACE_RULES, HAND_RULES, CropSolution
+from runtime.solutions.crops import FACE_RULES, HAND_RULES, crop_graph
 from runtime.solutions.landmarks import HAND_Z_SCALE, LandmarkModel
+from runtime.solutions.solution import GraphSolution
 from tests.runtime.small_models import constant_model
 
 PICTURE = np.zeros((480, 640, 3), dtype=np.uint8)
@@ -93,6 +94,8 @@ def test_card_and_model_must_fit(hand_model: bytes) -> None:
 class FixedDetector(Detector):
     """A palm detector that always says the same and counts how often it was asked."""
 
+    model = None
+
     def __init__(self, found: list) -> None:
         self.found, self.asked = found, 0
 
@@ -109,8 +112,11 @@ def palm() -> FixedDetector:
     return FixedDetector([Detection(0.9, np.array([0.4, 0.5, 0.2, 0.2], dtype=np.float32), points)])
 
 
-def hands(detector: Detector, data: bytes, most: int, static: bool, mirrored: bool) -> CropSolution:
-    return CropSolution(detector, hand_landmarks(data), HAND_RULES, most, static, mirrored)
+def hands(
+    detector: Detector, data: bytes, most: int, static: bool, mirrored: bool
+) -> GraphSolution:
+    graph = crop_graph("hands", detector, hand_landmarks(data), HAND_RULES, most, mirrored)
+    return GraphSolution(graph, "hand21@1", static)
 
 
 def test_the_detector_rests_while_enough_are_followed(
@@ -247,7 +253,7 @@ def test_wrong_wishes_are_one_clear_line(home: Path, tmp_path: Path, hand_model:
         open_solution("face", min_score=1.5)
     (tmp_path / "hand.tflite").write_bytes(hand_model)
     add_model(tmp_path / "hand.tflite")
-    with pytest.raises(ViewfinderError, match="isn't for face; expected face; found hand"):
+    with pytest.raises(ViewfinderError, match="is for something else; expected face; found hand"):
         open_solution("face", "hand.tflite")
     with pytest.raises(ViewfinderError, match="holds no detector"):
         open_solution("face-detection", face_bundle(tmp_path))

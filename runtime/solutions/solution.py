@@ -1,0 +1,77 @@
+"""A graph that takes pictures and gives subjects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.graph.definition import Graph
+from runtime.graph.runner import Instrument, Runner
+from runtime.model import Model
+from runtime.results import Subject
+
+INPUT = "picture"
+OUTPUT = "subjects"
+
+
+class GraphSolution:
+    """A solution made of a graph with the input `picture` and the output `subjects`.
+
+    Args:
+        graph: whose calculators run.
+        topology: id of the subjects' topology; "" for none.
+        static: every picture on its own: nothing is carried from one to the next.
+
+    Raises:
+        ViewfinderError: the graph isn't sound.
+    """
+
+    def __init__(self, graph: Graph, topology: str = "", static: bool = False) -> None:
+        self.graph = graph
+        self.topology = topology
+        self.static = static
+        self._runner = Runner(graph, (OUTPUT,))
+        self._size = (0, 0)
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """The models that run, for benchmarks and for people."""
+        return tuple(_models_of(self.graph))
+
+    def process(self, rgb: NDArray[np.uint8], timestamp_us: int) -> list[Subject]:
+        """The subjects in a picture.
+
+        Args:
+            rgb: (H, W, 3) uint8.
+            timestamp_us: later than the last picture's, unless the solution is static.
+
+        Raises:
+            ViewfinderError: the timestamp doesn't rise.
+        """
+        size = (rgb.shape[0], rgb.shape[1])
+        if self.static or size != self._size:
+            self.reset()
+            self._size = size
+        subjects = self._runner.process(timestamp_us, rgb)[0]
+        return [] if subjects is None else subjects
+
+    def instrumented(self, instrument: Instrument | None) -> None:
+        """From now on, time every calculator's calls by `instrument`; None stops that."""
+        self._runner = Runner(self.graph, (OUTPUT,), instrument)
+        self._runner.reset()
+
+    def reset(self) -> None:
+        """Forget earlier pictures: the next timestamp may be any."""
+        self._runner.reset()
+
+    def close(self) -> None:
+        """Let the calculators give back what they hold."""
+        self._runner.close()
+
+
+def _models_of(graph: Graph) -> Iterator[Any]:
+    for node in graph.nodes:
+        yield from getattr(node.calculator, "models", ())
