@@ -13,8 +13,6 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from runtime.errors import ViewfinderError
-
 models_app = typer.Typer(
     no_args_is_help=True,
     help="Models on this machine: fetch released ones, add your own, look into them.",
@@ -26,7 +24,8 @@ def list_command(
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
     """List MediaPipe's released models, fetched or not, and those you added."""
-    from runtime.model_store import FETCH_HINT, list_models
+    from runtime.model_store import list_models
+    from runtime.released import RELEASED_BY_NAME
 
     rows = list_models()
     if as_json:
@@ -39,43 +38,60 @@ def list_command(
         here = "yes" if model.path else "-"
         table.add_row(model.name, model.what, f"{model.size / 1e6:.1f}", here)
     Console().print(table)
-    if any(model.path is None for model in rows):
-        typer.echo(f"To get those that aren't here: {FETCH_HINT}")
+    absent = [RELEASED_BY_NAME[model.name] for model in rows if model.path is None]
+    hints = dict.fromkeys(model.source.hint for model in absent)
+    if hints:
+        typer.echo("To get those that aren't here:\n  " + "\n  ".join(hints))
 
 
 @models_app.command("fetch")
 def fetch_command(
-    what: Annotated[str, typer.Argument(help="mediapipe: Google's released models.")] = "mediapipe",
-    wheel: Annotated[
+    what: Annotated[
+        str, typer.Argument(help="mediapipe, mediapipe-pose, mediapipe-objectron, or all three.")
+    ] = "mediapipe",
+    package: Annotated[
         Path | None,
-        typer.Option(help="The mediapipe 0.10.14 wheel, where it is at hand; nothing is loaded."),
+        typer.Option(
+            "--package", "--wheel", "--file",
+            help="The package where it is at hand (the mediapipe wheel, the npm package's .tgz) or "
+            "a file with released models in it (.task, .tflite); nothing is downloaded then.",
+        ),
     ] = None,
-) -> None:
-    """Fetch released models: pip downloads MediaPipe's wheel (36 MB), its models are taken out,
-    checked against pinned SHA-256 and kept in your data folder. Nothing is installed.
+) -> None:  # fmt: skip
+    """Fetch released models: pip downloads MediaPipe's wheel (36 MB), npm its packages for pose
+    (41 MB) and objectron (33 MB); the models are taken out, checked against pinned SHA-256 and kept
+    in your data folder. Nothing is installed.
 
     The models are Google's, under the Apache License 2.0.
     """
-    from runtime.model_store import fetch_mediapipe, mediapipe_folder
+    from runtime.fetching import fetch_released
+    from runtime.released import SOURCES, source_named
 
-    if what != "mediapipe":
-        raise ViewfinderError("no such models to fetch", expected="mediapipe", found=repr(what))
-    with Console(stderr=True).status("Fetching MediaPipe's models ..."):
-        written = fetch_mediapipe(wheel)
-    if written:
-        typer.echo(f"{len(written)} models, checked and stored in {mediapipe_folder()}")
-    else:
-        typer.echo(f"All of MediaPipe's models are already in {mediapipe_folder()}")
+    fetchable = [source for source in SOURCES if source.registry]
+    for source in fetchable if what == "all" else [source_named(what)]:
+        with Console(stderr=True).status(f"Fetching {source.package} {source.version} ..."):
+            written = fetch_released(source, package)
+        if written:
+            typer.echo(f"{len(written)} models, checked and stored in {written[0].parent}")
+        else:
+            typer.echo(f"{source.name}: all models are already here")
 
 
 @models_app.command("add")
 def add_command(
     file: Annotated[Path, typer.Argument(help="A .task bundle or .tflite model you trust.")],
 ) -> None:
-    """Trust a model: keep a copy, and load it from now on without probing it first."""
+    """Trust a model: keep a copy, and load it from now on without probing it first.
+
+    Released models of MediaPipe are known by their SHA-256, also inside its .task bundles, and are
+    then found by their names (viewfinder models list).
+    """
     from runtime.model_store import add_model
 
-    typer.echo(f"added and trusted: {add_model(file).name}")
+    added = add_model(file)
+    typer.echo(f"added and trusted: {added.path.name}")
+    if added.released:
+        typer.echo(f"released models in it: {', '.join(added.released)}")
 
 
 @models_app.command("pack")

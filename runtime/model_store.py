@@ -1,6 +1,6 @@
 """The models folder: MediaPipe's released files, and those the user added.
 
-<models folder>/mediapipe-0.10.14/<name>.tflite    fetched, hashes pinned in runtime.released
+<models folder>/<source>-<version>/<name>.tflite   released, hashes pinned in runtime.released
 <models folder>/added/<file>                       by `viewfinder models add`
 <models folder>/trusted.json                       sha256 -> name of what the user trusts
 """
@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
-import tempfile
-import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,19 +18,20 @@ from runtime.durable import write_bytes_durably
 from runtime.errors import ViewfinderError
 from runtime.folders import models_folder, writable_folder
 from runtime.released import (
-    MEDIAPIPE_VERSION,
+    MEDIAPIPE,
     RELEASED,
     RELEASED_BY_NAME,
+    RELEASED_BY_SHA256,
     RELEASED_HASHES,
-    WHEEL_ABI,
-    WHEEL_PLATFORM,
-    WHEEL_PYTHON,
     ReleasedModel,
+    Source,
+    released_from,
 )
 
-FETCH_HINT = "viewfinder models fetch mediapipe"
+FETCH_HINT = MEDIAPIPE.hint
 _TRUSTED = "trusted.json"
-_FETCH_SECONDS = 900
+_MAX_NESTING = 3
+_ZIP = b"PK\x03\x04"
 
 
 @dataclass(frozen=True)
@@ -48,62 +46,76 @@ class StoredModel:
     path: Path | None
 
 
-def mediapipe_folder() -> Path:
-    """Where the released models lie; it need not exist."""
-    return models_folder() / f"mediapipe-{MEDIAPIPE_VERSION}"
+@dataclass(frozen=True)
+class AddedModel:
+    """What `add_model` did.
+
+    Attributes:
+        path: where the file lies now.
+        released: names of the released models in it, which are in the store now.
+    """
+
+    path: Path
+    released: tuple[str, ...]
 
 
-def missing_released() -> list[ReleasedModel]:
-    """The released models that aren't in the store, whole."""
-    return [model for model in RELEASED if not _is_whole(model)]
+def released_folder(source: Source) -> Path:
+    """Where a source's released models lie; it need not exist."""
+    return models_folder() / source.folder
+
+
+def missing_released(*names: str) -> list[ReleasedModel]:
+    """Those of these released models that aren't in the store, whole.
+
+    Args:
+        names: by default all that MediaPipe's wheel holds.
+    """
+    asked = [RELEASED_BY_NAME[name] for name in names] or released_from(MEDIAPIPE)
+    return [model for model in asked if not _is_whole(model)]
 
 
 def released_model(name: str) -> bytes:
-    """A fetched released model, its hash checked.
+    """A released model in the store, its hash checked.
 
     Raises:
-        ViewfinderError: not fetched, or damaged since.
+        ViewfinderError: not in the store, or damaged since; the hint says how to get it.
     """
     model = RELEASED_BY_NAME[name]
-    path = mediapipe_folder() / model.file
+    path = _place(model)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ViewfinderError(
-            "MediaPipe's released models aren't on this machine", file=path, hint=FETCH_HINT
-        ) from error
+            "this released model of MediaPipe isn't on this machine", file=path,
+            hint=model.source.hint,
+        ) from error  # fmt: skip
     if hashlib.sha256(data).hexdigest() != model.sha256:
         raise ViewfinderError(
             "this released model is damaged: its SHA-256 isn't the pinned one",
-            file=path, hint=FETCH_HINT,
+            file=path, hint=model.source.hint,
         )  # fmt: skip
     return data
 
 
-def fetch_mediapipe(wheel: Path | None = None) -> list[Path]:
-    """Bring MediaPipe's released models into the store; nothing to do when they are there.
-
-    Args:
-        wheel: the mediapipe 0.10.14 wheel where it is already at hand; else pip downloads it into
-            a temporary folder, and nothing is installed.
-
-    Returns:
-        The files that were written.
-
-    Raises:
-        ViewfinderError: no wheel can be had, or its content isn't what was pinned.
-    """
-    missing = missing_released()
-    if not missing:
-        return []
-    if wheel is not None:
-        return _take_from_wheel(wheel, missing)
-    with tempfile.TemporaryDirectory(prefix="viewfinder-fetch-") as folder:
-        return _take_from_wheel(_downloaded_wheel(Path(folder)), missing)
+def store_released(model: ReleasedModel, data: bytes) -> Path:
+    """Put a released model, its hash checked by the caller, into its place."""
+    writable_folder(released_folder(model.source))
+    write_bytes_durably(_place(model), data, shared=True)
+    return _place(model)
 
 
-def add_model(path: Path) -> Path:
+def released_within(bundle: Bundle) -> Iterator[tuple[ReleasedModel, bytes]]:
+    """The released models in a bundle and in the bundles in it, known by their SHA-256."""
+    for data in _models(bundle):
+        model = RELEASED_BY_SHA256.get(hashlib.sha256(data).hexdigest())
+        if model is not None:
+            yield model, data
+
+
+def add_model(path: Path) -> AddedModel:
     """Copy a bundle or model into the store and trust what is in it.
+
+    Released models, bare or in MediaPipe's own bundles, also get their place among the released.
 
     Raises:
         ViewfinderError: it can't be read, is damaged, or another file of that name is there.
@@ -113,21 +125,28 @@ def add_model(path: Path) -> Path:
     except OSError as error:
         raise ViewfinderError(f"can't read this model: {error.strerror}", file=path) from error
     bundle = parse_bundle(data, str(path))
-    folder = writable_folder(models_folder() / "added")
-    target = folder / path.name
-    if target.exists() and target.read_bytes() != data:
+    target = models_folder() / "added" / path.name
+    if target.exists() and target.read_bytes() != data and bundle.sha256 not in RELEASED_HASHES:
         raise ViewfinderError(
             "another model of this name was added before", file=target,
             hint="rename yours, or delete the old one",
         )  # fmt: skip
+    models = list(_models(bundle))
+    released = [
+        (model, store_released(model, content)) for model, content in released_within(bundle)
+    ]
+    names = tuple(model.name for model, _ in released)
+    if bundle.sha256 in RELEASED_HASHES:
+        return AddedModel(released[0][1], names)
+    writable_folder(target.parent)
     write_bytes_durably(target, data, shared=True)
     trusted = _trusted()
-    trusted |= {hashlib.sha256(content).hexdigest(): path.name for content in _models(bundle)}
+    trusted |= {hashlib.sha256(content).hexdigest(): path.name for content in models}
     trusted[bundle.sha256] = path.name
     write_bytes_durably(
         models_folder() / _TRUSTED, json.dumps(trusted, indent=2).encode() + b"\n", shared=True
     )
-    return target
+    return AddedModel(target, names)
 
 
 def is_trusted(sha256: str) -> bool:
@@ -145,23 +164,26 @@ def find_model(name: str | Path) -> Path:
     if path.exists():
         return path
     if path.name == str(name):
-        for candidate in (
-            models_folder() / "added" / path.name,
-            mediapipe_folder() / path.name,
-            mediapipe_folder() / f"{path.name}.tflite",
-        ):
-            if candidate.is_file():
-                return candidate
+        added = models_folder() / "added" / path.name
+        if added.is_file():
+            return added
+        released = RELEASED_BY_NAME.get(path.name.removesuffix(".tflite"))
+        if released is not None:
+            if not _place(released).is_file():
+                raise ViewfinderError(
+                    "this released model of MediaPipe isn't on this machine", file=name,
+                    hint=released.source.hint,
+                )  # fmt: skip
+            return _place(released)
     raise ViewfinderError("no such model", file=name, hint="viewfinder models list")
 
 
 def list_models() -> list[StoredModel]:
     """Released models, fetched or not, then added ones."""
-    folder = mediapipe_folder()
     rows = [
         StoredModel(
-            model.name, f"mediapipe {MEDIAPIPE_VERSION}", model.what, model.size, model.sha256,
-            folder / model.file if _is_whole(model) else None,
+            model.name, f"{model.source.package} {model.source.version}".strip(), model.what,
+            model.size, model.sha256, _place(model) if _is_whole(model) else None,
         )
         for model in RELEASED
     ]  # fmt: skip
@@ -174,8 +196,17 @@ def list_models() -> list[StoredModel]:
     return rows
 
 
-def _models(bundle: Bundle) -> list[bytes]:
-    return [content for name, content in bundle.members.items() if name.endswith(".tflite")]
+def _models(bundle: Bundle, nesting: int = 0) -> Iterator[bytes]:
+    """The content of every model in a bundle; MediaPipe's gesture bundle holds further bundles."""
+    for name, content in bundle.members.items():
+        if name.endswith(".tflite") or content[4:8] == b"TFL3":
+            yield content
+        elif content[:4] == _ZIP and nesting < _MAX_NESTING:
+            yield from _models(parse_bundle(content, f"{bundle.name} {name}"), nesting + 1)
+
+
+def _place(model: ReleasedModel) -> Path:
+    return released_folder(model.source) / model.file
 
 
 def _trusted() -> dict[str, str]:
@@ -196,63 +227,7 @@ def _trusted() -> dict[str, str]:
 
 def _is_whole(model: ReleasedModel) -> bool:
     try:
-        data = (mediapipe_folder() / model.file).read_bytes()
+        data = _place(model).read_bytes()
     except OSError:
         return False
     return hashlib.sha256(data).hexdigest() == model.sha256
-
-
-def _take_from_wheel(wheel: Path, wanted: list[ReleasedModel]) -> list[Path]:
-    folder = writable_folder(mediapipe_folder())
-    written = []
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            for model in wanted:
-                if archive.getinfo(model.wheel_member).file_size != model.size:
-                    raise _wrong_content(wheel, model)
-                data = archive.read(model.wheel_member)
-                if hashlib.sha256(data).hexdigest() != model.sha256:
-                    raise _wrong_content(wheel, model)
-                write_bytes_durably(folder / model.file, data, shared=True)
-                written.append(folder / model.file)
-    except KeyError as error:
-        raise ViewfinderError(
-            "this wheel doesn't hold MediaPipe's models", file=wheel,
-            expected=f"mediapipe {MEDIAPIPE_VERSION}", found=str(error.args[0]),
-        ) from error  # fmt: skip
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise ViewfinderError("can't read this wheel", file=wheel, found=str(error)) from error
-    return written
-
-
-def _wrong_content(wheel: Path, model: ReleasedModel) -> ViewfinderError:
-    return ViewfinderError(
-        "this wheel's model isn't the released one", file=wheel, field=model.wheel_member,
-        expected=f"SHA-256 {model.sha256}",
-    )  # fmt: skip
-
-
-def _downloaded_wheel(folder: Path) -> Path:
-    command = [
-        sys.executable, "-m", "pip", "download", f"mediapipe=={MEDIAPIPE_VERSION}", "--no-deps",
-        "--only-binary=:all:", "--python-version", WHEEL_PYTHON, "--implementation", "cp",
-        "--abi", WHEEL_ABI, "--platform", WHEEL_PLATFORM, "--dest", str(folder),
-        "--disable-pip-version-check", "--no-input", "--quiet",
-    ]  # fmt: skip
-    hint = "or give the wheel: viewfinder models fetch mediapipe --wheel FILE"
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_FETCH_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ViewfinderError(
-            f"pip didn't finish in {_FETCH_SECONDS // 60} minutes", hint=hint
-        ) from error
-    wheels = list(folder.glob("mediapipe-*.whl"))
-    if done.returncode or not wheels:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise ViewfinderError(
-            "pip couldn't download mediapipe's wheel", found=lines[-1] if lines else "no message",
-            hint=hint,
-        )  # fmt: skip
-    return wheels[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -21,6 +22,17 @@ def mediapipe_models() -> None:
     """Skips where MediaPipe's released models haven't been fetched."""
     if missing_released():
         pytest.skip(f"MediaPipe's models aren't here; fetch them: {FETCH_HINT}")
+
+
+@pytest.fixture(scope="session")
+def released() -> Callable[..., None]:
+    """Call it with released models' names: skips where one of them isn't here, saying which."""
+
+    def require(*names: str) -> None:
+        for model in missing_released(*names):
+            pytest.skip(f"needs the released model {model.name}: {model.source.hint}")
+
+    return require
 
 
 @pytest.fixture(scope="session")
