@@ -1,7 +1,8 @@
-"""Single-shot detectors of faces and palms: anchors, decoding, weighted suppression.
+"""Single-shot detectors of faces, palms and bodies: anchors, decoding, weighted suppression.
 
-Constants are MediaPipe 0.10.14's (face_detection_short_range, face_detection_full_range and
-palm_detection_cpu graphs; ssd_anchors, tensors_to_detections and non_max_suppression calculators).
+Constants are MediaPipe 0.10.14's (face_detection_short_range, face_detection_full_range,
+palm_detection_cpu and pose_detection_cpu graphs; ssd_anchors, tensors_to_detections and
+non_max_suppression calculators).
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ class SsdLayout:
     keypoints: int
 
     @property
-    def palm(self) -> bool:
-        """Palms have seven keypoints, faces six."""
-        return self.keypoints == 7
+    def face(self) -> bool:
+        """Faces have six keypoints, palms seven, bodies four."""
+        return self.keypoints == 6
 
     def anchors(self) -> Floats:
         """(A, 2) anchor centres, 0..1 over the input: rows, then columns, then a cell's own."""
@@ -56,12 +57,13 @@ LAYOUTS = (
     SsdLayout(128, ((8, 2), (16, 6)), 6),
     SsdLayout(192, ((4, 1),), 6),
     SsdLayout(192, ((8, 2), (16, 6)), 7),
+    SsdLayout(224, ((8, 2), (16, 2), (32, 6)), 4),
 )
 
 
 @dataclass(frozen=True)
 class Detection:
-    """A detected face or palm.
+    """A detected face, palm or body.
 
     Attributes:
         score: 0..1.
@@ -104,7 +106,7 @@ class Detector:
         self._projection = _projection(self._roi, 1, 1)
 
     def detect(self, rgb: NDArray[np.uint8]) -> list[Detection]:
-        """Faces or palms in a picture, the best first.
+        """Faces, palms or bodies in a picture, the best first.
 
         Args:
             rgb: (H, W, 3) uint8.
@@ -138,16 +140,16 @@ class Detector:
         return scores[sound], boxes[sound], points[sound, 2:]
 
     def _in_image(self, found: Detection) -> Detection:
-        # Palm and face graphs undo the letterbox differently: the same up to rounding.
-        if self._layout.palm:
-            part = _f32(1) - _f32(2) * self._padding
-            corner, size = (found.box[:2] - self._padding) / part, found.box[2:] / part
-            keypoints = (found.keypoints - self._padding) / part
-        else:
+        # Face graphs undo the letterbox differently from the others: the same up to rounding.
+        if self._layout.face:
             scale, shift = self._projection
             corner = found.box[:2] * scale + shift
             size = (found.box[:2] + found.box[2:]) * scale + shift - corner
             keypoints = found.keypoints * scale + shift
+        else:
+            part = _f32(1) - _f32(2) * self._padding
+            corner, size = (found.box[:2] - self._padding) / part, found.box[2:] / part
+            keypoints = (found.keypoints - self._padding) / part
         return Detection(found.score, np.concatenate([corner, size]), keypoints)
 
 
@@ -232,7 +234,7 @@ def _layout_of(model: Model, card: CardModel, boxes: int, scores: int) -> SsdLay
                 return layout
     raise ViewfinderError(
         "the detector's outputs are of no known layout", file=model.name,
-        expected="boxes and scores as MediaPipe's face or palm detector has them",
+        expected="boxes and scores as MediaPipe's face, palm or body detector has them",
         found=[info.shape for info in model.outputs],
     )  # fmt: skip
 
