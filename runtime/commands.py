@@ -177,6 +177,7 @@ def _run_with_progress(
 ) -> Outcome:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+    from runtime.lineup import looking_with
     from runtime.live import run_source
     from runtime.sinks import open_sinks
 
@@ -191,7 +192,7 @@ def _run_with_progress(
             if bar is not None and task is not None:
                 bar.update(task, completed=frames)
 
-        return run_source(source, solution, sinks, _complain, advance)
+        return run_source(source, looking_with(solution).look, sinks, _complain, advance)
 
 
 def _finish(outcome: Outcome, source: Source, out: Path | None) -> None:

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from runtime.controls import Controls
 from runtime.errors import ViewfinderError
 from runtime.results import FrameResult
 from runtime.sinks import Sink
-from runtime.solutions import Solution
-from runtime.sources import Source
+from runtime.sources import Frame, Source
+
+Look = Callable[[Frame], FrameResult]
+"""What finds things in a frame; called for one frame at a time, in order."""
 
 
 @dataclass(frozen=True)
@@ -34,19 +37,21 @@ class Outcome:
 
 def run_source(
     source: Source,
-    solution: Solution,
+    look: Look,
     sinks: Sequence[Sink],
     report: Callable[[ViewfinderError], None],
     progress: Callable[[int], None] | None = None,
+    controls: Controls | None = None,
 ) -> Outcome:
     """Run until the source ends, a sink says so, or Ctrl-C.
 
     Args:
         source: of frames.
-        solution: what looks at them.
+        look: what looks at them.
         sinks: every one gets every result; they are closed at the end, whatever happens.
         report: told of each picture that can't be read; the rest go on.
         progress: told after each frame how many there were.
+        controls: what the person who watches wants; asked before each frame is taken.
 
     Raises:
         ViewfinderError: a sink can't write.
@@ -61,16 +66,15 @@ def run_source(
 
     with _closing(sinks):
         try:
-            for frame in source.frames(note):
-                found = solution.process(frame.rgb, frame.timestamp_us)
-                height, width = frame.rgb.shape[:2]
-                result = FrameResult(
-                    frame.source, frame.index, frame.timestamp_us, width, height, frame.dropped,
-                    found,
-                )  # fmt: skip
+            coming = source.frames(note)
+            while controls is None or controls.wait():
+                frame = next(coming, None)
+                if frame is None:
+                    break
+                result = look(frame)
                 wishes = [sink.write(frame, result) for sink in sinks]
                 frames += 1
-                subjects += len(found)
+                subjects += len(result.subjects)
                 if progress is not None:
                     progress(frames)
                 if not all(wishes):

@@ -14,6 +14,7 @@ import pytest
 from runtime import sinks
 from runtime.errors import ViewfinderError
 from runtime.image import read_image, write_image
+from runtime.lineup import looking_with
 from runtime.live import run_source
 from runtime.results import FrameResult, Subject
 from runtime.sinks import LineSink, VideoSink, WindowSink, open_sinks
@@ -71,13 +72,15 @@ class Watching:
 
 
 def run(source: Greys, *into: object, report: Callable | None = None) -> object:
-    return run_source(source, Middle(), into, report or (lambda error: None))
+    return run_source(source, looking_with(Middle()).look, into, report or (lambda error: None))
 
 
 def test_every_frame_reaches_every_sink() -> None:
     first, second = Watching(), Watching()
     counted: list[int] = []
-    outcome = run_source(Greys(5), Middle(), [first, second], pytest.fail, counted.append)
+    outcome = run_source(
+        Greys(5), looking_with(Middle()).look, [first, second], pytest.fail, counted.append
+    )
     assert first.seen == second.seen == list(range(5))
     assert first.closed == [False]
     assert counted == [1, 2, 3, 4, 5]
@@ -141,7 +144,10 @@ def test_annotated_pictures_keep_their_names(tmp_path: Path) -> None:
     for name in ("a.png", "b.jpg"):
         write_image(folder / name, np.full((60, 60, 3), 70, dtype=np.uint8))
     source = open_source(folder)
-    run_source(source, Middle(), open_sinks(source, tmp_path / "out", False, False), pytest.fail)
+    run_source(
+        source, looking_with(Middle()).look,
+        open_sinks(source, tmp_path / "out", False, False), pytest.fail,
+    )  # fmt: skip
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.jpg"]
     assert read_image(tmp_path / "out" / "a.png").std() > 5
     greys = Greys(2)
