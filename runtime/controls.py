@@ -79,6 +79,7 @@ class Controls:
         models: how many models there are to switch between.
         one_by_one: stop after each frame until the next is asked for (pictures).
         two: whether two models run on each frame.
+        stay: keep showing the last frame when the source has ended.
 
     Attributes:
         paused: no frame is taken but those asked for one by one.
@@ -92,8 +93,11 @@ class Controls:
             its keys here.
     """
 
-    def __init__(self, models: int = 1, one_by_one: bool = False, two: bool = False) -> None:
+    def __init__(
+        self, models: int = 1, one_by_one: bool = False, two: bool = False, stay: bool = False
+    ) -> None:
         self.paused = one_by_one
+        self.stay = stay
         self.model = 0
         self.overlays = True
         self.view = AgainstView.overlaid if two else AgainstView.first
@@ -143,12 +147,17 @@ class Controls:
             self.message, self.message_at = message, time.monotonic()
             self._version += 1
 
-    def hold(self) -> None:
-        """Pause, whatever was asked for: the source has ended, and its last frame stays."""
+    def source_ended(self) -> None:
+        """The loop tells that there are no more frames: returns once the person has seen the last.
+
+        That is at once, unless `stay` is set: then when they quit.
+        """
         with self._changed:
-            self.paused = True
-            self._steps = 0
+            self.paused = self.paused or self.stay
             self._version += 1
+        while self.stay and not self.quit:
+            self.while_waiting()
+            time.sleep(_LOOK_AFTER_KEYS_S)
 
     def wait(self) -> bool:
         """Return once the next frame may be taken; the loop calls this before each.

@@ -70,6 +70,8 @@ def run_source(
             while controls is None or controls.wait():
                 frame = next(coming, None)
                 if frame is None:
+                    if controls is not None:
+                        controls.source_ended()
                     break
                 result = look(frame)
                 wishes = [sink.write(frame, result) for sink in sinks]
