@@ -1,4 +1,4 @@
-"""`viewfinder run` and `viewfinder models` from end to end."""
+"""`viewfinder run` from end to end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 from runtime.commands import make_run
 from runtime.errors import ViewfinderError
 from runtime.image import read_image, write_image
-from runtime.model_commands import models_app
 from runtime.sources import open_source
 
 ROOT = Path(__file__).parents[2]
@@ -27,10 +26,9 @@ PROGRAM = """
 import sys, typer
 from runtime.commands import make_run
 from runtime.errors import ViewfinderError
-from runtime.model_commands import models_app
 app = typer.Typer(pretty_exceptions_enable=False)
+app.callback()(lambda: None)
 app.command()(make_run())
-app.add_typer(models_app, name="models")
 try:
     app()
 except ViewfinderError as error:
@@ -50,8 +48,8 @@ class Done:
 def viewfinder(*arguments: object, **variables: str) -> Done:
     """The command in this process, which saves a second of imports each time."""
     app = typer.Typer()
+    app.callback()(lambda: None)  # so that one command alone is named, too
     app.command()(make_run())
-    app.add_typer(models_app, name="models")
     result = CliRunner().invoke(
         app, [str(argument) for argument in arguments], env={"COLUMNS": "200", **variables}
     )
@@ -181,34 +179,6 @@ def test_a_reader_that_leaves_early_is_no_failure(clip: Path, face_bundle: Path)
         complaints = process.stderr.read().decode()
     assert "Traceback" not in complaints
     assert "BrokenPipe" not in complaints
-
-
-def test_models_commands(face_bundle: Path, tmp_path: Path) -> None:
-    home = str(tmp_path / "home")
-    done = viewfinder("models", "list", "--json", VIEWFINDER_HOME=home)
-    assert all(row["path"] is None for row in json.loads(done.stdout))
-    assert "models fetch mediapipe" in viewfinder("models", "list", VIEWFINDER_HOME=home).stdout
-    done = viewfinder("models", "inspect", face_bundle, "--json", VIEWFINDER_HOME=home)
-    facts = json.loads(done.stdout)
-    assert facts["card"] is True
-    assert [model["trusted"] for model in facts["models"]] == [False, False]
-    assert viewfinder("models", "add", face_bundle, VIEWFINDER_HOME=home).returncode == 0
-    facts = json.loads(
-        viewfinder("models", "inspect", "whole.task", "--json", VIEWFINDER_HOME=home).stdout
-    )
-    assert [model["trusted"] for model in facts["models"]] == [True, True]
-    assert "face478@1" in viewfinder("models", "inspect", face_bundle, VIEWFINDER_HOME=home).stdout
-    out = tmp_path / "packed.task"
-    done = viewfinder("models", "pack", "whole.task", "whole.task", "--out", out,
-                      VIEWFINDER_HOME=home)  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert out.is_file()
-    failed(viewfinder("models", "fetch", "others", VIEWFINDER_HOME=home), "mediapipe")
-    failed(
-        viewfinder("models", "fetch", "--wheel", face_bundle, VIEWFINDER_HOME=home),
-        "doesn't hold MediaPipe's models",
-    )
-    failed(viewfinder("models", "inspect", tmp_path / "no.task", VIEWFINDER_HOME=home), "no.task")
 
 
 def test_help_loads_nothing_heavy() -> None:
