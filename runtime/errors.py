@@ -57,6 +57,10 @@ class ViewfinderError(Exception):
         return _restore, state
 
 
+class Notice(ViewfinderError):
+    """Something that was got over, such as a camera that was away: told, but no failure."""
+
+
 def _restore(
     problem: str, file: str | None, field: str | None, expected: object, found: object, hint: str
 ) -> ViewfinderError:

@@ -7,8 +7,6 @@ dropped, all but the newest, and counted.
 from __future__ import annotations
 
 import os
-import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +16,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.errors import ViewfinderError
+from runtime.errors import Notice, ViewfinderError
 from runtime.image import PICTURE_EXTENSIONS, read_image
+from runtime.live_reader import LiveReader, open_capture
 from runtime.native_output import captured_stderr
 
 PICTURE_STEP_US = 33_333
 """Between the pictures of a folder, as MediaPipe's Python solutions count them."""
 VIDEO_EXTENSIONS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 _ADDRESSES = ("http://", "https://", "rtsp://", "rtmp://", "udp://", "tcp://")
-_SILENCE_SECONDS = 10.0
-_OPEN_MILLISECONDS = 10_000
+PATIENCE_SECONDS = 600.0
+"""A camera or stream that went away is waited for so long."""
 
 Report = Callable[[ViewfinderError], None]
 
@@ -42,6 +41,8 @@ class Frame:
         index: number in the source, from 0.
         timestamp_us: growing from frame to frame.
         dropped: frames skipped since the last one.
+        restarted: the source was away, or its clock stepped back: nothing that was followed before
+            is where it was.
     """
 
     rgb: NDArray[np.uint8]
@@ -49,6 +50,7 @@ class Frame:
     index: int
     timestamp_us: int
     dropped: int = 0
+    restarted: bool = False
 
 
 class Source(Protocol):
@@ -186,9 +188,12 @@ class VideoSource:
 class LiveSource:
     """A camera or stream, read in a thread that keeps the newest frame only.
 
+    One that goes away is opened again, ever more patiently, and its timestamps go on rising.
+
     Args:
         address: a camera's number or a URL.
         name: for people and for the output.
+        patience_s: how long one that went away is waited for.
 
     Raises:
         ViewfinderError: it can't be opened.
@@ -198,93 +203,50 @@ class LiveSource:
     live = True
     count: int | None = None
 
-    def __init__(self, address: int | str, name: str) -> None:
+    def __init__(
+        self, address: int | str, name: str, patience_s: float = PATIENCE_SECONDS
+    ) -> None:  # fmt: skip
         self.name = name
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+        self._address = address
+        self._patience_s = patience_s
+        self._reader: LiveReader | None = None
+        self._stopped = False
         with captured_stderr():
-            if isinstance(address, int):
-                self._capture = cv2.VideoCapture(address)
-            else:
-                self._capture = cv2.VideoCapture(
-                    address, cv2.CAP_FFMPEG, [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _OPEN_MILLISECONDS]
-                )
+            self._capture = open_capture(address)
         if not self._capture.isOpened():
             raise ViewfinderError("can't open this camera or stream", file=name)
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = fps if 1 <= fps <= 240 else 30.0
 
     def frames(self, report: Report) -> Iterator[Frame]:
-        """The newest frame, each time one is asked for; ends when the source does."""
-        newest = _Newest()
-        reader = threading.Thread(target=newest.read_from, args=(self._capture,), daemon=True)
-        reader.start()
-        taken, index, last_us = 0, 0, -1
+        """The newest frame, each time one is asked for; ends when the source does, or by `stop`.
+
+        That it went away and came back is told by a `Notice` each.
+        """
+        self._reader = reader = LiveReader(self._address, self._capture, self._patience_s)
+        taken, index, last_us, returns = 0, 0, -1, 0
         try:
-            while True:
-                got = newest.after(taken)
-                if got is None:
-                    break
-                number, bgr, timestamp_us = got
-                last_us = max(timestamp_us, last_us + 1)
-                rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-                yield Frame(rgb, self.name, index, last_us, number - taken - 1)
-                taken, index = number, index + 1
-        finally:
-            newest.stop()
-            reader.join(timeout=2)
-            if not reader.is_alive():
-                self._capture.release()
-        if newest.silent:
-            report(
-                ViewfinderError(
-                    f"no frame came for {_SILENCE_SECONDS:g} s: the source has stopped",
-                    file=self.name,
+            while not self._stopped and (new := reader.after(taken)) is not None:
+                if isinstance(new, str):
+                    report(Notice(new, file=self.name))
+                    continue
+                last_us = max(new.timestamp_us, last_us + 1)
+                rgb = cv2.cvtColor(new.bgr, cv2.COLOR_BGR2RGB)
+                yield Frame(
+                    rgb, self.name, index, last_us, new.number - taken - 1, new.returns != returns
                 )
-            )
-        elif index == 0:
-            report(ViewfinderError("this source gave no frames", file=self.name))
-
-
-class _Newest:
-    """A slot that a reading thread fills and the loop empties."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._number = 0
-        self._frame: NDArray[np.uint8] | None = None
-        self._timestamp_us = 0
-        self._ended = False
-        self.silent = False
-
-    def read_from(self, capture: cv2.VideoCapture) -> None:
-        """Fill the slot until the source or the loop ends."""
-        start = time.monotonic_ns()
-        while not self._ended:
-            got, bgr = capture.read()
-            with self._changed:
-                if not got:
-                    self._ended = True
-                else:
-                    self._number += 1
-                    self._frame = bgr
-                    self._timestamp_us = (time.monotonic_ns() - start) // 1000
-                self._changed.notify_all()
-
-    def after(self, number: int) -> tuple[int, NDArray[np.uint8], int] | None:
-        """The newest frame with a greater number, or None at the end."""
-        with self._changed:
-            came = self._changed.wait_for(
-                lambda: self._number > number or self._ended, timeout=_SILENCE_SECONDS
-            )
-            self.silent = not came
-            if self._number <= number or self._frame is None:
-                return None
-            return self._number, self._frame, self._timestamp_us
+                taken, index, returns = new.number, index + 1, new.returns
+        finally:
+            reader.stop()
+            reader.join()
+        if reader.failure:
+            report(ViewfinderError(reader.failure, file=self.name))
 
     def stop(self) -> None:
-        """Let the thread end."""
-        with self._changed:
-            self._ended = True
+        """End `frames` at once, from whatever thread."""
+        self._stopped = True
+        if self._reader is not None:
+            self._reader.stop()
 
 
 def _pictures_in(folder: Path) -> list[Path]:

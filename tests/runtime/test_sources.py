@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
+import itertools
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,9 +15,9 @@ import cv2
 import numpy as np
 import pytest
 
-from runtime import sources
-from runtime.errors import ViewfinderError
-from runtime.image import write_image
+from runtime import live_reader
+from runtime.errors import Notice, ViewfinderError
+from runtime.image import encode_image, write_image
 from runtime.sources import Frame, LiveSource, Source, open_source
 
 
@@ -138,7 +142,7 @@ def test_a_live_source_gives_the_newest_frame_and_counts_the_rest(
     gate = threading.Semaphore(0)
     capture = PretendCapture(6, gate=gate)
     pretend(monkeypatch, capture)
-    source = open_source("0")
+    source = LiveSource(0, "camera 0", patience_s=0.0)
     assert source.live
     problems: list[ViewfinderError] = []
     frames = source.frames(problems.append)
@@ -156,7 +160,7 @@ def test_a_live_source_gives_the_newest_frame_and_counts_the_rest(
     assert [frame.rgb[0, 0, 0] for frame in rest][-1] == 6
     numbers = [first.timestamp_us, second.timestamp_us, *(frame.timestamp_us for frame in rest)]
     assert numbers == sorted(set(numbers))
-    assert problems == []
+    assert [type(problem) for problem in problems] == [Notice, ViewfinderError]
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -174,17 +178,140 @@ def take_when(frames: Iterator[Frame], wanted: Callable[[Frame], bool]) -> Frame
     return pytest.fail("it never came")
 
 
-def test_a_camera_that_falls_silent_or_gives_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "_SILENCE_SECONDS", 0.05)
+def test_a_camera_that_gives_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_reader, "SILENCE_S", 0.05)
     gate = threading.Semaphore(0)
     pretend(monkeypatch, PretendCapture(5, gate=gate))
-    problems: list[ViewfinderError] = []
-    source = LiveSource(0, "camera 0")
     threading.Timer(0.3, gate.release, (9,)).start()
-    assert list(source.frames(problems.append)) == []
-    assert "camera 0: no frame came" in str(problems[0])
+    frames, (problem,) = read(LiveSource(0, "camera 0"))
+    assert frames == []
+    assert "camera 0: no frame came" in problem
     pretend(monkeypatch, PretendCapture(0))
     assert "gave no frames" in read(LiveSource(0, "camera 0"))[1][0]
+
+
+class Unplugged:
+    """Captures as OpenCV makes them, one for each opening: so many frames each, 0 for a camera
+    that isn't there."""
+
+    def __init__(self, *frames: int) -> None:
+        self.frames = list(frames)
+        self.released = 0
+
+    def __call__(self, *arguments: object) -> PretendCapture:
+        count = self.frames.pop(0) if self.frames else 0
+        capture = PretendCapture(count)
+        capture.isOpened = lambda: count > 0  # type: ignore[method-assign]
+        capture.release = self._count_release  # type: ignore[method-assign]
+        return capture
+
+    def _count_release(self) -> None:
+        self.released += 1
+
+
+def test_a_camera_that_is_unplugged_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_reader, "_FIRST_RETRY_S", 0.01)
+    captures = Unplugged(5, 0, 0, 7)
+    monkeypatch.setattr(cv2, "VideoCapture", captures)
+    told: list[ViewfinderError] = []
+    frames = list(LiveSource(0, "camera 0", patience_s=0.2).frames(told.append))
+    times = [frame.timestamp_us for frame in frames]
+    assert times == sorted(set(times))
+    # Between the two plug-ins exactly one frame starts anew, however many were skipped.
+    assert sum(frame.restarted for frame in frames) == 1
+    assert sum(1 + frame.dropped for frame in frames) == 12
+    assert [type(error) for error in told] == [Notice, Notice, Notice, ViewfinderError]
+    lines = [str(error) for error in told]
+    assert lines[0] == "camera 0: it has gone; trying to open it again"
+    assert re.fullmatch(r"camera 0: it is back after 0\.\d s", lines[1])
+    assert lines[2:] == [lines[0], "camera 0: it hasn't come back for 0.2 s"]
+    assert captures.released >= 4
+
+
+def test_silence_after_frames_is_told_and_outlived(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_reader, "SILENCE_S", 0.05)
+    gate = threading.Semaphore(1)
+    pretend(monkeypatch, PretendCapture(2, gate=gate))
+    told: list[str] = []
+    source = LiveSource(0, "camera 0", patience_s=0.1)
+    frames = source.frames(lambda error: told.append(str(error)))
+    assert not next(frames).restarted
+    threading.Timer(0.2, gate.release).start()
+    assert next(frames).restarted
+    assert ["no frame came" in line for line in told] == [True, False]
+    assert "is back after" in told[1]
+    gate.release(9)
+    frames.close()
+
+
+def test_stop_ends_a_wait_for_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = threading.Semaphore(1)
+    pretend(monkeypatch, PretendCapture(2, gate=gate))
+    source = LiveSource(0, "camera 0")
+    frames = source.frames(pytest.fail)
+    next(frames)
+    threading.Timer(0.05, source.stop).start()
+    threading.Timer(0.1, gate.release).start()  # or its thread would be waited for
+    assert list(frames) == []
+
+
+class JpegStream:
+    """An MJPEG stream over HTTP on this machine, as network cameras give it, that can go away."""
+
+    def __init__(self, port: int = 0) -> None:
+        open_ = self.open_ = threading.Event()
+        open_.set()
+        number = itertools.count(1)
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    while open_.is_set():
+                        grey = np.full((48, 64, 3), next(number) % 200, dtype=np.uint8)
+                        jpeg = encode_image(grey, ".jpg")
+                        head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}"
+                        self.wfile.write(f"{head}\r\n\r\n".encode() + jpeg + b"\r\n")
+                        time.sleep(0.01)
+                self.close_connection = True
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.port = self.server.server_address[1]
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
+        self.thread.start()
+
+    def go_away(self) -> None:
+        self.open_.clear()
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+def test_a_network_camera_that_goes_away_and_comes_back() -> None:
+    stream = JpegStream()
+    source = open_source(f"http://127.0.0.1:{stream.port}/video")
+    told: list[ViewfinderError] = []
+    frames = source.frames(told.append)
+    times = [next(frames).timestamp_us for _ in range(5)]
+    stream.go_away()
+    threading.Timer(0.6, lambda: again.append(JpegStream(stream.port))).start()
+    again: list[JpegStream] = []
+    for frame in frames:
+        times.append(frame.timestamp_us)
+        if frame.restarted:
+            break
+    times += [next(frames).timestamp_us for _ in range(5)]
+    frames.close()
+    again[0].go_away()
+    assert times == sorted(set(times))
+    assert [type(error) for error in told] == [Notice, Notice]
+    assert "it has gone" in str(told[0])
+    assert "it is back after" in str(told[1])
 
 
 def test_what_is_no_source(tmp_path: Path) -> None:
