@@ -13,7 +13,7 @@ from runtime.topology import topology
 CARD_FORMAT = "viewfinder.bundle@1"
 
 ROLES = ("detector", "landmarks", "weights")  # weights: what a further training starts from
-TASKS = ("face", "hand", "face-detection")
+TASKS = ("face", "hand", "face-detection", "object")
 MEANINGS = (
     "boxes",  # (1, anchors, 4 + 2 K) SSD regression: x, y, w, h, K keypoints, in input pixels
     "scores",  # (1, anchors, 1) logits

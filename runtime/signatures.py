@@ -67,6 +67,14 @@ SIGNATURES = (
             ((1, 63), "world_landmarks"),
         ),
     ),
+    Signature(
+        "object", "detector", "", (300, 300), (-1.0, 1.0),
+        (((1, 1917, 4), "boxes"), ((1, 1917, 24), "scores")),
+    ),
+    Signature(
+        "object", "landmarks", "cuboid9@1", (224, 224), (0.0, 1.0),
+        (((1, 18), "landmarks"), ((1, 1), "presence")),
+    ),
 )  # fmt: skip
 
 
