@@ -11,9 +11,10 @@ MediaPipe.
 
 The rules by which regions come from detections and landmarks are MediaPipe 0.10.14's
 (face_detection_front_detection_to_roi, face_landmark_landmarks_to_roi,
-palm_detection_detection_to_roi, hand_landmark_landmarks_to_roi), in its float32 arithmetic and
-order of operations: a region that is off by 1e-4 px can move a landmark of the lite hand model by
-0.4 px, as the warp rounds coordinates to 1/32 px.
+palm_detection_detection_to_roi, hand_landmark_landmarks_to_roi, pose_detection_to_roi,
+pose_landmarks_to_roi), in its float32 arithmetic and order of operations: a region that is off by
+1e-4 px can move a landmark of the lite hand model by 0.4 px, as the warp rounds coordinates to
+1/32 px.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ HAND_SHIFT_Y = -0.1
 """The same over the box of `HAND_ROI_KEYPOINTS` from the last frame."""
 HAND_ROI_KEYPOINTS = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
 """The keypoints of hand21 that move least with the fingers."""
+BODY_SCALE = 1.25
+"""Side of a body's region over its size, see `body_size`."""
 
 
 @dataclass(frozen=True)
@@ -256,6 +259,38 @@ def hand_roi_from_landmarks(landmarks: ArrayLike, image_size: Size = PIXELS) -> 
     width, height = (high - low) / size
     box = (centre_x / size[0], centre_y / size[1], width, height)
     return _grown(box, rotation, HAND_SCALE, HAND_SHIFT_Y, image_size)
+
+
+def body_roi(points: ArrayLike, image_size: Size = PIXELS) -> Roi:
+    """The body crop from the two points by which MediaPipe aligns bodies.
+
+    Args:
+        points: (2, 2|3) the middle between the hips, which becomes the crop's centre, and a point
+            above it, as far away as the body reaches: keypoints 0 and 1 of a body detection,
+            33 and 34 of the landmark model.
+        image_size: what the coordinates are normalised by; by default they are pixels.
+    """
+    box, rotation = _body_box(points, image_size)
+    return _grown(box, rotation, BODY_SCALE, 0.0, image_size)
+
+
+def body_size(points: ArrayLike, image_size: Size = PIXELS) -> float:
+    """A body's size in pixels: twice the distance between the two points of `body_roi`."""
+    (_, _, width, height), _ = _body_box(points, image_size)
+    size = _size(image_size)
+    return float((width * size[0] + height * size[1]) / _f32(2))
+
+
+def _body_box(
+    points: ArrayLike, image_size: Size
+) -> tuple[tuple[np.float32, np.float32, np.float32, np.float32], np.float32]:
+    # alignment_points_to_rects_calculator.cc: a square about the first point, turned upright.
+    size = _size(image_size)
+    centre, end = np.asarray(points, dtype=np.float32)[:, :2] * size
+    x, y = end - centre
+    side = np.sqrt(x * x + y * y) * _f32(2)
+    cx, cy = centre / size
+    return (cx, cy, side / size[0], side / size[1]), _rotation(centre, end, math.pi / 2)
 
 
 def _grown(
