@@ -22,7 +22,7 @@ from runtime.graph.types import Picture
 from runtime.results import Subject, bounding_box
 from runtime.roi import Roi, Size
 from runtime.solutions.landmarks import CropLandmarks, LandmarkModel
-from runtime.solutions.tracking import Track, associated
+from runtime.solutions.tracking import MIN_ASSOCIATION_IOU, Track, associated
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,13 @@ class Detect:
 class Associate:
     """New and followed regions as one list without doubles."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, min_iou: float = MIN_ASSOCIATION_IOU) -> None:
         self._most = most
+        self._min_iou = min_iou
 
     def process(self, detected: list[Track], followed: list[Track] | None) -> list[Track]:
         """The regions to look at: see `runtime.solutions.tracking.associated`."""
-        return associated(detected, followed or (), self._most)
+        return associated(detected, followed or (), self._most, self._min_iou)
 
 
 class FindLandmarks:

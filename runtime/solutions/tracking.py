@@ -24,17 +24,23 @@ class Track:
     subject_id: int = -1
 
 
-def associated(detected: Sequence[Track], followed: Sequence[Track], most: int) -> list[Track]:
+def associated(
+    detected: Sequence[Track],
+    followed: Sequence[Track],
+    most: int,
+    min_iou: float = MIN_ASSOCIATION_IOU,
+) -> list[Track]:
     """The regions to look at: detected ones first, a later one taking an overlapped one's place.
 
     Args:
         detected: from the detector, the best first.
         followed: from the last frame.
         most: number of subjects wanted; detected regions make room for followed ones.
+        min_iou: regions with a larger intersection over union are taken for the same subject's.
     """
     kept: list[Track] = []
     for track in (*detected, *followed):
-        kept = [other for other in kept if _overlap(other.roi, track.roi) <= MIN_ASSOCIATION_IOU]
+        kept = [other for other in kept if _overlap(other.roi, track.roi) <= min_iou]
         kept.append(track)
     stay = [track for track in kept if track.subject_id >= 0]
     new = [track for track in kept if track.subject_id < 0]
