@@ -12,7 +12,12 @@ from runtime.topology import topology
 
 CARD_FORMAT = "viewfinder.bundle@1"
 
-ROLES = ("detector", "landmarks", "weights")  # weights: what a further training starts from
+ROLES = (
+    "detector", "landmarks",
+    "iris",  # an eye's contour and its iris
+    "blendshapes",  # coefficients from landmarks, which are its input in place of a picture
+    "weights",  # what a further training starts from
+)  # fmt: skip
 TASKS = ("face", "hand", "face-detection", "object")
 MEANINGS = (
     "boxes",  # (1, anchors, 4 + 2 K) SSD regression: x, y, w, h, K keypoints, in input pixels
@@ -22,13 +27,19 @@ MEANINGS = (
     "presence",  # that probability itself
     "handedness",  # MediaPipe's: probability of a right hand in an unmirrored picture
     "world_landmarks",  # x, y, z of each keypoint in metres
+    "lips", "right_eye", "left_eye", "right_iris", "left_iris",  # x, y of keypoints that refine
+    "eye", "iris",  # x, y, z of one eye's contour and of its iris in input pixels
+    "blendshapes",  # 52 coefficients, 0..1
     "unused",
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class CardInput:
-    """A model's picture: pixels, colour order, and the range 0..255 is mapped to."""
+    """A model's picture: pixels, colour order, and the range 0..255 is mapped to.
+
+    Of a model that takes keypoints: their number, 1, and their coordinates.
+    """
 
     width: int
     height: int

@@ -29,12 +29,15 @@ class Signature:
     size: tuple[int, int]
     range: tuple[float, float]
     outputs: tuple[tuple[Shape, str], ...]
+    channels: int = 3
+    picture: bool = True
 
     def fits(self, tensors: ModelTensors) -> bool:
         """Whether a model has exactly these tensors, in this order."""
         width, height = self.size
         shapes = tuple(info.shape for info in tensors.outputs)
-        return [info.shape for info in tensors.inputs] == [(1, height, width, 3)] and shapes == (
+        taken = (1, height, width, self.channels) if self.picture else (1, width, self.channels)
+        return [info.shape for info in tensors.inputs] == [taken] and shapes == (
             tuple(shape for shape, _ in self.outputs)
         )
 
@@ -59,6 +62,22 @@ SIGNATURES = (
     Signature(
         "face", "landmarks", "face478@1", (256, 256), (0.0, 1.0),
         (((1, 1, 1, 1434), "landmarks"), ((1, 1, 1, 1), "presence_logit"), ((1, 1), "unused")),
+    ),
+    Signature(  # MediaPipe's left is the person's right
+        "face", "landmarks", "face478@1", (192, 192), (0.0, 1.0),
+        (
+            ((1, 1, 1, 1404), "landmarks"), ((1, 1, 1, 160), "lips"),
+            ((1, 1, 1, 142), "right_eye"), ((1, 1, 1, 142), "left_eye"),
+            ((1, 1, 1, 10), "right_iris"), ((1, 1, 1, 10), "left_iris"),
+            ((1, 1, 1, 1), "presence_logit"),
+        ),
+    ),
+    Signature(
+        "face", "iris", "", (64, 64), (0.0, 1.0), (((1, 213), "eye"), ((1, 15), "iris")),
+    ),
+    Signature(
+        "face", "blendshapes", "", (146, 1), (0.0, 1.0), (((52,), "blendshapes"),),
+        channels=2, picture=False,
     ),
     Signature(
         "hand", "landmarks", "hand21@1", (224, 224), (0.0, 1.0),
@@ -113,7 +132,7 @@ def _card_model(file: str, data: bytes, signature: Signature, tensors: ModelTens
     return CardModel(
         file=file,
         role=signature.role,
-        input=CardInput(width, height, 3, "RGB", signature.range),
+        input=CardInput(width, height, signature.channels, "RGB", signature.range),
         outputs=tuple(
             CardOutput(info.name, info.shape, meaning)
             for info, (_, meaning) in zip(tensors.outputs, signature.outputs)
