@@ -13,16 +13,21 @@ from runtime.topology import topology
 CARD_FORMAT = "viewfinder.bundle@1"
 
 ROLES = (
-    "detector", "landmarks",
+    "detector", "landmarks", "segmentation",
     "iris",  # an eye's contour and its iris
     "blendshapes",  # coefficients from landmarks, which are its input in place of a picture
     "weights",  # what a further training starts from
 )  # fmt: skip
-TASKS = ("face", "hand", "face-detection", "object")
+TASKS = ("face", "hand", "face-detection", "pose", "segmentation", "object")
 MEANINGS = (
     "boxes",  # (1, anchors, 4 + 2 K) SSD regression: x, y, w, h, K keypoints, in input pixels
     "scores",  # (1, anchors, 1) logits
     "landmarks",  # x, y, z of each keypoint in input pixels, z in the scale of x
+    "landmarks_visibility",  # the same with logits of visibility and of presence after each z;
+    # auxiliary points may follow the topology's, in "world_landmarks" and "heatmaps", too
+    "heatmaps",  # (1, h, w, K) logits of where in the crop each landmark is
+    "mask_logit",  # (1, h, w, 1), its sigmoid is the probability that a pixel is the subject's
+    "mask",  # that probability itself
     "presence_logit",  # its sigmoid is the probability that the subject is in the crop
     "presence",  # that probability itself
     "handedness",  # MediaPipe's: probability of a right hand in an unmirrored picture

@@ -51,6 +51,7 @@ SIGNATURES = (
     _ssd("face", 128, (-1.0, 1.0), 896, 16),
     _ssd("face", 192, (-1.0, 1.0), 2304, 16),
     _ssd("hand", 192, (0.0, 1.0), 2016, 18),
+    _ssd("pose", 224, (-1.0, 1.0), 2254, 12),
     Signature(
         "face", "landmarks", "face468@1", (192, 192), (0.0, 1.0),
         (((1, 1, 1, 1404), "landmarks"), ((1, 1, 1, 1), "presence_logit")),
@@ -87,6 +88,20 @@ SIGNATURES = (
         ),
     ),
     Signature(
+        "pose", "landmarks", "pose33@1", (256, 256), (0.0, 1.0),
+        (
+            ((1, 195), "landmarks_visibility"), ((1, 1), "presence"),
+            ((1, 256, 256, 1), "mask_logit"), ((1, 64, 64, 39), "heatmaps"),
+            ((1, 117), "world_landmarks"),
+        ),
+    ),
+    Signature(
+        "segmentation", "segmentation", "", (256, 256), (0.0, 1.0), (((1, 256, 256, 1), "mask"),),
+    ),
+    Signature(
+        "segmentation", "segmentation", "", (256, 144), (0.0, 1.0), (((1, 144, 256, 1), "mask"),),
+    ),
+    Signature(
         "object", "detector", "", (300, 300), (-1.0, 1.0),
         (((1, 1917, 4), "boxes"), ((1, 1917, 24), "scores")),
     ),
@@ -119,7 +134,7 @@ def card_of(bundle: Bundle) -> Card:
     if len(tasks) != 1:
         raise ViewfinderError(
             "this model has no card, and its tensors are none that are known", file=bundle.name,
-            expected="MediaPipe's face or hand models, or a bundle with card.json",
+            expected="a released model of MediaPipe's, or a bundle with card.json",
         )  # fmt: skip
     released = all(model.sha256 in RELEASED_HASHES for model in models)
     return Card(
