@@ -20,6 +20,10 @@ Three kinds of input:
 - back: the packet of the previous timestamp, which is what makes loops possible;
 - immediate: whatever packet came last and wasn't handed over yet; it holds nothing up.
 
+A sparse calculator works beside the others at its own pace: of the timestamps that come while it is
+busy it takes the newest. Its streams have packets only now and then, so they are taken as immediate
+inputs.
+
 An object may also have `reset()` (forget earlier packets), `close()`, and `models` (what it runs).
 """
 
@@ -61,6 +65,7 @@ class Node:
         takes_timestamp: place of `timestamp_us` among the arguments, or None.
         outputs: its streams, in the order in which it returns them.
         output_types: theirs.
+        sparse_hz: None for every timestamp, or at most so many a second beside the others.
     """
 
     name: str
@@ -70,6 +75,7 @@ class Node:
     takes_timestamp: int | None
     outputs: tuple[str, ...]
     output_types: tuple[Any, ...]
+    sparse_hz: float | None = None
 
 
 class Graph:
@@ -93,6 +99,7 @@ class Graph:
         back: Mapping[str, str] | None = None,
         immediate: Mapping[str, str] | None = None,
         name: str = "",
+        sparse_hz: float | None = None,
     ) -> Node:
         """Put a calculator in.
 
@@ -103,6 +110,8 @@ class Graph:
             back: parameter -> stream whose packet of the previous timestamp it takes.
             immediate: parameter -> stream that doesn't hold it up.
             name: by default the calculator's own.
+            sparse_hz: work beside the others, at most at so many timestamps a second; infinity
+                for as many as it can.
 
         Raises:
             ViewfinderError: annotations are missing or don't fit, the name is taken.
@@ -113,6 +122,8 @@ class Graph:
         call = getattr(calculator, "process", calculator)
         if not callable(call):
             raise self._error(chosen, "not a calculator", expected="a function or .process")
+        if sparse_hz is not None and not sparse_hz > 0:
+            raise self._error(chosen, "not a pace", expected="sparse_hz > 0", found=sparse_hz)
         streams = (outputs,) if isinstance(outputs, str) else tuple(outputs)
         parameters, returned = self._annotations(chosen, call)
         ports = self._ports(chosen, parameters, inputs or {}, back or {}, immediate or {})
@@ -125,6 +136,7 @@ class Graph:
             takes_timestamp=names.index(TIMESTAMP) if TIMESTAMP in names else None,
             outputs=streams,
             output_types=self._output_types(chosen, streams, returned),
+            sparse_hz=sparse_hz,
         )
         self.nodes.append(node)
         return node
@@ -146,6 +158,8 @@ class Graph:
         for stream in outputs:
             if stream not in produced:
                 raise self._error("", "unknown stream", stream, expected=_listed(produced))
+            if stream in self._sparse_streams():
+                raise self._error("", "a sparse calculator feeds this stream", stream)
         return self._sorted(produced)
 
     def stream_type(self, stream: str) -> Any:
@@ -163,6 +177,10 @@ class Graph:
                 produced[stream] = (node.name, type_)
         return produced
 
+    def _sparse_streams(self) -> set[str]:
+        sparse = (node for node in self.nodes if node.sparse_hz is not None)
+        return {stream for node in sparse for stream in node.outputs}
+
     def _check_input(
         self, node: Node, port: Input, produced: Mapping[str, tuple[str, Any]]
     ) -> None:
@@ -178,6 +196,12 @@ class Graph:
             raise self._error(
                 node.name, f"parameter {port.parameter} may be without a packet", port.stream,
                 expected=f"{type_name(port.type)} | None", found=type_name(port.type),
+            )  # fmt: skip
+
+        if port.kind != "immediate" and port.stream in self._sparse_streams():
+            raise self._error(
+                node.name, f"parameter {port.parameter} would wait for a sparse calculator",
+                port.stream, hint="take it as an immediate input",
             )  # fmt: skip
 
     def _sorted(self, produced: Mapping[str, tuple[str, Any]]) -> tuple[Node, ...]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from runtime.errors import ViewfinderError
-from runtime.graph.definition import Graph, Node
-
-Instrument = Callable[[Node, Callable[..., Any]], Callable[..., Any]]
-"""Wraps a calculator's call, to time it."""
+from runtime.graph.definition import Graph
+from runtime.graph.plan import Step, plan
+from runtime.graph.timestamps import Pace
+from runtime.graph.trace import Tracer
 
 
 class Runner:
@@ -18,27 +18,26 @@ class Runner:
     Args:
         graph: not changed from now on.
         outputs: the streams whose packets `process` returns.
-        instrument: wraps every calculator's call.
+        tracer: takes every call down.
 
     Raises:
         ViewfinderError: the graph isn't sound.
     """
 
-    def __init__(
-        self, graph: Graph, outputs: Sequence[str], instrument: Instrument | None = None
-    ) -> None:
+    def __init__(self, graph: Graph, outputs: Sequence[str], tracer: Tracer | None = None) -> None:
         self.graph = graph
-        self._nodes = graph.validate(outputs)
-        # One slot for each stream, slot 0 for the timestamp, and one for each back edge's packet.
-        slots = {"": 0}
-        for stream in (*graph.inputs, *(name for node in self._nodes for name in node.outputs)):
-            slots[stream] = len(slots)
-        self._slots = slots
-        self._back: list[tuple[int, int]] = []
-        self._values: list[Any] = [None] * len(slots)
-        self._steps = [self._step(node, instrument) for node in self._nodes]
-        self._inputs = tuple(slots[stream] for stream in graph.inputs)
-        self._outputs = tuple(slots[stream] for stream in outputs)
+        laid_out = plan(graph, outputs)
+        self._values: list[Any] = [None] * laid_out.size
+        self._inputs, self._outputs = laid_out.inputs, laid_out.outputs
+        self._back = [(own, slot) for step in laid_out.steps for own, slot, _ in step.back]
+        self._paces = {
+            index: Pace(step.node.sparse_hz)
+            for index, step in enumerate(laid_out.steps)
+            if step.node.sparse_hz is not None
+        }
+        self._steps = [
+            self._prepared(index, step, tracer) for index, step in enumerate(laid_out.steps)
+        ]
         self._last: int | None = None
 
     def process(self, timestamp_us: int, *packets: Any) -> tuple[Any, ...]:
@@ -64,52 +63,48 @@ class Runner:
         values[0] = timestamp_us
         for slot, packet in zip(self._inputs, packets, strict=True):
             values[slot] = packet
-        for call, arguments, required, outputs, node in self._steps:
+        for call, arguments, required, outputs, pace, step in self._steps:
             for slot in required:
                 if values[slot] is None:
                     result = None
                     break
             else:
-                try:
-                    result = call(*[values[slot] for slot in arguments])
-                except Exception as error:
-                    error.add_note(f"in calculator {node.name} at {timestamp_us} us")
-                    raise
+                if pace is not None and not pace.due(timestamp_us):
+                    result = None
+                else:
+                    try:
+                        result = call(*[values[slot] for slot in arguments])
+                    except Exception as error:
+                        error.add_note(f"in calculator {step.node.name} at {timestamp_us} us")
+                        raise
             if len(outputs) == 1:
                 values[outputs[0]] = result
             elif outputs:
-                for slot, packet in zip(outputs, result or (None,) * len(outputs), strict=True):
-                    values[slot] = packet
+                step.give_out(values, result)
         for slot, stream in self._back:
             values[slot] = values[stream]
         return tuple([values[slot] for slot in self._outputs])
 
     def reset(self) -> None:
         """Forget every earlier packet: the next timestamp may be any."""
-        self._values = [None] * len(self._values)
+        self._values[:] = [None] * len(self._values)
         self._last = None
-        for node in self._nodes:
+        for pace in self._paces.values():
+            pace.reset()
+        for node in self.graph.nodes:
             if hasattr(node.calculator, "reset"):
                 node.calculator.reset()
 
     def close(self) -> None:
         """Let the calculators give back what they hold."""
-        for node in self._nodes:
+        for node in self.graph.nodes:
             if hasattr(node.calculator, "close"):
                 node.calculator.close()
 
-    def _step(self, node: Node, instrument: Instrument | None) -> tuple[Any, ...]:
-        arguments = []
-        for port in node.inputs:
-            slot = self._slots[port.stream]
-            if port.kind == "back":
-                self._back.append((len(self._values), slot))
-                slot = len(self._values)
-                self._values.append(None)
-            arguments.append(slot)
-        required = tuple(slot for slot, port in zip(arguments, node.inputs) if not port.optional)
-        if node.takes_timestamp is not None:
-            arguments.insert(node.takes_timestamp, 0)
-        call = instrument(node, node.call) if instrument else node.call
-        outputs = tuple(self._slots[stream] for stream in node.outputs)
-        return call, tuple(arguments), required, outputs, node
+    def _prepared(self, index: int, step: Step, tracer: Tracer | None) -> tuple[Any, ...]:
+        # Whoever feeds an immediate input has run already, so its stream's own slot does.
+        own = dict(step.immediate)
+        arguments = tuple(own.get(slot, slot) for slot in step.arguments)
+        required = tuple(own.get(slot, slot) for slot in step.required)
+        call = tracer.timed(step.node, self._values) if tracer else step.node.call
+        return call, arguments, required, step.outputs, self._paces.get(index), step

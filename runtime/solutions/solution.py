@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.graph.definition import Graph
-from runtime.graph.runner import Instrument, Runner
+from runtime.graph.runner import Runner
+from runtime.graph.trace import Tracer
 from runtime.model import Model
 from runtime.results import Subject
 
@@ -58,9 +59,9 @@ class GraphSolution:
         subjects = self._runner.process(timestamp_us, rgb)[0]
         return [] if subjects is None else subjects
 
-    def instrumented(self, instrument: Instrument | None) -> None:
-        """From now on, time every calculator's calls by `instrument`; None stops that."""
-        self._runner = Runner(self.graph, (OUTPUT,), instrument)
+    def traced(self, tracer: Tracer | None) -> None:
+        """From now on take every calculator's calls down; None stops that."""
+        self._runner = Runner(self.graph, (OUTPUT,), tracer)
         self._runner.reset()
 
     def reset(self) -> None:
