@@ -196,6 +196,20 @@ def roi_from_box(
     )  # fmt: skip
 
 
+def square_roi(roi: Roi, scale: float, image_size: Size) -> Roi:
+    """The square about a region, turned as it is: its longer side, grown.
+
+    Args:
+        roi: in pixels.
+        scale: side of the square over the region's longer side.
+        image_size: of the picture.
+    """
+    width, height = image_size
+    box = (_f32(roi.cx / width), _f32(roi.cy / height), _f32(roi.width / width),
+           _f32(roi.height / height))  # fmt: skip
+    return _grown(box, _f32(roi.rotation_rad), scale, 0.0, image_size)
+
+
 def face_roi_from_detection(box: ArrayLike, keypoints: ArrayLike, image_size: Size = PIXELS) -> Roi:
     """The face crop from a detection.
 
