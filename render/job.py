@@ -54,6 +54,7 @@ class Job:
         make_renderer: picklable; called once in every worker with the number of threads.
         workers: processes, 1 or more.
         shards_per_worker: after which a worker is replaced.
+        cluster: address of a Dask scheduler whose workers render instead of ours, or "".
     """
 
     out: Path
@@ -62,6 +63,7 @@ class Job:
     make_renderer: Callable[[int], Renderer]
     workers: int = 1
     shards_per_worker: int = SHARDS_PER_WORKER
+    cluster: str = ""
 
     def shards(self) -> list[int]:
         """Numbers of all shards."""
@@ -116,7 +118,9 @@ def render_dataset(job: Job) -> Report:
     _check_committed(job, dataset, committed)
     found = sum(len(job.samples_of(s)) for s in job.shards() if s in committed)
     start = time.perf_counter()
-    if missing:
+    if missing and job.cluster:
+        _run_on_cluster(job, dataset, missing, found)
+    elif missing:
         _run(job, missing, found)
     return Report(job.count - found, found, time.perf_counter() - start)
 
@@ -145,7 +149,9 @@ class _Worker:
     done_in_shard: int = 0
 
 
-def _run(job: Job, missing: list[int], found: int) -> None:
+@contextlib.contextmanager
+def _progress(job: Job, found: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error; what it gives is told how many samples this run rendered."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -160,13 +166,40 @@ def _run(job: Job, missing: list[int], found: int) -> None:
         *columns, TimeRemainingColumn(), TextColumn("{task.fields[speed]}"),
         console=Console(stderr=True),
     )  # fmt: skip
-    queue = list(reversed(missing))
-    workers: list[_Worker] = []
-    start, rendered = time.perf_counter(), 0
+    start = time.perf_counter()
     with bar:
         task = bar.add_task(
             f"Rendering {job.info.name}", total=job.count, completed=found, speed="starting"
         )
+
+        def advance(rendered: int) -> None:
+            speed = 3600 * rendered / (time.perf_counter() - start)
+            bar.update(task, completed=found + rendered, speed=f"{speed:,.0f} images/h")
+
+        try:
+            yield advance
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"stopped; whole shards are kept in {job.out}, the same command goes on from there"
+            ) from None
+
+
+def _run_on_cluster(job: Job, dataset: Dataset, missing: list[int], found: int) -> None:
+    from render.cluster import rendered_on_cluster
+
+    rendered = 0
+    with _progress(job, found) as advance:
+        for shard, samples, labels in rendered_on_cluster(job.cluster, job, missing):
+            dataset.write_shard(shard, samples, {LAYER: labels})
+            rendered += len(samples)
+            advance(rendered)
+
+
+def _run(job: Job, missing: list[int], found: int) -> None:
+    queue = list(reversed(missing))
+    workers: list[_Worker] = []
+    rendered = 0
+    with _progress(job, found) as advance:
         try:
             processes = min(job.workers, len(missing))
             workers = [_start(job, processes) for _ in range(processes)]
@@ -181,12 +214,7 @@ def _run(job: Job, missing: list[int], found: int) -> None:
                             _stop(worker)
                             workers[workers.index(worker)] = worker = _start(job, processes)
                         _give(worker, queue)
-                speed = 3600 * rendered / (time.perf_counter() - start)
-                bar.update(task, completed=found + rendered, speed=f"{speed:,.0f} images/h")
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"stopped; whole shards are kept in {job.out}, the same command goes on from there"
-            ) from None
+                advance(rendered)
         finally:
             for worker in workers:
                 _stop(worker)
@@ -274,13 +302,9 @@ def _work(pipe: Connection, job: Job, threads: int) -> None:
         while True:
             shard = pipe.recv()
             renderer = renderer or job.make_renderer(threads)
-            samples: list[Sample] = []
-            labels: list[Label] = []
-            for index in job.samples_of(shard):
-                sample, subjects = renderer.render(index)
-                samples.append(sample)
-                labels += subjects
-                pipe.send(("progress", len(samples)))
+            samples, labels = rendered_shard(
+                renderer, job, shard, lambda done: pipe.send(("progress", done))
+            )
             # The last breath of a worker whose parent was killed may have committed it.
             if shard not in dataset.committed_shards():
                 dataset.write_shard(shard, samples, {LAYER: labels})
@@ -292,6 +316,20 @@ def _work(pipe: Connection, job: Job, threads: int) -> None:
     finally:
         if renderer is not None:
             renderer.close()
+
+
+def rendered_shard(
+    renderer: Renderer, job: Job, shard: int, progress: Callable[[int], None] = lambda done: None
+) -> tuple[list[Sample], list[Label]]:
+    """Render a shard's samples; `progress` is told how many are done."""
+    samples: list[Sample] = []
+    labels: list[Label] = []
+    for index in job.samples_of(shard):
+        sample, subjects = renderer.render(index)
+        samples.append(sample)
+        labels += subjects
+        progress(len(samples))
+    return samples, labels
 
 
 def _send_error(pipe: Connection, error: Exception) -> None:
