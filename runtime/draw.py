@@ -1,54 +1,45 @@
-"""Subjects drawn over their picture: readable on light, dark and busy ground.
+"""Subjects drawn over their picture: masks beneath, then shapes, then words.
 
-Every line is drawn twice, wide and dark, then narrow and bright, and widths follow the subject's
-size, so that a face that fills a large photograph and one in the corner of a clip look alike.
+Widths follow the subject's size, so that a face that fills a large photograph and one in the
+corner of a clip look alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.draw_mask import dim_outside, outline, tint_inside
+from runtime.draw_shapes import Box, draw_shape
+from runtime.draw_strokes import (
+    DIM,
+    LEFT,
+    RIGHT,
+    WHITE,
+    Colour,
+    Picture,
+    Points,
+    draw_discs,
+    draw_label,
+    draw_lines,
+    draw_text,
+    label_size,
+    scale_of,
+)
 from runtime.results import Subject
-from runtime.topology import Topology, topology
 
-Picture = NDArray[np.uint8]
-Colour = tuple[int, int, int]
+__all__ = ["Picture", "draw_subjects", "draw_text", "drawn"]
 
-_SHIFT = 4  # OpenCV draws at 1/16 pixel
-_DARK: Colour = (18, 22, 30)
-_WHITE: Colour = (250, 250, 250)
-_MESH: Colour = (205, 222, 235)
-_MESH_OPACITY = 0.35
-
-# The person's right side is warm, the left side cool; fingers go round the colour wheel.
-_RIGHT: Colour = (255, 176, 46)
-_LEFT: Colour = (72, 202, 255)
-_LINE_COLOURS: dict[str, Colour] = {
-    "lips_outer": (255, 92, 120),
-    "lips_inner": (255, 92, 120),
-    "right_eye": _RIGHT,
-    "right_brow_lower": _RIGHT,
-    "right_brow_upper": _RIGHT,
-    "right_iris": _RIGHT,
-    "left_eye": _LEFT,
-    "left_brow_lower": _LEFT,
-    "left_brow_upper": _LEFT,
-    "left_iris": _LEFT,
-    "oval": _WHITE,
-    "nose_bridge": (170, 235, 150),
-    "nose_wings": (170, 235, 150),
-    "palm": (235, 240, 245),
-    "thumb": (255, 122, 89),
-    "index": (255, 196, 61),
-    "middle": (124, 214, 96),
-    "ring": (76, 192, 255),
-    "pinky": (190, 140, 255),
-}
+# People side by side, told apart.
+_PEOPLE: tuple[Colour, ...] = (
+    (72, 202, 255), (255, 150, 60), (150, 230, 110), (225, 130, 255), (255, 215, 70),
+    (255, 105, 130),
+)  # fmt: skip
+_NAMES = {"face": "face", "hand": "hand", "pose": "body", "cuboid": "object"}
+# Centre, outer corner of the eye, colour.
+_IRISES = {"right": (468, 33, RIGHT), "left": (473, 263, LEFT)}
 
 
 def drawn(rgb: Picture, subjects: Sequence[Subject], mirrored: bool = False) -> Picture:
@@ -63,139 +54,145 @@ def drawn(rgb: Picture, subjects: Sequence[Subject], mirrored: bool = False) -> 
         (H, W, 3) uint8.
     """
     picture = np.ascontiguousarray(rgb[:, ::-1]) if mirrored else rgb.copy()
-    height, width = rgb.shape[:2]
-    for subject in subjects:
-        points = subject.keypoints_px(width, height)[:, :2].copy()
-        x, y, w, h = np.array(subject.box) * (width, height, width, height)
-        if mirrored:
-            points[:, 0] = width - points[:, 0]
-            x = width - x - w
-        _draw_subject(picture, subject, points, (x, y, w, h))
+    draw_subjects(picture, subjects, mirrored)
     return picture
 
 
-def draw_text(picture: Picture, text: str, left: float, bottom: float, size: float = 1.0) -> None:
-    """Write a line in place, its lower left corner at that point; kept inside the picture.
+def draw_subjects(
+    picture: Picture,
+    subjects: Sequence[Subject],
+    mirrored: bool = False,
+    colour: Colour | None = None,
+) -> None:
+    """Draw subjects in place.
 
     Args:
-        picture: (H, W, 3) uint8.
-        text: ASCII.
-        left, bottom: in pixels.
-        size: 1 gives letters about 10 pixels high.
+        picture: (H, W, 3) uint8, flipped already if `mirrored`.
+        subjects: found in it, or in the picture that it is the mirror image of.
+        mirrored: flip where they are.
+        colour: lines of this one colour alone, without words: a second model's answer.
     """
-    font, scale, thick = cv2.FONT_HERSHEY_SIMPLEX, 0.45 * size, max(1, round(size))
-    (text_width, text_height), _ = cv2.getTextSize(text, font, scale, thick)
-    x = int(min(max(left, 3), max(3, picture.shape[1] - text_width - 3)))
-    y = int(min(max(bottom, text_height + 3), picture.shape[0] - 5))
-    for colour, width in ((_DARK, thick + max(2, round(2 * size))), (_WHITE, thick)):
-        cv2.putText(picture, text, (x, y), font, scale, colour, width, cv2.LINE_AA)
-
-
-def _draw_subject(
-    picture: Picture, subject: Subject, points: NDArray[np.float32], box: tuple[float, ...]
-) -> None:
-    x, y, w, h = box
-    # A face's lines lie close together, a hand's don't.
-    finest = max(
-        1 if subject.topology.startswith("face") else 2, round(min(picture.shape[:2]) / 500)
-    )
-    width = min(6, max(finest, round(max(w, h) / 160)))
-    if not subject.topology:
-        _draw_detection(picture, points, box, width)
-    else:
-        layout = topology(subject.topology)
-        if layout.name.startswith("face"):
-            _draw_mesh(picture, layout, points)
-        _draw_lines(picture, _coloured_lines(layout.id), points, width)
-        if layout.name.startswith("hand"):
-            _draw_joints(picture, layout, points, width)
-    size = min(3.0, max(0.9, min(picture.shape[:2]) / 700))
-    draw_text(picture, _label(subject), x, y - 4 * width, size)
-
-
-def _label(subject: Subject) -> str:
-    name = subject.topology.split("@")[0].rstrip("0123456789") or "face"
-    side = f"{subject.handedness} " if subject.handedness else ""
-    return f"{side}{name} {subject.score:.2f}"
-
-
-def _draw_mesh(picture: Picture, layout: Topology, points: NDArray[np.float32]) -> None:
-    low = np.clip(np.floor(points.min(axis=0)) - 2, 0, None).astype(int)
-    high = np.ceil(points.max(axis=0)).astype(int) + 3
-    region = picture[low[1] : high[1], low[0] : high[0]]
-    if region.size == 0:
+    for subject in subjects:
+        if subject.mask is not None:
+            _draw_mask(picture, subject, mirrored, colour)
+    placed = [(subject, *_placed(picture, subject, mirrored)) for subject in subjects]
+    widths = [draw_shape(picture, *entry, colour) for entry in placed]
+    if colour is not None:
         return
-    wire = region.copy()
-    segments = _fixed(points[_mesh_edges(layout.id)] - low)
-    cv2.polylines(wire, list(segments), False, _MESH, 1, cv2.LINE_AA, _SHIFT)
-    cv2.addWeighted(wire, _MESH_OPACITY, region, 1 - _MESH_OPACITY, 0, dst=region)
+    several = len(subjects) > 1
+    for (subject, points, box), width in zip(placed, widths):
+        if subject.topology.startswith("face478"):
+            _draw_irises(picture, subject, points, width)
+        words = _words(subject, several)
+        if words:
+            left, bottom = _label_place(picture, subject, points, box, 4 * width)
+            draw_label(picture, words, left, bottom, scale_of(picture), _accent(subject))
 
 
-def _draw_lines(
-    picture: Picture,
-    lines: Iterable[tuple[tuple[int, ...], bool, Colour]],
-    points: NDArray[np.float32],
-    width: int,
-) -> None:
-    placed = [(_fixed(points[list(ids)]), closed, colour) for ids, closed, colour in lines]
-    for line, closed, _ in placed:
-        cv2.polylines(picture, [line], closed, _DARK, width + 2, cv2.LINE_AA, _SHIFT)
-    for line, closed, colour in placed:
-        cv2.polylines(picture, [line], closed, colour, width, cv2.LINE_AA, _SHIFT)
+def points_in(picture: Picture, subject: Subject, mirrored: bool) -> Points:
+    """(N, 2) a subject's keypoints in the picture's pixels."""
+    height, width = picture.shape[:2]
+    points = subject.keypoints_px(width, height)[:, :2].copy()
+    if mirrored:
+        points[:, 0] = width - points[:, 0]
+    return points
 
 
-def _draw_joints(
-    picture: Picture, layout: Topology, points: NDArray[np.float32], width: int
-) -> None:
-    colours = _point_colours(layout.id)
-    radius = (width + 2) << _SHIFT
-    for (x, y), colour in zip(_fixed(points).tolist(), colours):
-        cv2.circle(picture, (x, y), radius + (1 << _SHIFT), _DARK, -1, cv2.LINE_AA, _SHIFT)
-        cv2.circle(picture, (x, y), radius, colour, -1, cv2.LINE_AA, _SHIFT)
-        cv2.circle(picture, (x, y), radius // 2, _WHITE, -1, cv2.LINE_AA, _SHIFT)
-
-
-def _draw_detection(
-    picture: Picture, points: NDArray[np.float32], box: tuple[float, ...], width: int
-) -> None:
-    x, y, w, h = box
-    corners = _fixed(np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]], dtype=np.float32))
-    for colour, thick in ((_DARK, width + 3), (_LEFT, width + 1)):
-        cv2.polylines(picture, [corners], True, colour, thick, cv2.LINE_AA, _SHIFT)
-    for px, py in _fixed(points).tolist():
-        for colour, radius in ((_DARK, width + 3), (_RIGHT, width + 2)):
-            place = radius << _SHIFT
-            cv2.circle(picture, (px, py), place, colour, -1, cv2.LINE_AA, _SHIFT)
-
-
-def _fixed(points_px: NDArray[np.float32]) -> NDArray[np.int32]:
-    """OpenCV's fixed-point pixels, whose whole numbers are pixel centres."""
-    limited = np.clip(np.nan_to_num(points_px), -30000, 30000)
-    return np.rint((limited - 0.5) * (1 << _SHIFT)).astype(np.int32)
-
-
-@cache
-def _mesh_edges(topology_id: str) -> NDArray[np.int64]:
-    edges = np.array(topology(topology_id).edges)
-    return edges[(edges < 468).all(axis=1)]
-
-
-@cache
-def _coloured_lines(topology_id: str) -> tuple[tuple[tuple[int, ...], bool, Colour], ...]:
-    layout = topology(topology_id)
-    if not layout.contours:
-        return tuple((edge, False, _LEFT) for edge in layout.edges)
-    return tuple(
-        (line.indices, line.closed, _LINE_COLOURS.get(name, _LEFT))
-        for name, line in layout.contours.items()
+def _placed(picture: Picture, subject: Subject, mirrored: bool) -> tuple[Points, Box]:
+    height, width = picture.shape[:2]
+    x, y, w, h = (
+        float(value) for value in np.nan_to_num(subject.box) * (width, height, width, height)
     )
+    if mirrored:
+        x = width - x - w
+    return points_in(picture, subject, mirrored), (x, y, w, h)
 
 
-@cache
-def _point_colours(topology_id: str) -> tuple[Colour, ...]:
-    layout = topology(topology_id)
-    colours = [_WHITE] * layout.size
-    for part, indices in layout.parts.items():
-        for index in indices:
-            colours[index] = _LINE_COLOURS.get(part, _WHITE)
-    return tuple(colours)
+def _draw_mask(picture: Picture, subject: Subject, mirrored: bool, colour: Colour | None) -> None:
+    mask = subject.mask
+    assert mask is not None
+    if mask.shape != picture.shape[:2]:
+        return
+    mask = np.ascontiguousarray(mask[:, ::-1]) if mirrored else mask
+    width = max(1, round(1.5 * scale_of(picture)))
+    own = colour or _PEOPLE[subject.id % len(_PEOPLE)]
+    if colour is None and len(subject.keypoints):
+        tint_inside(picture, mask, own)
+    elif colour is None:
+        dim_outside(picture, mask)
+    outline(picture, mask, own, width)
+
+
+def _label_place(
+    picture: Picture, subject: Subject, points: Points, box: Box, gap: int
+) -> tuple[float, float]:
+    """Left and bottom of a subject's label: above it, or beneath where there is no room above."""
+    x, y, _, h = box
+    room = label_size([""], scale_of(picture))[1]
+    if subject.topology.startswith("pose"):
+        # Above the head: arms reach out to either side of it.
+        head = np.nan_to_num(points[:11])
+        x, y = float(head[:, 0].min()), float(head[:, 1].min()) - 0.05 * h
+    if y - gap >= room or y + h + gap + room > picture.shape[0]:
+        return x, y - gap
+    return x, y + h + gap + room
+
+
+def _draw_irises(picture: Picture, subject: Subject, points: Points, width: int) -> None:
+    facts = subject.iris or {}
+    thin = max(1, width - 1)
+    for side, (centre, corner, colour) in _IRISES.items():
+        middle, ring = points[centre], points[centre + 1 : centre + 5]
+        radius = float(np.linalg.norm(ring - middle, axis=1).mean())
+        turn = np.linspace(0, 2 * np.pi, 32, endpoint=False)
+        circle = middle + radius * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+        draw_lines(picture, [(circle.astype(np.float32), True, colour)], thin)
+        draw_discs(picture, middle[None], [WHITE], 0.75 * thin)
+        depth = facts.get(f"{side}_depth_m")
+        if depth is not None:
+            error = facts.get(f"{side}_depth_error_m")
+            _draw_depth(picture, points, points[corner], _depth_words(depth, error), colour)
+
+
+def _draw_depth(
+    picture: Picture, points: Points, eye: NDArray[np.float32], text: str, colour: Colour
+) -> None:
+    """Words beside the face, at the eye's height, joined to the eye by a line."""
+    size = scale_of(picture)
+    w, h = label_size([text], size, barred=True)
+    left, right = float(points[:, 0].min()), float(points[:, 0].max())
+    to_left = eye[0] < (left + right) / 2
+    x = left - 12 * size - w if to_left else right + 12 * size
+    x = min(max(x, 0.0), max(0.0, picture.shape[1] - w))
+    end = np.array([x + w if to_left else x, eye[1]])
+    draw_lines(picture, [(np.stack([eye, end]).astype(np.float32), False, colour)], 1, False)
+    draw_label(picture, [(text, WHITE)], x, float(eye[1]) + h / 2, size, colour)
+
+
+def _depth_words(depth_m: float, error_m: float | None) -> str:
+    return f"{100 * depth_m:.0f} cm" + ("" if error_m is None else f" ± {100 * error_m:.0f}")
+
+
+def _words(subject: Subject, several: bool) -> list[tuple[str, Colour]]:
+    kind = subject.topology.split("@")[0].rstrip("0123456789")
+    if not kind and not len(subject.keypoints):
+        return []
+    name = _NAMES.get(kind, kind) or "face"
+    if subject.handedness:
+        name = f"{subject.handedness} {name}"
+    if several:
+        name = f"{name} {subject.id}"
+    words = [(name, WHITE), (f"{subject.score:.2f}", DIM)]
+    if subject.gesture:
+        gesture = str(subject.gesture.get("name", "")).replace("_", " ")
+        words += [(gesture, (255, 214, 102)), (f"{subject.gesture.get('score', 0):.2f}", DIM)]
+    size = (subject.cuboid or {}).get("size_m")
+    if size is not None and (subject.cuboid or {}).get("scale") == "metric":
+        words.append((" x ".join(f"{100 * side:.0f}" for side in size) + " cm", DIM))
+    return words
+
+
+def _accent(subject: Subject) -> Colour:
+    if subject.handedness:
+        return LEFT if subject.handedness == "left" else RIGHT
+    return _PEOPLE[subject.id % len(_PEOPLE)]
