@@ -1,7 +1,7 @@
 """A TFLite model in LiteRT: the only module that imports it.
 
 A hostile or damaged file can crash LiteRT, so what comes from outside goes through
-`runtime.trust.checked_model` first.
+`runtime.trust.load_model`.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Model:
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str, threads: int = 1) -> Model:
-        """Load a model.
+        """Load a model; one with custom operators that are known is run in pieces.
 
         Args:
             data: the .tflite file's content.
@@ -98,7 +98,9 @@ class Model:
         Raises:
             ViewfinderError: LiteRT refuses it (an unknown operator, not a model).
         """
-        return cls(data, name, threads)
+        from runtime.attention import SplitModel, needs_splitting
+
+        return (SplitModel if needs_splitting(data) else cls)(data, name, threads)
 
     def invoke(self, *arrays: ArrayLike) -> dict[str, NDArray[np.float32]]:
         """Run the model on one array for each input.
@@ -139,9 +141,18 @@ class Model:
             view()[...] = 0
 
     def run(self) -> None:
-        """Run on what is in the input."""
+        """Run on what is in the input.
+
+        Raises:
+            ViewfinderError: LiteRT fails at it, which happens with damaged models only.
+        """
         start = self.clock()
-        self._interpreter.invoke()
+        try:
+            self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise ViewfinderError(
+                "LiteRT can't run this model", file=self.name, found=str(error).split("\n")[0]
+            ) from error
         self.invoke_seconds += self.clock() - start
         self.invocations += 1
 

@@ -1,27 +1,25 @@
 """The rule by which models are loaded.
 
 LiteRT 2.3 crashed on 4 and hung on 1 of 500 mutated models. A model whose SHA-256 is neither among
-the released nor trusted by the user is therefore first loaded and run in a child process with a
-time limit; only if that goes well is it loaded here.
+the released nor trusted by the user is therefore first loaded and run in a child process with
+limits to its time and memory; only if that goes well are the very same bytes loaded here.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import signal
-import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
-import runtime
 from runtime.errors import ViewfinderError
 from runtime.model import Model, TensorInfo
 from runtime.model_store import is_trusted
+from runtime.probing import ProbeWorker
 
 PROBE_SECONDS = 30.0
+_worker = ProbeWorker()
+# What went well in this process's lifetime needn't be tried again.
+_went_well: dict[tuple[str, int], ModelTensors] = {}
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ def load_model(data: bytes, name: str, threads: int = 1) -> Model:
         ViewfinderError: LiteRT refuses it, or it crashed or hung in the probe.
     """
     if not is_trusted(hashlib.sha256(data).hexdigest()):
-        probe_model(data, name)
+        probe_model(data, name, threads=threads)
     return Model.from_bytes(data, name, threads)
 
 
@@ -51,49 +49,47 @@ def model_tensors(data: bytes, name: str) -> ModelTensors:
     return probe_model(data, name)
 
 
-def probe_model(data: bytes, name: str, seconds: float = PROBE_SECONDS) -> ModelTensors:
-    """Load the model and run it once in a child process.
+def probe_model(
+    data: bytes, name: str, seconds: float = PROBE_SECONDS, threads: int = 1
+) -> ModelTensors:
+    """Load the model and run it on zeros and noise in a child process.
 
     Args:
         data: the .tflite file's content.
         name: what errors call it.
         seconds: the child's time limit.
+        threads: LiteRT's.
 
     Raises:
         ViewfinderError: it was refused, crashed the child, or took too long.
     """
-    source = str(Path(runtime.__file__).parent.parent)
-    paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "runtime.probe"],
-            input=data,
-            capture_output=True,
-            timeout=seconds,
-            check=False,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        )
-    except subprocess.TimeoutExpired as error:
+    key = (hashlib.sha256(data).hexdigest(), threads)
+    if key in _went_well:
+        return _went_well[key]
+    report = _worker.report(data, seconds, threads)
+    if "slow" in report:
         raise ViewfinderError(
             f"this model is refused: it hadn't run after {seconds:g} s", file=name
-        ) from error
-    try:
-        report = json.loads(done.stdout)
-    except ValueError as error:
-        raise ViewfinderError(
-            "this model is refused: it crashed the process that tried it",
-            file=name, found=_death(done.returncode),
-        ) from error  # fmt: skip
+        )
     if "error" in report:
         raise ViewfinderError("LiteRT can't run this model", file=name, found=report["error"])
-    return ModelTensors(_tensors(report["inputs"]), _tensors(report["outputs"]))
+    if "death" in report:
+        raise ViewfinderError(
+            "this model is refused: it crashed the process that tried it",
+            file=name, found=_death(report["death"]),
+        )  # fmt: skip
+    tensors = ModelTensors(_tensors(report["inputs"]), _tensors(report["outputs"]))
+    _went_well[key] = tensors
+    return tensors
 
 
-def _tensors(rows: list[list]) -> tuple[TensorInfo, ...]:
+def _tensors(rows: object) -> tuple[TensorInfo, ...]:
+    assert isinstance(rows, list)
     return tuple(TensorInfo(name, tuple(shape), dtype) for name, shape, dtype in rows)
 
 
-def _death(returncode: int) -> str:
-    if returncode < 0:
-        return signal.Signals(-returncode).name
-    return f"exit status {returncode}"
+def _death(status: object) -> str:
+    assert isinstance(status, int)
+    if status < 0:
+        return signal.Signals(-status).name
+    return f"exit status {status}"
