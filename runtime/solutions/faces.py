@@ -7,6 +7,7 @@ from runtime.graph.definition import Graph
 from runtime.graph.types import Picture
 from runtime.results import Subject
 from runtime.solutions.crops import FACE_RULES, crop_graph
+from runtime.solutions.face_attention import AttentionLandmarkModel
 from runtime.solutions.landmarks import LandmarkModel
 from runtime.solutions.options import SolutionOptions
 from runtime.solutions.parts import find_parts
@@ -19,7 +20,11 @@ DETECTORS = {
     "short": ("face_detection_short_range",),
     "full": ("face_detection_full_range_sparse",),
 }
-MESHES = {"468": ("face_detection_short_range", "face_landmark")}
+MESHES = {
+    "468": ("face_detection_short_range", "face_landmark"),
+    "478": ("face_detection_short_range", "face_landmarks_detector_v2"),
+    "attention": ("face_detection_short_range", "face_landmark_with_attention"),
+}
 
 
 def open_face(options: SolutionOptions) -> GraphSolution:
@@ -31,7 +36,10 @@ def open_face(options: SolutionOptions) -> GraphSolution:
     parts = find_parts(options, "face", MESHES, ("landmarks",), topology="face")
     score = MIN_SCORE if options.min_score is None else options.min_score
     detector = Detector(parts["detector"].load(options), parts["detector"].card, score)
-    landmarks = LandmarkModel(parts["landmarks"].load(options), parts["landmarks"].card)
+    part = parts["landmarks"]
+    refined = any(output.meaning == "lips" for output in part.card.outputs)
+    kind = AttentionLandmarkModel if refined else LandmarkModel
+    landmarks = kind(part.load(options), part.card)
     graph = crop_graph("face", detector, landmarks, FACE_RULES, options.max_subjects)
     return GraphSolution(graph, landmarks.topology.id, options.static)
 

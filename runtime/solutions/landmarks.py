@@ -95,21 +95,25 @@ class LandmarkModel:
             right_hand = float(self.model.peek(self._outputs["handedness"]).flat[0])
         if "world_landmarks" in self._outputs:
             world = self.model.peek(self._outputs["world_landmarks"]).reshape(-1, 3)
-            world_m = _turned(world, roi.rotation_rad)
+            world_m = turned(world, roi.rotation_rad)
         return CropLandmarks(presence, keypoints, right_hand, world_m)
 
     def _projected(self, roi: Roi, image_width: int, image_height: int) -> Floats:
         # `image_from_crop` in MediaPipe's float32 and normalised units: the next frame's region
         # comes from this, and rounding grows from frame to frame.
-        norm = self.model.peek(self._outputs["landmarks"]).reshape(-1, 3) / self._input_size
+        norm = self._crop_points() / self._input_size
         if self._hand:
             norm[:, 2] /= _f32(HAND_Z_SCALE)
         norm[:, :2] -= _f32(0.5)
-        turned = _turned(norm, roi.rotation_rad)
+        image_points = turned(norm, roi.rotation_rad)
         side = _f32(roi.width / image_width)
-        turned *= np.array([side, roi.height / image_height, side], dtype=np.float32)
-        turned += np.array([roi.cx / image_width, roi.cy / image_height, 0], dtype=np.float32)
-        return turned
+        image_points *= np.array([side, roi.height / image_height, side], dtype=np.float32)
+        image_points += np.array([roi.cx / image_width, roi.cy / image_height, 0], dtype=np.float32)
+        return image_points
+
+    def _crop_points(self) -> Floats:
+        """(N, 3) keypoints in input pixels, as the model has just given them."""
+        return self.model.peek(self._outputs["landmarks"]).reshape(-1, 3)
 
     def _presence(self) -> float:
         name = "presence_logit" if self._presence_is_logit else "presence"
@@ -125,8 +129,8 @@ class LandmarkModel:
         return wanted | {name: n for name, n in optional.items() if name in self._outputs}
 
 
-def _turned(points: Floats, rotation_rad: float) -> Floats:
-    """(N, 3) points turned about z."""
+def turned(points: Floats, rotation_rad: float) -> Floats:
+    """(N, 3) points turned about z, in float32."""
     cos, sin = _f32(math.cos(rotation_rad)), _f32(math.sin(rotation_rad))
     x, y = points[:, 0], points[:, 1]
     turned = points.copy()

@@ -50,7 +50,10 @@ SOLUTIONS = {
         most=8,
     ),
     "face": SolutionEntry(
-        "face mesh", "runtime.solutions.faces:open_face", ("468",), topology="face468@1"
+        "face mesh",
+        "runtime.solutions.faces:open_face",
+        ("468", "478", "attention"),
+        topology="face468@1",
     ),
     "hands": SolutionEntry(
         "21 keypoints of each hand, handedness",
