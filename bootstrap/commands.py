@@ -111,14 +111,19 @@ def show(
 @dataset_app.command()
 def card(
     data: DataArgument,
-    out: Annotated[Path | None, typer.Option(help="Markdown file to write.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write a web page with charts and pictures (.html) or Markdown (.md)."),
+    ] = None,
 ) -> None:
-    """The data card: counts, groups, licences, settings, on a page."""
+    """The data card: counts, distributions, licences, settings, on a page."""
     from bootstrap.dataset import Dataset
     from bootstrap.dataset.card import data_card
+    from bootstrap.dataset.page import data_page
     from runtime.durable import write_bytes_durably
 
-    text = data_card(Dataset.open(data))
+    page = out is not None and out.suffix.lower() in (".html", ".htm")
+    text = (data_page if page else data_card)(Dataset.open(data))
     if out is None:
         typer.echo(text, nl=False)
     else:
