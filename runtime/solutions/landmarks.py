@@ -66,6 +66,9 @@ class LandmarkModel:
         self._scale = PixelScale(*card.input.range)
         self._crop = np.zeros((height, width, 3), dtype=np.uint8)
         self._hand = self.topology.name == "hand21"
+        # MediaPipe's hands and boxes keep the crop's aspect ratio, its faces don't: for the square
+        # regions that come from runtime.roi's rules this is a matter of rounding.
+        self._keeps_aspect = self.topology.name in ("hand21", "cuboid9")
         self._presence_is_logit = "presence_logit" in self._outputs
 
     def run(
@@ -80,9 +83,7 @@ class LandmarkModel:
                 lowers it.
         """
         width, height = self._size
-        # MediaPipe's hands keep the crop's aspect ratio, its faces don't: for the square regions
-        # that come from runtime.roi's rules this is a matter of rounding.
-        shown = roi_padded_to_aspect(roi, width, height) if self._hand else roi
+        shown = roi_padded_to_aspect(roi, width, height) if self._keeps_aspect else roi
         warp_crop(rgb, shown, width, height, "replicate", out=self._crop)
         self.model.fill(self._crop, self._scale)
         self.model.run()
