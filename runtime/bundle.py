@@ -13,7 +13,7 @@ import io
 import struct
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -23,11 +23,12 @@ from runtime.errors import ViewfinderError
 
 __all__ = [
     "CARD_FORMAT", "Bundle", "Card", "CardData", "CardInput", "CardMetric", "CardModel",
-    "CardOutput", "bundle_bytes", "parse_bundle", "read_bundle", "write_bundle",
+    "CardOutput", "bundle_bytes", "models_in", "parse_bundle", "read_bundle", "write_bundle",
 ]  # fmt: skip
 
 MAX_BUNDLE_BYTES = 2**29
 MAX_MEMBERS = 64
+MAX_NESTING = 3
 CARD_NAME = "card.json"
 _ALIGNMENT = 64
 _ALIGNMENT_FIELD = 0xD935  # the extra field that Android's zipalign pads with
@@ -149,6 +150,19 @@ def parse_bundle(data: bytes, name: str) -> Bundle:
     card = Card.from_json(card_text, name)
     _check_members(card, members, name)
     return Bundle(card, MappingProxyType(members), sha256, name)
+
+
+def models_in(bundle: Bundle, nesting: int = 0) -> Iterator[tuple[str, bytes]]:
+    """Every model of a bundle as (path, content), also of the bundles in it.
+
+    MediaPipe's gesture bundle holds two bundles.
+    """
+    for name, content in bundle.members.items():
+        if content[4:8] == b"TFL3":
+            yield name, content
+        elif content[:4] == _ZIP and nesting < MAX_NESTING:
+            inner = parse_bundle(content, f"{bundle.name} {name}")
+            yield from ((f"{name}/{file}", data) for file, data in models_in(inner, nesting + 1))
 
 
 def _check_seal(data: bytes, name: str) -> bool:

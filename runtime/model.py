@@ -191,6 +191,22 @@ class Model:
             and set(self._output_indices) <= {int(i) for i in delegates[0]["outputs"]}
         )
 
+    def outside_xnnpack(self) -> dict[str, int]:
+        """Operators that LiteRT runs itself, because XNNPACK didn't take them: name -> how many."""
+        producers = {
+            int(tensor): operator
+            for operator in self._interpreter._get_ops_details()  # delegates come last, and win
+            for tensor in operator["outputs"]
+        }
+        wanted, outside = list(self._output_indices), {}
+        while wanted:
+            operator = producers.pop(wanted.pop(), None)
+            if operator is not None:
+                outside[int(operator["index"])] = operator["op_name"]
+                wanted += [int(tensor) for tensor in operator["inputs"]]
+        names = [name for name in outside.values() if name != "DELEGATE"]
+        return {name: names.count(name) for name in sorted(set(names))}
+
     def _delegates(self) -> list[dict]:
         operators = self._interpreter._get_ops_details()
         return [operator for operator in operators if operator["op_name"] == "DELEGATE"]

@@ -114,14 +114,14 @@ def inspect_command(
     file: Annotated[str, typer.Argument(help="A .task bundle or .tflite model.")],
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
-    """Check a model and say what it is: its card, tensors, hashes and how XNNPACK takes it."""
-    from runtime.packing import described
+    """Check a model and say what it is: card, tensors, operators, cost, how XNNPACK takes it."""
+    from runtime.inspection import described
 
     facts = described(file)
     if as_json:
         typer.echo(json.dumps(_row(facts), indent=2))
         return
-    typer.echo(f"{facts['file']}: {facts['task']}, sha256 {facts['sha256']}")
+    typer.echo(f"{facts['file']}: {facts['task'] or 'a model'}, sha256 {facts['sha256']}")
     inherited = ", ".join(facts["licences_inherited"])
     typer.echo(f"licence {facts['licence']}" + (f", inherits {inherited}" if inherited else ""))
     for model in facts["models"]:
@@ -132,17 +132,37 @@ def inspect_command(
 
 
 def _echo_model(model: dict[str, Any]) -> None:
-    size = model["input"]
-    whole = "whole" if model["whole_in_xnnpack"] else f"{model['xnnpack_partitions']} pieces"
-    trust = "trusted" if model["trusted"] else "probed"
-    typer.echo(
-        f"  {model['role']}: {model['file']}, {model['bytes'] / 1e6:.2f} MB, "
-        f"{size['width']} x {size['height']}, {model['topology'] or 'boxes'}, "
-        f"XNNPACK {whole}, {trust}"
-    )
-    for output in model["outputs"]:
-        shape = " x ".join(str(side) for side in output["shape"])
-        typer.echo(f"    {output['name']}: {shape}, {output['meaning'] or 'unused'}")
+    what = model["released"] or ("trusted" if model["trusted"] else "probed")
+    if model["role"]:
+        what = f"{model['role']}, {model['topology'] or 'no topology'}, {what}"
+    cost = f"{model['bytes'] / 1e6:.2f} MB, {model['macs'] / 1e6:,.1f} million multiply-adds"
+    typer.echo(f"  {model['file']}: {what}, {cost}")
+    if model["refused"]:
+        typer.echo(f"    LiteRT can't run it: {model['refused']}")
+    else:
+        for tensor in model["inputs"]:
+            typer.echo(f"    in   {_tensor(tensor)}")
+        for tensor in model["outputs"]:
+            typer.echo(f"    out  {_tensor(tensor)}, {tensor['meaning'] or 'no known meaning'}")
+        typer.echo(f"    XNNPACK {_xnnpack(model)}")
+    counts = [f"{count} {name}" for name, count in model["operators"].items()]
+    typer.echo(f"    operators {', '.join(counts)}")
+    if model["custom_operators"]:
+        typer.echo(f"    of which custom {', '.join(model['custom_operators'])}")
+
+
+def _tensor(tensor: dict[str, Any]) -> str:
+    shape = " x ".join(str(side) for side in tensor["shape"])
+    return f"{tensor['name']}: {shape} {tensor['dtype']}"
+
+
+def _xnnpack(model: dict[str, Any]) -> str:
+    if model["whole_in_xnnpack"]:
+        return "takes it whole"
+    pieces = model["xnnpack_partitions"]
+    outside = ", ".join(f"{count} {name}" for name, count in model["outside_xnnpack"].items())
+    taken = f"takes {pieces} piece{'s' * (pieces != 1)}" if pieces else "takes nothing"
+    return f"{taken}, outside stay {outside}" if outside else taken
 
 
 def _row(fields: dict[str, Any]) -> dict[str, Any]:

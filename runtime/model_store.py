@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.bundle import Bundle, parse_bundle
+from runtime.bundle import Bundle, models_in, parse_bundle
 from runtime.durable import write_bytes_durably
 from runtime.errors import ViewfinderError
 from runtime.folders import models_folder, writable_folder
@@ -30,8 +30,6 @@ from runtime.released import (
 
 FETCH_HINT = MEDIAPIPE.hint
 _TRUSTED = "trusted.json"
-_MAX_NESTING = 3
-_ZIP = b"PK\x03\x04"
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ def store_released(model: ReleasedModel, data: bytes) -> Path:
 
 def released_within(bundle: Bundle) -> Iterator[tuple[ReleasedModel, bytes]]:
     """The released models in a bundle and in the bundles in it, known by their SHA-256."""
-    for data in _models(bundle):
+    for _, data in models_in(bundle):
         model = RELEASED_BY_SHA256.get(hashlib.sha256(data).hexdigest())
         if model is not None:
             yield model, data
@@ -131,7 +129,7 @@ def add_model(path: Path) -> AddedModel:
             "another model of this name was added before", file=target,
             hint="rename yours, or delete the old one",
         )  # fmt: skip
-    models = list(_models(bundle))
+    models = list(models_in(bundle))
     released = [
         (model, store_released(model, content)) for model, content in released_within(bundle)
     ]
@@ -141,7 +139,7 @@ def add_model(path: Path) -> AddedModel:
     writable_folder(target.parent)
     write_bytes_durably(target, data, shared=True)
     trusted = _trusted()
-    trusted |= {hashlib.sha256(content).hexdigest(): path.name for content in models}
+    trusted |= {hashlib.sha256(content).hexdigest(): path.name for _, content in models}
     trusted[bundle.sha256] = path.name
     write_bytes_durably(
         models_folder() / _TRUSTED, json.dumps(trusted, indent=2).encode() + b"\n", shared=True
@@ -194,15 +192,6 @@ def list_models() -> list[StoredModel]:
         what = "trusted" if is_trusted(sha256) else "changed since it was added"
         rows.append(StoredModel(path.name, "added", what, len(data), sha256, path))
     return rows
-
-
-def _models(bundle: Bundle, nesting: int = 0) -> Iterator[bytes]:
-    """The content of every model in a bundle; MediaPipe's gesture bundle holds further bundles."""
-    for name, content in bundle.members.items():
-        if name.endswith(".tflite") or content[4:8] == b"TFL3":
-            yield content
-        elif content[:4] == _ZIP and nesting < _MAX_NESTING:
-            yield from _models(parse_bundle(content, f"{bundle.name} {name}"), nesting + 1)
 
 
 def _place(model: ReleasedModel) -> Path:

@@ -1,4 +1,4 @@
-"""Bundles put together and looked into, for `viewfinder models pack` and `inspect`."""
+"""Bundles put together, for `viewfinder models pack`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import hashlib
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from runtime.bundle import Bundle, read_bundle, write_bundle
 from runtime.card import Card, CardModel
 from runtime.errors import ViewfinderError
-from runtime.model_store import find_model, is_trusted
+from runtime.model_store import find_model
 from runtime.released import RELEASED_HASHES
 from runtime.signatures import card_of
-from runtime.trust import load_model
 
 
 def tool_name() -> str:
@@ -59,55 +57,6 @@ def pack_bundle(detector: str | Path, landmarks: str | Path, out: str | Path) ->
         tool=tool_name(),
     )
     return write_bundle(out, members, card)
-
-
-def described(path: str | Path) -> dict[str, Any]:
-    """What is known of a model file, for people and scripts.
-
-    Untrusted models are probed in a child process before they are loaded.
-
-    Raises:
-        ViewfinderError: it can't be read, or isn't what it claims to be.
-    """
-    bundle = read_bundle(find_model(path))
-    card = card_of(bundle)
-    runnable = [model for model in card.models if model.role != "weights"]
-    return {
-        "file": bundle.name,
-        "sha256": bundle.sha256,
-        "card": bundle.card is not None,
-        "task": card.task,
-        "licence": card.licence,
-        "licences_inherited": list(card.licences_inherited),
-        "parent": card.parent,
-        "tool": card.tool,
-        "data": [item.__dict__ for item in card.data],
-        "metrics": [item.__dict__ for item in card.metrics],
-        "models": [_described_model(bundle, model) for model in runnable],
-        "other_members": sorted(set(bundle.members) - {model.file for model in runnable}),
-    }
-
-
-def _described_model(bundle: Bundle, entry: CardModel) -> dict[str, Any]:
-    data = bundle.members[entry.file]
-    sha256 = hashlib.sha256(data).hexdigest()
-    model = load_model(data, f"{bundle.name} {entry.file}")
-    meanings = {output.name: output.meaning for output in entry.outputs}
-    return {
-        "file": entry.file,
-        "role": entry.role,
-        "topology": entry.topology,
-        "bytes": len(data),
-        "sha256": sha256,
-        "trusted": is_trusted(sha256),
-        "input": entry.input.__dict__,
-        "outputs": [
-            {"name": info.name, "shape": list(info.shape), "meaning": meanings.get(info.name, "")}
-            for info in model.outputs
-        ],
-        "xnnpack_partitions": model.xnnpack_partitions(),
-        "whole_in_xnnpack": model.runs_whole_in_xnnpack(),
-    }
 
 
 def _part(path: str | Path, role: str) -> tuple[Bundle, Card, CardModel]:

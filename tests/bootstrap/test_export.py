@@ -167,7 +167,7 @@ def test_equal_weights_give_equal_bytes(face: tuple[Path, dict]) -> None:
 
 
 def test_the_runtime_describes_the_bundle(face: tuple[Path, dict]) -> None:
-    from runtime.packing import described
+    from runtime.inspection import described
 
     told = described(face[0])
     assert [m["role"] for m in told["models"]] == ["landmarks"]

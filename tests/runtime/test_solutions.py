@@ -15,9 +15,10 @@ from runtime.bundle import write_bundle
 from runtime.card import Card, CardInput, CardModel, CardOutput
 from runtime.detection import Detector
 from runtime.errors import ViewfinderError
+from runtime.inspection import described
 from runtime.model import Model
 from runtime.model_store import add_model, released_model
-from runtime.packing import described, pack_bundle
+from runtime.packing import pack_bundle
 from runtime.roi import FACE_SCALE, Roi, face_roi_from_detection, image_from_crop
 from runtime.solutions import open_solution
 from runtime.solutions.crops import FACE_RULES, HAND_RULES, crop_graph
