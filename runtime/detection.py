@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from runtime.card import CardModel
 from runtime.errors import ViewfinderError
+from runtime.libm import expf
 from runtime.model import Model, PixelScale
 from runtime.roi import Roi, roi_of_image, roi_padded_to_aspect, warp_crop
 
@@ -23,7 +24,7 @@ Box = tuple[float, float, float, float]
 _f32 = np.float32
 
 MIN_SUPPRESSION_IOU = 0.3
-_LOGIT_LIMIT = 100.0
+_LOGIT_LIMIT = 80.0  # MediaPipe's 100 overflows float32's e^x, to the same end
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,7 @@ def _projection(roi: Roi, width: int, height: int) -> tuple[Floats, Floats]:
 
 def _sigmoid(logit: float) -> float:
     limited = max(-_LOGIT_LIMIT, min(_LOGIT_LIMIT, logit))
-    return float(_f32(1) / (_f32(1) + _f32(math.exp(-limited))))
+    return float(_f32(1) / (_f32(1) + _f32(expf(-limited))))
 
 
 def _layout_of(model: Model, card: CardModel, boxes: int, scores: int) -> SsdLayout:

@@ -21,11 +21,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from runtime.libm import atan2f, cos_sin
 
 Border = Literal["replicate", "zero"]
 Size = tuple[float, float]
@@ -33,6 +36,8 @@ PIXELS: Size = (1.0, 1.0)
 """As an image size: the coordinates are pixels already."""
 
 _f32 = np.float32
+# Scalars of their type, made once: in between, Python's floats are slow to mix with NumPy's.
+_HALF, _TWO, _HALF_TURN = _f32(0.5), _f32(2), _f32(180)
 _BORDER_MODES = {"replicate": cv2.BORDER_REPLICATE, "zero": cv2.BORDER_CONSTANT}
 
 FACE_SCALE = 1.5
@@ -68,19 +73,24 @@ class Roi:
     def corners(self) -> NDArray[np.float32]:
         """(4, 2) bottom left, top left, top right, bottom right (before rotation)."""
         # cv::RotatedRect holds degrees in float32, and its points() works in this order.
-        degrees = np.float32(float(np.float32(self.rotation_rad) * np.float32(180)) / math.pi)
+        degrees = _f32(float(_f32(self.rotation_rad) * _HALF_TURN) / math.pi)
         angle = float(degrees) * math.pi / 180
-        half_cos = np.float32(math.cos(angle)) * np.float32(0.5)
-        half_sin = np.float32(math.sin(angle)) * np.float32(0.5)
-        cx, cy = np.float32(self.cx), np.float32(self.cy)
-        width, height = np.float32(self.width), np.float32(self.height)
+        half_cos = _f32(math.cos(angle)) * _HALF
+        half_sin = _f32(math.sin(angle)) * _HALF
+        cx, cy, width, height = np.array(
+            (self.cx, self.cy, self.width, self.height), dtype=np.float32
+        )
         x0 = cx - half_sin * height - half_cos * width
         y0 = cy + half_cos * height - half_sin * width
         x1 = cx + half_sin * height - half_cos * width
         y1 = cy - half_cos * height - half_sin * width
-        two = np.float32(2)
         return np.array(
-            [[x0, y0], [x1, y1], [two * cx - x0, two * cy - y0], [two * cx - x1, two * cy - y1]],
+            (
+                (x0, y0),
+                (x1, y1),
+                (_TWO * cx - x0, _TWO * cy - y0),
+                (_TWO * cx - x1, _TWO * cy - y1),
+            ),
             dtype=np.float32,
         )
 
@@ -105,8 +115,7 @@ def warp_crop(
     Returns:
         (height, width, C) uint8.
     """
-    crop_corners = np.array([[0, height], [0, 0], [width, 0], [width, height]], dtype=np.float32)
-    crop_from_roi = cv2.getPerspectiveTransform(roi.corners(), crop_corners)
+    crop_from_roi = cv2.getPerspectiveTransform(roi.corners(), crop_corners(width, height))
     return cv2.warpPerspective(
         image,
         crop_from_roi,
@@ -115,6 +124,12 @@ def warp_crop(
         flags=cv2.INTER_LINEAR,
         borderMode=_BORDER_MODES[border],
     )
+
+
+@lru_cache(maxsize=32)
+def crop_corners(width: int, height: int) -> NDArray[np.float32]:
+    """(4, 2) where a crop of that size shows its region's corners; not to be written to."""
+    return np.array([[0, height], [0, 0], [width, 0], [width, height]], dtype=np.float32)
 
 
 def image_from_crop(roi: Roi, points_norm: ArrayLike) -> NDArray[np.float64]:
@@ -166,10 +181,27 @@ def roi_of_image(width: int, height: int) -> Roi:
 
 def roi_padded_to_aspect(roi: Roi, width: int, height: int) -> Roi:
     """The smallest region around `roi` with the aspect ratio width / height (letterboxing)."""
-    aspect = height / width
-    if aspect > roi.height / roi.width:
-        return Roi(roi.cx, roi.cy, roi.width, roi.width * aspect, roi.rotation_rad)
-    return Roi(roi.cx, roi.cy, roi.height / aspect, roi.height, roi.rotation_rad)
+    aspect, own, own_width, own_height = _aspects(roi, width, height)
+    if aspect > own:
+        return Roi(roi.cx, roi.cy, float(own_width), float(own_width * aspect), roi.rotation_rad)
+    return Roi(roi.cx, roi.cy, float(own_height / aspect), float(own_height), roi.rotation_rad)
+
+
+def letterbox_padding(roi: Roi, width: int, height: int) -> tuple[np.float32, np.float32]:
+    """What `roi_padded_to_aspect` adds, as parts of the padded region: left (and right), above."""
+    aspect, own, _, _ = _aspects(roi, width, height)
+    one, zero = _f32(1), _f32(0)
+    if aspect > own:
+        return zero, (one - own / aspect) / _TWO
+    return (one - aspect / own) / _TWO, zero
+
+
+def _aspects(
+    roi: Roi, width: int, height: int
+) -> tuple[np.float32, np.float32, np.float32, np.float32]:
+    """Height over width wanted, and the region's own; then its sides."""
+    own_width, own_height = _f32(roi.width), _f32(roi.height)
+    return _f32(height) / _f32(width), own_height / own_width, own_width, own_height
 
 
 def roi_from_box(
@@ -261,7 +293,7 @@ def hand_roi_from_landmarks(landmarks: ArrayLike, image_size: Size = PIXELS) -> 
     # MediaPipe weighs the middle finger's base half, its two neighbours a quarter each.
     knuckles = ((points[5] + points[13]) / half + points[9]) / half
     rotation = _rotation(points[0] * size, knuckles * size, math.pi / 2)
-    cos, sin = _cos_sin(rotation)
+    cos, sin = cos_sin(rotation)
     kept = points[list(HAND_ROI_KEYPOINTS)]
     centre = (kept.max(axis=0) + kept.min(axis=0)) / half
     x, y = ((kept - centre) * size).T
@@ -320,7 +352,7 @@ def _grown(
     if rotation == 0:
         cy += height * _f32(shift_y)
     else:
-        cos, sin = _cos_sin(rotation)
+        cos, sin = cos_sin(rotation)
         shift = image_height * height * _f32(shift_y)
         cx, cy = cx - shift * sin / image_width, cy + shift * cos / image_height
     longest = max(width * image_width, height * image_height)
@@ -341,14 +373,9 @@ def _rotation(
 ) -> np.float32:
     """The turn that brings start -> end onto `target_rad` (counter-clockwise from image x)."""
     x, y = end_px - start_px
-    # math's functions, rounded: NumPy's float32 ones are off by more than the C library's.
-    angle = float(_f32(target_rad) - _f32(math.atan2(-float(y), float(x))))
+    angle = float(_f32(target_rad) - _f32(atan2f(-y, x)))
     return _f32(angle - 2 * math.pi * math.floor((angle + math.pi) / (2 * math.pi)))
 
 
 def _size(image_size: Size) -> NDArray[np.float32]:
     return np.array(image_size, dtype=np.float32)
-
-
-def _cos_sin(angle: np.float32) -> tuple[np.float32, np.float32]:
-    return _f32(math.cos(float(angle))), _f32(math.sin(float(angle)))
