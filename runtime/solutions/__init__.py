@@ -1,22 +1,24 @@
 """Solutions: what finds faces, hands and bodies in pictures, ready to run.
 
 `open_solution` puts one together out of released models or of a bundle; its `process` takes
-pictures.
+pictures. Importing this package loads neither NumPy nor OpenCV: the command line lists solutions.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from runtime.model import Model
-from runtime.results import Subject
 from runtime.solutions.options import SolutionOptions
 from runtime.solutions.registry import solution_entry
-from runtime.solutions.solution import GraphSolution
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from runtime.model import Model
+    from runtime.results import Subject
+    from runtime.solutions.solution import GraphSolution
 
 
 class Solution(Protocol):
