@@ -7,7 +7,6 @@ into one object when the model is loaded; per frame it reads and writes arrays b
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Protocol
 
@@ -16,11 +15,11 @@ from numpy.typing import NDArray
 
 from runtime.attention_split import CustomOperator, Shape
 from runtime.errors import ViewfinderError
+from runtime.libm import atan2f, cosf, sinf
 
 Floats = NDArray[np.float32]
 Tensors = MutableMapping[int, Floats]
 _f32 = np.float32
-_HALF = _f32(0.5)
 
 
 class Operators(Protocol):
@@ -39,44 +38,57 @@ class LandmarksToTransformMatrix:
     """
 
     def __init__(self, operators: Sequence[CustomOperator], shapes: Sequence[Shape]) -> None:
-        self._nodes = []
-        for operator in operators:
-            options = _options(operator)
-            chosen = np.array([int(i) for i in options["subset_idxs"]], dtype=np.intp)
-            ends = (int(options["left_rotation_idx"]), int(options["right_rotation_idx"]))
-            points = shapes[operator.inputs[0]][1]
-            if not len(chosen) or not 0 <= min(*chosen, *ends) <= max(*chosen, *ends) < points:
+        options = [_options(operator) for operator in operators]
+        self._sources = [operator.inputs[0] for operator in operators]
+        self._outputs = [operator.outputs[0] for operator in operators]
+        self._subsets, self._ends = [], []
+        for source, found in zip(self._sources, options):
+            subset = np.array([int(i) for i in found["subset_idxs"]], dtype=np.intp)
+            ends = (int(found["left_rotation_idx"]), int(found["right_rotation_idx"]))
+            used = (*subset.tolist(), *ends)
+            if not len(subset) or not 0 <= min(used) <= max(used) < shapes[source][1]:
                 raise ValueError("landmark out of range")
-            size = (float(options["output_width"]), float(options["output_height"]))
-            if min(size) <= 0:
-                raise ValueError("no output")
-            scale = (_f32(options["scale_x"]), _f32(options["scale_y"]))
-            target = _f32(options["target_rotation_radians"])
-            self._nodes.append(
-                (operator.inputs[0], operator.outputs[0], chosen, ends, scale, size, target)
-            )
+            self._subsets.append(subset)
+            self._ends.append(ends)
+        self._targets = [_f32(found["target_rotation_radians"]) for found in options]
+        self._size = _columns(options, "output_width", "output_height")
+        if self._size.min() <= 0:
+            raise ValueError("no output")
+        self._scale = _columns(options, "scale_x", "scale_y")
+        self._half = self._size / _f32(-2)
+        # All crops at once: the smaller subsets repeat landmarks.
+        longest = max(len(subset) for subset in self._subsets)
+        self._subsets = [np.resize(subset, longest) for subset in self._subsets]
+        self._points = np.zeros((len(operators), longest, 3), dtype=np.float32)
+        self._matrices = np.zeros((len(operators), 4, 4), dtype=np.float32)
+        self._matrices[:, 2, 2] = self._matrices[:, 3, 3] = 1
 
     def run(self, tensors: Tensors) -> None:
         """Write each matrix."""
-        for source, output, subset, (left, right), scale, size, target in self._nodes:
+        turns = []
+        for number, (source, (left, right)) in enumerate(zip(self._sources, self._ends)):
             points = tensors[source][0]
-            across = points[right] - points[left]
-            turn = target - _f32(math.atan2(across[1], across[0]))
-            cos, sin = _f32(math.cos(turn)), _f32(math.sin(turn))
-            x, y = points.take(subset, axis=0)[:, :2].T
-            along, down = x * cos - y * sin, x * sin + y * cos
-            low_x, high_x, low_y, high_y = along.min(), along.max(), down.min(), down.max()
-            mid_x, mid_y = (low_x + high_x) / _f32(2), (low_y + high_y) / _f32(2)
-            grow_x = scale[0] * (high_x - low_x) / _f32(size[0])
-            grow_y = scale[1] * (high_y - low_y) / _f32(size[1])
-            half_x, half_y = _f32(size[0] / -2), _f32(size[1] / -2)
-            a, b, c, d = cos * grow_x, sin * grow_y, -sin * grow_x, cos * grow_y
-            tensors[output][0] = (
-                (a, b, 0, a * half_x + b * half_y + (mid_x * cos + mid_y * sin)),
-                (c, d, 0, c * half_x + d * half_y + (mid_y * cos - mid_x * sin)),
-                (0, 0, 1, 0),
-                (0, 0, 0, 1),
-            )
+            x, y = (points[right, :2] - points[left, :2]).tolist()
+            turn = float(self._targets[number] - _f32(atan2f(y, x)))
+            turns.append((cosf(turn), sinf(turn)))
+            points.take(self._subsets[number], axis=0, out=self._points[number], mode="clip")
+        cos, sin = np.array(turns, dtype=np.float32).T
+        x, y = self._points[..., 0], self._points[..., 1]
+        turned = np.stack(
+            (x * cos[:, None] - y * sin[:, None], x * sin[:, None] + y * cos[:, None])
+        )
+        low, high = turned.min(axis=2), turned.max(axis=2)
+        mid_x, mid_y = (low + high) / _f32(2)
+        grow_x, grow_y = self._scale * (high - low) / self._size
+        matrices, (half_x, half_y) = self._matrices, self._half
+        for row, (first, second), centre in (
+            (0, (cos * grow_x, sin * grow_y), mid_x * cos + mid_y * sin),
+            (1, (-sin * grow_x, cos * grow_y), mid_y * cos - mid_x * sin),
+        ):
+            matrices[:, row, 0], matrices[:, row, 1] = first, second
+            matrices[:, row, 3] = first * half_x + second * half_y + centre
+        for number, output in enumerate(self._outputs):
+            tensors[output][0] = matrices[number]
 
 
 class TransformTensorBilinear:
@@ -101,37 +113,44 @@ class TransformTensorBilinear:
         self._limits = np.array([self._width - 1, self._height - 1], dtype=np.float32)[:, None]
         count = len(operators) * height * width
         self._corners = [np.empty((count, channels), dtype=np.float32) for _ in range(4)]
+        self._sum = np.empty((count, channels), dtype=np.float64)
         self._shape = (len(operators), height, width, channels)
 
     def run(self, tensors: Tensors) -> None:
         """Write each crop."""
         matrix = np.concatenate([tensors[number] for number in self._matrices])[:, :2]
-        shift = matrix[..., 3] + (matrix[..., 0] * 0.5 + matrix[..., 1] * 0.5 - 0.5)
+        centre = matrix.astype(np.float64)
+        shift = centre[..., 3] + (centre[..., 0] * 0.5 + centre[..., 1] * 0.5 - 0.5)
         # (crops, 2, pixels) x and y in the map
-        at = matrix[..., 0, None] * self._x + matrix[..., 1, None] * self._y + shift[..., None]
+        at = matrix[..., 0, None] * self._x + matrix[..., 1, None] * self._y
+        at += shift.astype(np.float32)[..., None]
         inside = np.fmin(np.fmax(at, 0), self._limits)
         floor = np.floor(inside)
-        fraction = inside - floor
         whole = floor.astype(np.intp)
         first = (whole[:, 1] * self._width + whole[:, 0]).ravel()
-        self._blend(tensors[self._source].reshape(-1, self._channels), first, fraction)
-        crops = self._corners[0].reshape(self._shape)
-        for number, crop in zip(self._outputs, crops):
+        self._blend(tensors[self._source].reshape(-1, self._channels), first, inside - floor)
+        for number, crop in zip(self._outputs, self._corners[0].reshape(self._shape)):
             tensors[number][0] = crop
-        if not np.array_equal(inside, at):
+        if not (inside == at).all():
             outside = (inside != at).any(axis=1).reshape(self._shape[:3])
             for number, mask in zip(self._outputs, outside):
                 tensors[number][0][mask] = 0
 
     def _blend(self, pixels: Floats, first: NDArray[np.intp], fraction: Floats) -> None:
+        """Into the first of the four corners."""
         upper, right, lower, both = self._corners
         for corner, step in zip(self._corners, (0, 1, self._width, self._width + 1)):
             np.take(pixels, first + step, axis=0, out=corner, mode="clip")
         x, y = fraction[:, 0].reshape(-1, 1), fraction[:, 1].reshape(-1, 1)
-        for start, end, weight in ((upper, right, x), (lower, both, x), (upper, lower, y)):
-            np.subtract(end, start, out=end)
+        rest_x, rest_y = 1.0 - x.astype(np.float64), 1.0 - y.astype(np.float64)
+        # One product in float32, the other and the sum in float64, as the kernel's types have it:
+        # the landmarks decide where the next crop lies, so the last bit counts.
+        for start, end, weight, rest in (
+            (upper, right, x, rest_x), (lower, both, x, rest_x), (upper, lower, y, rest_y),
+        ):  # fmt: skip
             np.multiply(end, weight, out=end)
-            np.add(start, end, out=start)
+            np.multiply(start, rest, out=self._sum)
+            np.add(self._sum, end, out=start, casting="same_kind")
 
 
 class TransformLandmarks:
@@ -188,6 +207,11 @@ def make_operators(
         raise ViewfinderError(
             "an operator of this model is damaged", file=name, field=kind, found=str(error)
         ) from error
+
+
+def _columns(options: Sequence[Mapping[str, Any]], *names: str) -> Floats:
+    """(names, operators) float32 values."""
+    return np.array([[found[name] for found in options] for name in names], dtype=np.float32)
 
 
 def _options(operator: CustomOperator) -> dict[str, Any]:

@@ -81,5 +81,7 @@ class AttentionLandmarkModel(LandmarkModel):
             points[keypoints, :2] = self.model.peek(self._outputs[name]).reshape(-1, 2)
         for number, contour in enumerate(self._contours):
             first = MESH_SIZE + number * IRIS_SIZE
-            points[first : first + IRIS_SIZE, 2] = points[contour, 2].sum() / _f32(EYE_CONTOUR_SIZE)
+            # Summed one by one, as MediaPipe does: NumPy's own order differs in the last bit.
+            depth = points[contour, 2].cumsum(dtype=np.float32)[-1] / _f32(EYE_CONTOUR_SIZE)
+            points[first : first + IRIS_SIZE, 2] = depth
         return points
