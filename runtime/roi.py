@@ -311,9 +311,9 @@ def body_roi(points: ArrayLike, image_size: Size = PIXELS) -> Roi:
     """The body crop from the two points by which MediaPipe aligns bodies.
 
     Args:
-        points: (2, 2|3) the middle between the hips, which becomes the crop's centre, and a point
-            above it, as far away as the body reaches: keypoints 0 and 1 of a body detection,
-            33 and 34 of the landmark model.
+        points: (K, 2|3), of which the first two count: the middle between the hips, which becomes
+            the crop's centre, and a point above it, as far away as the body reaches. They are
+            keypoints 0 and 1 of a body detection, 33 and 34 of the landmark model.
         image_size: what the coordinates are normalised by; by default they are pixels.
     """
     box, rotation = _body_box(points, image_size)
@@ -332,7 +332,7 @@ def _body_box(
 ) -> tuple[tuple[np.float32, np.float32, np.float32, np.float32], np.float32]:
     # alignment_points_to_rects_calculator.cc: a square about the first point, turned upright.
     size = _size(image_size)
-    centre, end = np.asarray(points, dtype=np.float32)[:, :2] * size
+    centre, end = np.asarray(points, dtype=np.float32)[:2, :2] * size
     x, y = end - centre
     side = np.sqrt(x * x + y * y) * _f32(2)
     cx, cy = centre / size

@@ -62,6 +62,17 @@ SOLUTIONS = {
         most=2,
         topology="hand21@1",
     ),
+    "pose": SolutionEntry(
+        "33 keypoints of each body, world landmarks, masks",
+        "runtime.solutions.pose:open_pose",
+        ("full", "lite", "heavy"),
+        topology="pose33@1",
+    ),
+    "segmentation": SolutionEntry(
+        "a mask of the people in the picture",
+        "runtime.solutions.segmentation:open_segmentation",
+        ("general", "landscape"),
+    ),
 }
 
 

@@ -40,15 +40,15 @@ def associated(
     """
     kept: list[Track] = []
     for track in (*detected, *followed):
-        kept = [other for other in kept if _overlap(other.roi, track.roi) <= min_iou]
+        kept = [other for other in kept if overlap(other.roi, track.roi) <= min_iou]
         kept.append(track)
     stay = [track for track in kept if track.subject_id >= 0]
     new = [track for track in kept if track.subject_id < 0]
     return new[: max(0, most - len(stay))] + stay[:most]
 
 
-def _overlap(a: Roi, b: Roi) -> float:
-    # Without their rotation, as MediaPipe compares them.
+def overlap(a: Roi, b: Roi) -> float:
+    """Intersection over union of two regions without their rotation, as MediaPipe has it."""
     return box_iou(
         (a.cx - a.width / 2, a.cy - a.height / 2, a.width, a.height),
         (b.cx - b.width / 2, b.cy - b.height / 2, b.width, b.height),

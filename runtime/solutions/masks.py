@@ -1,0 +1,127 @@
+"""Masks: from a crop into the picture, and smoothed over time.
+
+Both as MediaPipe 0.10.14 does them on CPU (affine_transformation_runner_opencv.cc,
+segmentation_smoothing_calculator.cc).
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.roi import Roi
+
+Floats = NDArray[np.float32]
+_f32 = np.float32
+
+PREVIOUS_RATIO = 0.7
+"""Weight of the previous mask where the new one is wholly unsure (pose_segmentation_filtering)."""
+
+# A polynomial in (p - 1/2)^2 for 1 - (1 - H(p))^2, H being the entropy of p in bits, less one.
+_POLYNOMIAL = tuple(
+    np.float32(factor) for factor in (-624.717, 291.309, -57.8051, -0.748699, 5.68842)
+)
+_BLOCK = 16384  # values that are worked on at a time, so that they stay in the cache
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in whole pixels, the last two exclusive."""
+
+
+def mask_in_image(mask: Floats, roi: Roi, width: int, height: int) -> Floats:
+    """A crop's mask over the whole image, 0 outside the crop.
+
+    Args:
+        mask: (h, w) float32 over the crop.
+        roi: the crop's region of the image.
+        width, height: of the image.
+
+    Returns:
+        (height, width) float32.
+    """
+    rows, columns = mask.shape
+    cos, sin = math.cos(roi.rotation_rad), math.sin(roi.rotation_rad)
+    across, down = columns / roi.width, rows / roi.height
+    shift_x = -(roi.cx * cos + roi.cy * sin) * across + columns / 2
+    shift_y = (roi.cx * sin - roi.cy * cos) * down + rows / 2
+    crop_from_image = np.array(
+        [[cos * across, sin * across, shift_x], [-sin * down, cos * down, shift_y]],
+        dtype=np.float32,
+    )
+    return cv2.warpAffine(
+        mask, crop_from_image, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    )
+
+
+def box_of_roi(roi: Roi, width: int, height: int) -> Box:
+    """The image's pixels that a region can touch."""
+    low, high = roi.corners().min(axis=0), roi.corners().max(axis=0)
+    scale = math.ceil(max(roi.width, roi.height) / 128) + 1  # a border of some crop pixels
+    left, top = (max(0, int(value) - scale) for value in low)
+    right, bottom = int(high[0]) + scale + 1, int(high[1]) + scale + 1
+    return (
+        min(left, width),
+        min(top, height),
+        max(0, min(right, width)),
+        max(0, min(bottom, height)),
+    )
+
+
+class MaskFilter:
+    """Blends each mask with the one before, the more the less sure it is.
+
+    Args:
+        ratio: weight of the previous mask where the new one is wholly unsure, 0..1.
+    """
+
+    def __init__(self, ratio: float = PREVIOUS_RATIO) -> None:
+        self._ratio = _f32(ratio)
+        self._previous: Floats | None = None
+        self._box: Box = (0, 0, 0, 0)
+        self._weight = np.zeros(_BLOCK, dtype=np.float32)
+        self._square = np.zeros(_BLOCK, dtype=np.float32)
+
+    def smooth(self, mask: Floats, box: Box | None = None) -> None:
+        """Smooth a mask in place.
+
+        Args:
+            mask: (H, W) float32 0..1, always of one size.
+            box: outside it the mask is 0; None for the whole.
+        """
+        box = box or (0, 0, mask.shape[1], mask.shape[0])
+        if self._previous is None:
+            self._previous = mask.copy()
+        else:
+            left, top, right, bottom = _around(box, self._box)
+            step = max(1, _BLOCK // max(1, right - left))
+            for row in range(top, bottom, step):
+                part = np.s_[row : min(row + step, bottom), left:right]
+                self._blend(mask[part], self._previous[part])
+        self._box = box
+
+    def _blend(self, new: Floats, previous: Floats) -> None:
+        square = self._square[: new.size].reshape(new.shape)
+        weight = self._weight[: new.size].reshape(new.shape)
+        np.subtract(new, _f32(0.5), out=square)
+        np.multiply(square, square, out=square)
+        np.multiply(square, _POLYNOMIAL[0], out=weight)
+        for factor in _POLYNOMIAL[1:]:
+            weight += factor
+            weight *= square
+        np.minimum(weight, _f32(1), out=weight)
+        np.subtract(_f32(1), weight, out=weight)
+        weight *= self._ratio
+        np.subtract(previous, new, out=previous)
+        previous *= weight
+        new += previous
+        previous[...] = new
+
+
+def _around(a: Box, b: Box) -> Box:
+    if a[0] >= a[2] or a[1] >= a[3]:
+        return b
+    if b[0] >= b[2] or b[1] >= b[3]:
+        return a
+    return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])

@@ -1,0 +1,131 @@
+"""Selfie segmentation: a mask of the people in the picture."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.card import CardModel
+from runtime.errors import ViewfinderError
+from runtime.graph.definition import Graph
+from runtime.graph.types import Picture
+from runtime.model import Model, PixelScale
+from runtime.results import Subject
+from runtime.roi import roi_of_image, warp_crop
+from runtime.solutions.masks import MaskFilter
+from runtime.solutions.options import SolutionOptions
+from runtime.solutions.parts import find_parts
+from runtime.solutions.solution import GraphSolution
+
+Floats = NDArray[np.float32]
+MODELS = {
+    "general": ("selfie_segmentation",),
+    "landscape": ("selfie_segmentation_landscape",),
+}
+
+
+def open_segmentation(options: SolutionOptions) -> GraphSolution:
+    """One mask a picture. With smoothing, which is off unless asked for, masks are blended over
+    time.
+
+    Raises:
+        ViewfinderError: the model can't be had.
+    """
+    part = find_parts(options, "segmentation", MODELS, ("segmentation",))["segmentation"]
+    graph = Graph("segmentation", {"picture": Picture})
+    smooth = bool(options.smoothing) and not options.static
+    graph.add(Segment(part.load(options), part.card), outputs="raw" if smooth else "subjects")
+    if smooth:
+        graph.add(SmoothMask(), outputs="subjects", inputs={"subjects": "raw"}, name="smooth")
+    return GraphSolution(graph, "", options.static)
+
+
+class Segment:
+    """People's mask, as one subject without keypoints.
+
+    Its score is the mean probability inside the mask at 0.5, its box the mask's; both are 0 where
+    nobody is.
+
+    Args:
+        model: with one output that `card` calls "mask".
+        card: its entry in the bundle's card.
+
+    Raises:
+        ViewfinderError: card and model don't fit together.
+    """
+
+    def __init__(self, model: Model, card: CardModel) -> None:
+        self.models = (model,)
+        self._model = model
+        self._width, self._height = card.input.width, card.input.height
+        named = {output.meaning: model.output_index(output.name) for output in card.outputs}
+        self._mask = named.get("mask", -1)
+        given = None if self._mask < 0 else model.outputs[self._mask].shape
+        if (
+            model.inputs[0].shape != (1, self._height, self._width, 3)
+            or given is None
+            or len(given) != 4
+            or (given[0], given[3]) != (1, 1)
+        ):
+            raise ViewfinderError(
+                "not a segmentation model", file=model.name,
+                expected=f"1 x {self._height} x {self._width} x 3 to a mask 1 x h x w x 1",
+                found=f"{model.inputs[0].shape} to {given}",
+            )  # fmt: skip
+        self._scale = PixelScale(*card.input.range)
+        self._crop = np.zeros((self._height, self._width, 3), dtype=np.uint8)
+
+    def process(self, picture: Picture) -> list[Subject]:
+        """One subject, whose mask covers the whole picture."""
+        height, width = picture.shape[:2]
+        # The picture is stretched; MediaPipe's border is black, which only the outermost half
+        # pixel sees.
+        whole = roi_of_image(width, height)
+        warp_crop(picture, whole, self._width, self._height, "zero", out=self._crop)
+        self._model.fill(self._crop, self._scale)
+        self._model.run()
+        small = self._model.peek(self._mask)[0, :, :, 0]
+        score, box = _summary(small)
+        return [
+            Subject(
+                id=0,
+                topology="",
+                score=score,
+                keypoints=np.zeros((0, 2), dtype=np.float32),
+                box=box,
+                mask=cv2.resize(small, (width, height)),
+            )
+        ]
+
+
+class SmoothMask:
+    """Blends the mask with those before."""
+
+    def __init__(self) -> None:
+        self._filter = MaskFilter()
+
+    def process(self, subjects: list[Subject]) -> list[Subject]:
+        """The subject, its mask smoothed in place."""
+        mask = subjects[0].mask
+        assert mask is not None
+        self._filter.smooth(mask)
+        return subjects
+
+    def reset(self) -> None:
+        """Forget earlier masks."""
+        self._filter = MaskFilter()
+
+
+def _summary(mask: Floats) -> tuple[float, tuple[float, float, float, float]]:
+    """Mean inside at 0.5, and the box around it over the mask's size."""
+    inside = mask > 0.5
+    columns, rows = np.flatnonzero(inside.any(axis=0)), np.flatnonzero(inside.any(axis=1))
+    if not len(columns):
+        return 0.0, (0.0, 0.0, 0.0, 0.0)
+    height, width = mask.shape
+    score = float(np.sum(mask, where=inside, dtype=np.float64) / np.count_nonzero(inside))
+    left, top = int(columns[0]), int(rows[0])
+    right, bottom = int(columns[-1]) + 1, int(rows[-1]) + 1
+    box = (left / width, top / height, (right - left) / width, (bottom - top) / height)
+    return min(score, 1.0), box
