@@ -88,7 +88,8 @@ class Model:
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str, threads: int = 1) -> Model:
-        """Load a model; one with custom operators that are known is run in pieces.
+        """Load a model; one with custom operators that are known is run in pieces, one of
+        MediaPipe's with a mean in it as `runtime.mean_order` says.
 
         Args:
             data: the .tflite file's content.
@@ -99,7 +100,10 @@ class Model:
             ViewfinderError: LiteRT refuses it (an unknown operator, not a model).
         """
         from runtime.attention import SplitModel, needs_splitting
+        from runtime.mean_order import is_reordered, with_reordered_means
 
+        if is_reordered(data):
+            data = with_reordered_means(data)
         return (SplitModel if needs_splitting(data) else cls)(data, name, threads)
 
     def invoke(self, *arrays: ArrayLike) -> dict[str, NDArray[np.float32]]:
