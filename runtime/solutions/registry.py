@@ -73,6 +73,13 @@ SOLUTIONS = {
         "runtime.solutions.segmentation:open_segmentation",
         ("general", "landscape"),
     ),
+    "objectron": SolutionEntry(
+        "boxes in space around cups, cameras, chairs or shoes",
+        "runtime.solutions.objectron:open_objectron",
+        ("cup", "camera", "chair", "shoe"),
+        most=5,
+        topology="cuboid9@1",
+    ),
 }
 
 
