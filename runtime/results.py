@@ -93,6 +93,8 @@ class FrameResult:
         sha256: of that model's file, "" where there is no one file.
         spent_ms: wall time that it took.
         against: what a second model found in the same frame.
+        interpolated: nobody looked at this frame: its subjects lie between those of the results
+            before and after it.
     """
 
     source: str
@@ -106,6 +108,7 @@ class FrameResult:
     sha256: str = ""
     spent_ms: float = 0.0
     against: Against | None = None
+    interpolated: bool = False
 
     def to_json_line(self) -> str:
         """One line of JSON without its newline."""
@@ -120,6 +123,8 @@ class FrameResult:
         }
         if self.against is not None:
             fields["against"] = self.against.to_json()
+        if self.interpolated:
+            fields["interpolated"] = True
         return json.dumps(fields, ensure_ascii=False)
 
 
