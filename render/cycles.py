@@ -42,6 +42,7 @@ class Passes:
         alpha: (H, W) float32 coverage; 1 everywhere unless the film is transparent.
         depth_m: (H, W) float32 along the optical axis; inf where there is no surface.
         object_index, material_index: (H, W) int32, 0 where there is no surface or none was set.
+        world_normals: (H, W, 3) float32 of the surfaces, in world axes; 0 where there is none.
     """
 
     linear: NDArray[np.float32]
@@ -49,6 +50,14 @@ class Passes:
     depth_m: NDArray[np.float32]
     object_index: NDArray[np.int32]
     material_index: NDArray[np.int32]
+    world_normals: NDArray[np.float32]
+
+    def camera_normals(self, world_from_camera: ArrayLike) -> NDArray[np.float32]:
+        """(H, W, 3) unit normals in the camera's axes, NaN where there is no surface."""
+        turned = self.world_normals @ np.asarray(world_from_camera, dtype=np.float32)[:3, :3]
+        length = np.linalg.norm(turned, axis=-1, keepdims=True)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(length > 0.1, turned / length, np.float32(np.nan))
 
 
 class CyclesScene:
@@ -131,6 +140,7 @@ class CyclesScene:
         layer.name = "view"
         layer.use_pass_combined = layer.use_pass_z = True
         layer.use_pass_object_index = layer.use_pass_material_index = True
+        layer.use_pass_normal = True
 
     def set_hdri(self, path: str | Path, rotation_rad: float = 0.0, strength: float = 1.0) -> None:
         """Light from an equirectangular picture turned about the world's z axis.
@@ -368,4 +378,5 @@ def _passes(channels: dict[str, NDArray[np.float32]]) -> Passes:
         np.rint(channels[f"view.{name}.X"]).astype(np.int32)
         for name in ("Object Index", "Material Index")
     )
-    return Passes(linear, channels["view.Combined.A"], depth, object_index, material_index)
+    normals = np.stack([channels[f"view.Normal.{c}"] for c in "XYZ"], axis=-1)
+    return Passes(linear, channels["view.Combined.A"], depth, object_index, material_index, normals)

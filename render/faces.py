@@ -13,7 +13,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bootstrap.dataset import DatasetInfo, Label, Sample, encode_depth, encode_segmentation
+from bootstrap.dataset import (
+    DatasetInfo,
+    Label,
+    Sample,
+    encode_depth,
+    encode_normals,
+    encode_segmentation,
+)
 from render.anny_asset import load_anny
 from render.cycles import PRESETS, Passes
 from render.environments import bundled_hdris, file_sha256, hdri_index
@@ -128,6 +135,7 @@ class FaceRenderer:
             members={
                 "depth.png": depth,
                 "seg.png": encode_segmentation(shot.classes()),
+                "normals.png": encode_normals(shot.passes.camera_normals(shot.world_from_camera)),
             },
             width=self.settings.size,
             height=self.settings.size,
@@ -172,8 +180,9 @@ class FaceRenderer:
         passes = self.scene.render(world_from_camera, camera)
         gain = metered(passes.linear, _skin_weight(passes)) * _tone_gain(drawn)
         rgb = develop(passes.linear, gain, drawn.photo, rng)
-        camera_from_person = np.linalg.inv(world_from_camera) @ world_from_person
-        return Shot(rgb, passes, camera, camera_from_person, person, self._tragions)
+        return Shot(
+            rgb, passes, camera, world_from_camera, world_from_person, person, self._tragions
+        )
 
     def close(self) -> None:
         """Remove the scene's files."""
@@ -188,7 +197,7 @@ class Shot:
         rgb: (H, W, 3) uint8.
         passes: depth in metres, class ids as `material_index`.
         camera: intrinsics.
-        camera_from_person: (4, 4).
+        world_from_camera, world_from_person: (4, 4).
         person: in its own axes.
         tragions: vertices of the rendered mesh before the right and the left ear.
     """
@@ -196,7 +205,8 @@ class Shot:
     rgb: NDArray[np.uint8]
     passes: Passes
     camera: Camera
-    camera_from_person: Floats
+    world_from_camera: Floats
+    world_from_person: Floats
     person: Person
     tragions: tuple[int, int]
 
@@ -209,6 +219,11 @@ class Shot:
             closed = cv2.morphologyEx(strands, cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
             ids[(closed > 0) & (ids == CLASSES["skin"])] = CLASSES[name]
         return ids
+
+    @property
+    def camera_from_person(self) -> Floats:
+        """(4, 4)."""
+        return np.asarray(np.linalg.inv(self.world_from_camera) @ self.world_from_person)
 
     def irises(self) -> Floats:
         """(10, 3) points of the right and of the left iris in the person's axes."""

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bootstrap.dataset import Label, Sample, encode_depth, encode_segmentation
+from bootstrap.dataset import (
+    Label,
+    Sample,
+    encode_alpha,
+    encode_depth,
+    encode_normals,
+    encode_segmentation,
+)
 from render.anny_asset import Identity, load_anny
 from render.cycles import CyclesScene, Passes, SceneMesh
 from render.environments import bundled_hdris
@@ -19,7 +26,15 @@ from render.hand_skin import HandLook, HandPainter
 from render.hands import CLASSES, PALM_KEYPOINTS
 from render.job import sample_id, split_of
 from render.labels import box_of_mask, box_of_points, clear_depth, silhouette, visibility
-from render.photo import clutter, composite, develop, environment_background, metered, softened
+from render.photo import (
+    clutter,
+    composite,
+    defocused,
+    develop,
+    environment_background,
+    metered,
+    softened,
+)
 from render.quality import PRESETS
 from render.settings import RenderSettings
 from render.skin import Shader, cloth_material, skin_material
@@ -115,6 +130,8 @@ class HandRenderer:
             members={
                 "depth.png": encode_depth(clear_depth(passes.depth_m)),
                 "seg.png": encode_segmentation(_classes(passes)),
+                "alpha.png": encode_alpha(passes.alpha),
+                "normals.png": encode_normals(passes.camera_normals(scene.world_from_camera)),
             },
             camera=scene.camera,
             seed=self.settings.seed,
@@ -123,7 +140,7 @@ class HandRenderer:
             attributes={
                 "hdri": self.hdris[scene.hdri].stem,
                 "background": scene.background,
-                "exposure_ev": scene.photo.exposure_ev,
+                "photo": asdict(scene.photo),
                 "world_from_camera": scene.world_from_camera.round(9).tolist(),
             },
         )
@@ -170,7 +187,8 @@ class HandRenderer:
         self, scene: HandScene, passes: Passes, rng: np.random.Generator
     ) -> NDArray[np.uint8]:
         """(H, W, 3) sRGB: the render before its background, as the scene's camera stores it."""
-        behind = self._background(scene, passes, rng)
+        blur_px = scene.photo.background_blur * self.settings.size
+        behind = defocused(self._background(scene, passes, rng), blur_px)
         linear, alpha = softened(passes.linear, passes.alpha)
         light = composite(linear, alpha, behind) * self._neutral(scene.hdri)
         subject = alpha / max(float(alpha.sum()), 1.0)

@@ -19,6 +19,7 @@ Floats = NDArray[np.float32]
 
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)  # of Rec. 709 primaries
 _MIDDLE_GREY = 0.18
+_LEAST_MOTION_PX, _LEAST_DISC_PX = 0.5, 0.5
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Photo:
         white_balance: (3,) gains of red, green, blue.
         noise: standard deviation of sensor noise at middle grey, linear.
         blur_px: standard deviation of the lens' blur.
+        motion: length of the path that everything travels while the shutter is open, in widths of
+            the picture.
+        motion_rad: its direction, clockwise from the picture's x axis.
+        background_blur: radius of the disc that a point of the background becomes, in widths.
         jpeg_quality: 1..100.
     """
 
@@ -37,11 +42,14 @@ class Photo:
     white_balance: tuple[float, float, float] = (1.0, 1.0, 1.0)
     noise: float = 0.0
     blur_px: float = 0.0
+    motion: float = 0.0
+    motion_rad: float = 0.0
+    background_blur: float = 0.0
     jpeg_quality: int = 95
 
 
 def random_photo(rng: np.random.Generator) -> Photo:
-    """A plausible camera: near neutral, sometimes noisy or soft."""
+    """A plausible camera: near neutral, sometimes noisy, soft, or moved."""
     warmth = rng.normal(0.0, 0.06)
     tint = rng.normal(0.0, 0.02)
     return Photo(
@@ -49,6 +57,9 @@ def random_photo(rng: np.random.Generator) -> Photo:
         white_balance=(math.exp(warmth), math.exp(-tint), math.exp(-warmth)),
         noise=float(min(rng.exponential(0.004), 0.014)),
         blur_px=float(max(0.0, rng.normal(0.1, 0.35))),
+        motion=float(min(rng.exponential(0.012), 0.05)) if rng.random() < 0.25 else 0.0,
+        motion_rad=float(rng.uniform(0.0, math.pi)),
+        background_blur=float(min(rng.exponential(0.008), 0.03)) if rng.random() < 0.5 else 0.0,
         jpeg_quality=int(rng.integers(80, 98)),
     )
 
@@ -107,11 +118,44 @@ def develop(
     light = light * np.array(photo.white_balance, dtype=np.float32)
     if photo.blur_px > 0.15:
         light = cv2.GaussianBlur(light, (0, 0), photo.blur_px, borderType=cv2.BORDER_REPLICATE)
+    light = moved(light, photo.motion * light.shape[1], photo.motion_rad)
     if photo.noise > 0:
         # Photon noise grows with the root of the light.
         deviation = photo.noise * np.sqrt(np.maximum(light, 0.0) / _MIDDLE_GREY + 0.1)
         light = light + deviation * rng.standard_normal(light.shape, dtype=np.float32)
     return srgb_from_linear(_shoulder(light))
+
+
+def moved(linear: Floats, length_px: float, direction_rad: float) -> Floats:
+    """A picture (H, W, 3) smeared evenly along a line; its mean place doesn't move."""
+    if length_px < _LEAST_MOTION_PX:
+        return linear
+    half = length_px / 2
+    reach = math.ceil(half) + 1
+    kernel = np.zeros((2 * reach + 1, 2 * reach + 1), dtype=np.float32)
+    count = 8 * reach
+    for offset in (
+        np.arange(count) + 0.5
+    ) / count * length_px - half:  # each step's weight spread over the four pixels around it
+        x, y = reach + offset * math.cos(direction_rad), reach + offset * math.sin(direction_rad)
+        column, row = math.floor(x), math.floor(y)
+        right, below = x - column, y - row
+        kernel[row, column] += (1 - right) * (1 - below)
+        kernel[row, column + 1] += right * (1 - below)
+        kernel[row + 1, column] += (1 - right) * below
+        kernel[row + 1, column + 1] += right * below
+    kernel /= kernel.sum()
+    return cv2.filter2D(linear, -1, kernel, borderType=cv2.BORDER_REPLICATE)
+
+
+def defocused(linear: Floats, radius_px: float) -> Floats:
+    """A picture (H, W, 3) in which every point became a disc of that radius."""
+    if radius_px < _LEAST_DISC_PX:
+        return linear
+    reach = math.ceil(radius_px)
+    away = np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1])
+    disc = np.clip(radius_px + 0.5 - away, 0, 1).astype(np.float32)  # a smooth rim
+    return cv2.filter2D(linear, -1, disc / disc.sum(), borderType=cv2.BORDER_REPLICATE)
 
 
 def srgb_from_linear(linear: ArrayLike) -> NDArray[np.uint8]:

@@ -6,9 +6,13 @@ from bootstrap.dataset.dataset import Dataset
 from bootstrap.dataset.dense import (
     DEPTH_STEP_M,
     MAX_DEPTH_M,
+    decode_alpha,
     decode_depth,
+    decode_normals,
     decode_segmentation,
+    encode_alpha,
     encode_depth,
+    encode_normals,
     encode_segmentation,
 )
 from bootstrap.dataset.records import (
@@ -28,8 +32,12 @@ __all__ = [
     "DatasetInfo",
     "Label",
     "Sample",
+    "decode_alpha",
     "decode_depth",
+    "decode_normals",
     "decode_segmentation",
+    "encode_alpha",
     "encode_depth",
+    "encode_normals",
     "encode_segmentation",
 ]

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bootstrap.dataset.dataset import Dataset
-from bootstrap.dataset.records import DatasetInfo, Sample
+from bootstrap.dataset.records import DatasetInfo, Label, Sample
 from runtime.errors import ViewfinderError
 from runtime.image import encode_image
 
 _GENERATOR = "viewfinder run, frames kept by hand"
 
 
-def save_capture(root: Path, rgb: NDArray[np.uint8], source: str, frame: int) -> str:
+def save_capture(
+    root: Path,
+    rgb: NDArray[np.uint8],
+    source: str,
+    frame: int,
+    labels: Mapping[str, Sequence[Label]] = MappingProxyType({}),
+) -> str:
     """Add one frame to a data set of captures, on the disk when this returns.
 
     A frame is a shard of its own: whatever happens later, it stays.
@@ -25,6 +34,8 @@ def save_capture(root: Path, rgb: NDArray[np.uint8], source: str, frame: int) ->
         rgb: (H, W, 3) uint8.
         source: where the frame is from; only its last part is kept.
         frame: its number there.
+        labels: layer -> what is known of the frame already, as models' predictions; the sample's
+            id is filled in.
 
     Returns:
         The new sample's id.
@@ -56,5 +67,9 @@ def save_capture(root: Path, rgb: NDArray[np.uint8], source: str, frame: int) ->
         height=height,
         attributes={"source": Path(source).name, "frame": frame},
     )
-    dataset.write_shard(shard, [sample], {})
+    placed = {
+        layer: [replace(label, sample_id=sample.sample_id) for label in known]
+        for layer, known in labels.items()
+    }
+    dataset.write_shard(shard, [sample], placed)
     return sample.sample_id

@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from bootstrap.dataset import Dataset, Label, Sample, decode_depth, decode_segmentation
+from bootstrap.dataset import (
+    Dataset,
+    Label,
+    Sample,
+    decode_depth,
+    decode_normals,
+    decode_segmentation,
+)
 from render.anny_asset import Identity, load_anny
 from render.commands import render_app
 from render.environments import find_hdris
@@ -273,6 +280,15 @@ def test_visible_points_lie_on_the_rendered_surface(rendered: list[tuple[Sample,
         columns, rows = label.keypoints_px[seen].astype(int).T
         apart = np.abs(depth[rows, columns] - label.keypoints_camera_m[seen, 2])
         assert np.nanmedian(apart) < 0.002
+
+
+def test_normals_face_the_camera_where_the_face_is(rendered: list[tuple[Sample, Label]]) -> None:
+    for sample, _ in rendered:
+        normals = decode_normals(sample.members["normals.png"])
+        depth = decode_depth(sample.members["depth.png"])
+        skin = decode_segmentation(sample.members["seg.png"]) == CLASSES["skin"]
+        assert np.isfinite(normals[skin & np.isfinite(depth)]).mean() > 0.99
+        assert (normals[skin][:, 2] < 0.1).mean() > 0.98
 
 
 def test_segmentation_agrees_with_the_landmarks(rendered: list[tuple[Sample, Label]]) -> None:

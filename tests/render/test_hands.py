@@ -9,7 +9,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bootstrap.dataset import Label, Sample, decode_depth, decode_segmentation
+from bootstrap.dataset import (
+    Label,
+    Sample,
+    decode_alpha,
+    decode_depth,
+    decode_normals,
+    decode_segmentation,
+    encode_normals,
+)
 from render.anny_asset import Identity, load_anny
 from render.gestures import gestures, limits, random_pose
 from render.hand_model import FINGERS, HandModel, HandShape, rotation
@@ -213,6 +221,42 @@ def test_pictures_depth_and_segmentation_agree(
             if seen == 2:  # what is seen lies on the hand or its outline
                 around = classes[max(int(y) - 2, 0) : int(y) + 3, max(int(x) - 2, 0) : int(x) + 3]
                 assert (around > 0).any()
+
+
+def normals_of_depth(depth: np.ndarray, camera: Camera) -> np.ndarray:
+    """(H, W, 3) by central differences of the surface's points; NaN at edges of the depth."""
+    x, y = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
+    points = camera.unproject(np.stack([x, y], axis=-1), depth)
+    across, down = np.gradient(points, axis=1), np.gradient(points, axis=0)
+    normal = np.cross(across, down)  # x right cross y down points away from the camera
+    return -normal / np.linalg.norm(normal, axis=-1, keepdims=True)
+
+
+def test_normals_are_the_depths_slope(renderer: HandRenderer) -> None:
+    scene = frontal(renderer, palm=True)
+    renderer.place(renderer.prepared(scene))
+    passes = renderer.scene.render()
+    normals = decode_normals(encode_normals(passes.camera_normals(scene.world_from_camera)))
+    surface = np.isfinite(passes.depth_m)
+    assert np.isfinite(normals[passes.alpha > 0.99]).all()
+    assert np.isnan(normals[passes.alpha == 0]).all()
+    depth = np.where(surface, passes.depth_m, np.nan)
+    sloped = normals_of_depth(depth, scene.camera)
+    both = np.isfinite(sloped[..., 0]) & (passes.alpha > 0.99)
+    cosine = (normals * sloped).sum(axis=-1)[both]
+    assert both.mean() > 0.05
+    # The surface is shaded smooth and bumped, its depth is not.
+    assert np.degrees(np.arccos(np.clip(np.median(cosine), -1, 1))) < 12
+
+
+def test_alpha_is_the_hands_soft_edge(rendered: list[tuple[HandScene, Sample, Label]]) -> None:
+    for _, sample, _ in rendered:
+        alpha = decode_alpha(sample.members["alpha.png"])
+        classes = decode_segmentation(sample.members["seg.png"], "seg")
+        assert (alpha[classes > 0] > 0.5).all()
+        assert ((alpha > 0.5) == (classes > 0)).mean() > 0.99  # ids are of one ray, not of all
+        soft = (alpha > 0.05) & (alpha < 0.95)
+        assert 0 < soft.mean() < 0.1
 
 
 def test_a_visible_tip_shows_its_own_finger(
