@@ -31,6 +31,7 @@ KERNEL = 9
 asks for 7; what MediaPipe 0.10.14 gives is the mean over 9, its default, to the last bit."""
 MIN_HEAT = 0.5
 """Where no cell of it is that sure, a point stays."""
+_LARGEST_EXPONENT = 88.0  # e^88 is a float32 still
 
 
 @dataclass(frozen=True)
@@ -164,9 +165,11 @@ class HeatmapRefinement:
         self._rows, self._columns, self._channels = shape
         self._scale = np.array([self._columns, self._rows], dtype=np.float32)
         offsets = np.arange(KERNEL, dtype=np.int64) - KERNEL // 2
-        self._row_offsets = offsets[:, None, None]
-        self._column_offsets = offsets[None, :, None]
-        self._channel = np.arange(points)[None, None, :]
+        # One row a cell of the square: rows from the top, in each the columns from the left.
+        self._row_offsets = np.repeat(offsets, KERNEL)[:, None]
+        self._column_offsets = np.tile(offsets, KERNEL)[:, None]
+        cells = self._row_offsets * self._columns + self._column_offsets
+        self._offsets = cells * self._channels + np.arange(points)
 
     def __call__(self, points: Floats, heatmaps: Floats) -> None:
         """Refine points in place.
@@ -181,16 +184,16 @@ class HeatmapRefinement:
         # refined, too, as long as the square reaches into it.
         looked_at = (column >= 0) & (column < self._columns) & (row >= 0)
         rows, columns = row + self._row_offsets, column + self._column_offsets
-        inside = (rows >= 0) & (rows < self._rows) & (columns >= 0) & (columns < self._columns)
-        index = (rows * self._columns + columns) * self._channels + self._channel
+        index = (row * self._columns + column) * self._channels + self._offsets
         heat = sigmoid(heatmaps.reshape(-1).take(index, mode="clip"))
-        heat[~inside] = 0
-        # Summed over rows, then columns, one after the other in float32, as MediaPipe does.
-        flat = heat.reshape(KERNEL * KERNEL, -1)
-        total = np.add.reduce(flat)
-        along = np.add.reduce((columns.astype(np.float32) * heat).reshape(flat.shape))
-        down = np.add.reduce((rows.astype(np.float32) * heat).reshape(flat.shape))
-        sure = looked_at & (flat.max(axis=0) >= MIN_HEAT) & (total > 0)
+        inside = (rows >= 0) & (rows < self._rows) & (columns >= 0) & (columns < self._columns)
+        if not inside.all():
+            heat[~inside] = 0
+        # Summed cell by cell in float32, as MediaPipe does: NumPy adds so along the first axis.
+        total = np.add.reduce(heat)
+        along = np.add.reduce(columns.astype(np.float32) * heat)
+        down = np.add.reduce(rows.astype(np.float32) * heat)
+        sure = looked_at & (heat.max(axis=0) >= MIN_HEAT) & (total > 0)
         points[sure, 0] = along[sure] / self._scale[0] / total[sure]
         points[sure, 1] = down[sure] / self._scale[1] / total[sure]
 
@@ -198,9 +201,8 @@ class HeatmapRefinement:
 def sigmoid(logits: Floats) -> Floats:
     """1 / (1 + e^-x) in float32, of an e^-x that is right to the last bit, as C libraries' is."""
     inverse = np.negative(logits, dtype=np.float64)
-    np.exp(np.minimum(inverse, 700, out=inverse), out=inverse)
-    with np.errstate(over="ignore"):
-        odds = inverse.astype(np.float32)
+    np.minimum(inverse, _LARGEST_EXPONENT, out=inverse)
+    odds = np.exp(inverse, out=inverse).astype(np.float32)
     odds += _f32(1)
     return np.divide(_f32(1), odds, out=odds)
 

@@ -17,7 +17,6 @@ followed than wanted:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -119,16 +118,17 @@ class FindBodies:
 
 @dataclass(frozen=True)
 class _Known:
-    """Where a body was last: its (33, 2) keypoints, its (2,) motion, its size, and when."""
+    """Where a body was last: as it was found, its motion in pixels a second, and when."""
 
-    points_px: Points
-    motion_px_s: Points
-    size_px: float
+    body: Body
+    motion_px_s: tuple[float, float]
     seen_us: int
 
-    def expected_px(self, timestamp_us: int) -> Points:
+    def expected_px(self, size: Points, timestamp_us: int) -> Points:
+        """(33, 2) keypoints after constant motion."""
         seconds = (timestamp_us - self.seen_us) * 1e-6
-        return self.points_px + self.motion_px_s * np.float32(seconds)
+        motion = np.array(self.motion_px_s, dtype=np.float32) * np.float32(seconds)
+        return _points_px(self.body, size) + motion
 
 
 class IdentifyBodies:
@@ -141,56 +141,62 @@ class IdentifyBodies:
     def process(self, bodies: list[Body], picture: Picture, timestamp_us: int) -> list[Body]:
         """The bodies by rising id."""
         size = np.array([picture.shape[1], picture.shape[0]], dtype=np.float32)
-        points = [body.found.keypoints[:, :2] * size for body in bodies]
-        kept = _distinct(bodies, points)
-        ids: dict[int, int] = {}
-        followed = [number for number in kept if bodies[number].subject_id >= 0]
-        if followed:
-            mine = [body.subject_id for body in bodies if body.subject_id >= 0]
-            costs = self._costs(points, followed, mine, timestamp_us)
-            ids |= {followed[row]: mine[column] for row, column in one_to_one(costs, np.inf)}
-        new = [number for number in kept if number not in ids]
-        lost = [subject_id for subject_id in self._known if subject_id not in ids.values()]
-        if new and lost:
-            costs = self._costs(points, new, lost, timestamp_us)
-            ids |= {new[row]: lost[column] for row, column in one_to_one(costs, 0.0)}
-        for number in new:
-            if number not in ids:
-                ids[number], self._next_id = self._next_id, self._next_id + 1
-        for number, subject_id in ids.items():
-            side_px = bodies[number].roi.width
-            self._remember(subject_id, points[number], side_px, timestamp_us)
+        kept = _distinct(bodies, size)
+        candidates = [body.subject_id for body in bodies if body.subject_id >= 0]
+        followed = [body for body in kept if body.subject_id >= 0]
+        new = [body for body in kept if body.subject_id < 0]
+        named = self._renamed(followed, candidates, size, timestamp_us, np.inf)
+        taken = {body.subject_id for body in named}
+        lost = [subject_id for subject_id in self._known if subject_id not in taken]
+        returned = self._renamed(new, lost, size, timestamp_us, 0.0)
+        for body in new:
+            if all(body.found is not other.found for other in returned):
+                named.append(replace(body, subject_id=self._next_id))
+                self._next_id += 1
+        named = sorted(named + returned, key=lambda body: body.subject_id)
+        for body in named:
+            self._remember(body, timestamp_us)
         self._forget(timestamp_us)
-        named = [replace(bodies[number], subject_id=ids[number]) for number in ids]
-        return sorted(named, key=lambda body: body.subject_id)
+        return named
 
     def reset(self) -> None:
         """Forget earlier pictures and count from 0 again."""
         self._known = {}
         self._next_id = 0
 
-    def _costs(
-        self, points: list[Points], numbers: list[int], ids: list[int], timestamp_us: int
-    ) -> NDArray[np.float64]:
-        """(numbers, ids) distances in body sizes, less what is allowed for somebody lost."""
-        costs = np.empty((len(numbers), len(ids)))
+    def _renamed(
+        self, bodies: list[Body], ids: list[int], size: Points, timestamp_us: int, limit: float
+    ) -> list[Body]:
+        """Those bodies that are near enough to where one of these ids should be, under that id."""
+        if not bodies or not ids:
+            return []
+        if [body.subject_id for body in bodies] == ids and len(ids) == 1:
+            return bodies
+        costs = np.empty((len(bodies), len(ids)))
+        points = [_points_px(body, size) for body in bodies]
         for column, subject_id in enumerate(ids):
             known = self._known[subject_id]
-            expected = known.expected_px(timestamp_us)
+            expected = known.expected_px(size, timestamp_us)
             unseen_s = (timestamp_us - known.seen_us) * 1e-6
             allowed = RETURN_DISTANCE + RETURN_DISTANCE_PER_S * unseen_s
-            for row, number in enumerate(numbers):
-                costs[row, column] = _distance(points[number], expected, known.size_px) - allowed
-        return costs
+            for row, mine in enumerate(points):
+                costs[row, column] = _distance(mine, expected, known.body.roi.width) - allowed
+        return [
+            replace(bodies[row], subject_id=ids[column]) for row, column in one_to_one(costs, limit)
+        ]
 
-    def _remember(self, subject_id: int, points: Points, size_px: float, timestamp_us: int) -> None:
-        known = self._known.get(subject_id)
-        motion = np.zeros(2, dtype=np.float32)
+    def _remember(self, body: Body, timestamp_us: int) -> None:
+        known = self._known.get(body.subject_id)
+        motion = (0.0, 0.0)
         if known is not None and timestamp_us > known.seen_us:
-            seconds = np.float32((timestamp_us - known.seen_us) * 1e-6)
-            newest = np.median(points - known.points_px, axis=0) / seconds
-            motion = known.motion_px_s + _NEWEST_MOTION * (newest - known.motion_px_s)
-        self._known[subject_id] = _Known(points, motion, size_px, timestamp_us)
+            part = _NEWEST_MOTION * 1e6 / (timestamp_us - known.seen_us)
+            motion = (
+                (1 - _NEWEST_MOTION) * known.motion_px_s[0]
+                + part * (body.roi.cx - known.body.roi.cx),
+                (1 - _NEWEST_MOTION) * known.motion_px_s[1]
+                + part * (body.roi.cy - known.body.roi.cy),
+            )
+        self._known[body.subject_id] = _Known(body, motion, timestamp_us)
 
     def _forget(self, timestamp_us: int) -> None:
         for subject_id in list(self._known):
@@ -215,17 +221,20 @@ def one_to_one(costs: NDArray[np.float64], limit: float) -> list[tuple[int, int]
     return pairs
 
 
-def _distinct(bodies: Sequence[Body], points: Sequence[Points]) -> list[int]:
-    """Which bodies to keep, so that none is there twice: the surest of those that agree."""
-    kept: list[int] = []
-    for number in sorted(range(len(bodies)), key=lambda number: -bodies[number].found.presence):
-        size_px = bodies[number].roi.width
-        if all(
-            _distance(points[number], points[other], size_px) >= SAME_BODY_DISTANCE
-            for other in kept
-        ):
-            kept.append(number)
-    return sorted(kept)
+def _distinct(bodies: list[Body], size: Points) -> list[Body]:
+    """The bodies, but of those that agree only the surest."""
+    if len(bodies) < 2:
+        return bodies
+    kept: list[tuple[Body, Points]] = []
+    for body in sorted(bodies, key=lambda body: -body.found.presence):
+        mine = _points_px(body, size)
+        if all(_distance(mine, other, body.roi.width) >= SAME_BODY_DISTANCE for _, other in kept):
+            kept.append((body, mine))
+    return [body for body, _ in kept]
+
+
+def _points_px(body: Body, size: Points) -> Points:
+    return body.found.keypoints[:, :2] * size
 
 
 def _distance(a: Points, b: Points, size_px: float) -> float:
