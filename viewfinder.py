@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,12 +18,12 @@ from arsession.commands import session_app
 from bootstrap.commands import dataset_app, evaluate, prelabel
 from bootstrap.training.commands import train_app
 from render.commands import render_app
-from runtime.commands import make_run
+from runtime.commands import RunCommand, make_run
 from runtime.errors import ViewfinderError, missing_extra
 from runtime.model_commands import models_app
 
 if TYPE_CHECKING:
-    from runtime.results import Subject
+    from runtime.results import FrameResult
     from runtime.sources import Frame
 
 # Which extra brings a module that isn't installed.
@@ -46,11 +45,15 @@ _EXTRA_OF = {
 }
 
 
-def _save_frame(folder: Path, frame: Frame, subjects: Sequence[Subject]) -> str:
-    # The live window is the runtime's and data sets are bootstrap's: here they meet.
+def _save_frame(folder: Path, frame: Frame, result: FrameResult) -> str:
+    # The live view is the runtime's and data sets are bootstrap's: here they meet.
     from bootstrap.dataset.captures import save_capture
+    from bootstrap.prelabel import capture_labels
 
-    return f"saved as {folder / save_capture(folder, frame.rgb, frame.source, frame.index)}"
+    labels = capture_labels(result)
+    saved = save_capture(folder, frame.rgb, frame.source, frame.index, labels)
+    kept = f"saved as {folder / saved}"
+    return f"{kept} with {' and '.join(labels)}" if labels else kept
 
 
 class _InLoopOrder(typer.core.TyperGroup):
@@ -90,7 +93,7 @@ app.add_typer(train_app, name="train", rich_help_panel="Make models")
 app.command(rich_help_panel="Make models")(evaluate)
 app.command(rich_help_panel="Make models")(prelabel)
 app.command(rich_help_panel="Make models")(annotate)
-app.command("run", rich_help_panel="Use models")(make_run(_save_frame))
+app.command("run", cls=RunCommand, rich_help_panel="Use models")(make_run(_save_frame))
 app.add_typer(models_app, name="models", rich_help_panel="Use models")
 
 

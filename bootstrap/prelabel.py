@@ -10,7 +10,7 @@ import numpy as np
 
 from bootstrap.dataset import Dataset, Label
 from bootstrap.predictions import open_model
-from runtime.results import Subject
+from runtime.results import FrameResult, Subject
 from runtime.topology import topology
 
 SHA_DIGITS = 12
@@ -84,6 +84,27 @@ def prelabel(
     return result
 
 
+def capture_labels(result: FrameResult) -> dict[str, list[Label]]:
+    """What models found in a frame that is kept, by the layer of each; its sample has no id yet.
+
+    A detection without keypoints of a topology makes no label. A model that found nothing has its
+    layer, empty: it has looked.
+    """
+    answers = [(result.sha256, result.subjects)]
+    if result.against is not None:
+        answers.append((result.against.sha256, result.against.subjects))
+    layers: dict[str, list[Label]] = {}
+    for sha256, subjects in answers:
+        labels = [
+            predicted_label("", subject, (result.height, result.width), sha256)
+            for subject in subjects
+            if subject.topology
+        ]
+        if sha256:
+            layers.setdefault(layer_of(sha256), labels)
+    return layers
+
+
 def predicted_label(
     sample_id: str, subject: Subject, image_shape: tuple[int, ...], sha256: str
 ) -> Label:
@@ -109,6 +130,7 @@ def predicted_label(
         contours={name: points[list(line.indices)] for name, line in shape.contours.items()},
         box_px=np.array(subject.box, dtype=np.float32) * scale,
         handedness=subject.handedness,
+        gesture=None if subject.gesture is None else str(subject.gesture["name"]),
         score=float(subject.score),
         source=f"model {sha256}",
     )

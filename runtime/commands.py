@@ -5,33 +5,31 @@ Nothing heavy is imported at the top: `viewfinder --help` must answer at once.
 
 from __future__ import annotations
 
-import sys
+import difflib
 from collections.abc import Callable
-from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.panel import Panel
+from rich.table import Column, Table
+from typer.core import TyperCommand
 
 from runtime.errors import ViewfinderError
+from runtime.solutions.registry import solutions
 
 if TYPE_CHECKING:
-    from runtime.live import Outcome
     from runtime.sinks import SaveFrame
-    from runtime.sources import Source
+    from runtime.smoothing import OneEuroParameters
 
-_MOST_IN_A_STREAM = {"face": 1, "hands": 2, "face-detection": 8}
-_MOST_IN_A_PICTURE = 8
-
-
-class SolutionName(StrEnum):
-    """What can be run."""
-
-    face = "face"
-    hands = "hands"
-    face_detection = "face-detection"
+_SOURCE = "What to look at"
+_MODEL = "Which model"
+_FOUND = "What is found"
+_OUTPUT = "Where results go"
+_WATCH = "Watching"
+_TIMES = "Where the time goes"
 
 
 class ModelOrigin(StrEnum):
@@ -41,48 +39,62 @@ class ModelOrigin(StrEnum):
     mediapipe = "mediapipe"
 
 
+class RunCommand(TyperCommand):
+    """Lists the solutions beneath the options: packages that are installed can add some."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help, then the solutions."""
+        super().format_help(ctx, formatter)
+        table = Table(
+            Column("name", style="bold cyan", no_wrap=True), Column("what it finds"),
+            Column("variants, the first by default"), box=None, padding=(0, 2, 0, 0),
+            show_header=False,
+        )  # fmt: skip
+        for name, entry in solutions().items():
+            table.add_row(name, entry.what, ", ".join(entry.variants))
+        title = "Solutions, and the variants of released models"
+        Console().print(Panel(table, title=title, title_align="left", border_style="dim"))
+
+
 def make_run(save_frame: SaveFrame | None = None) -> Callable[..., None]:
-    """The `run` command.
+    """The `run` command; give `cls=RunCommand` where it is mounted.
 
     Args:
-        save_frame: what the window's s key calls with the --save-to folder, the frame and what was
-            found in it; it returns a line to show. Without it --save-to is refused.
+        save_frame: what the s key calls with the --save-to folder, the frame and what was found
+            in it; it returns a line to show. Without it --save-to is refused.
     """
 
     def run(
-        solution: Annotated[SolutionName, typer.Argument(help="What to look for.")],
+        solution: Annotated[
+            str,
+            typer.Argument(
+                help="What to look for; the solutions are listed below.",
+                callback=_known_solution,
+                autocompletion=lambda: list(solutions()),
+            ),
+        ],
         source: Annotated[
             str,
             typer.Option(
-                help="A picture, a folder of pictures, a video, a camera's number (0) or a URL."
+                help="A picture, a folder of pictures, a video, a camera's number (0) or a URL.",
+                rich_help_panel=_SOURCE,
             ),
         ],
-        model: Annotated[
-            str | None,
-            typer.Option(help="A .task bundle or .tflite model, or the name of an added one."),
-        ] = None,
-        models: Annotated[
-            ModelOrigin, typer.Option(help="Whose models to run when --model isn't given.")
-        ] = ModelOrigin.bundled,
-        variant: Annotated[
-            str | None,
-            typer.Option(help="face: 468; hands: full, lite; face-detection: short, full."),
-        ] = None,
-        out: Annotated[
-            Path | None,
+        mirrored: Annotated[
+            bool,
             typer.Option(
-                help="Write an annotated video (.mp4), an annotated picture (.jpg, .png), JSON "
-                "lines (.jsonl), or annotated pictures into a folder."
+                "--mirrored",
+                help="The pictures are selfie views: swap left and right hands.",
+                rich_help_panel=_SOURCE,
             ),
-        ] = None,
-        as_json: Annotated[
-            bool, typer.Option("--json", help="One JSON object a frame on standard output.")
         ] = False,
-        show: Annotated[
-            bool | None,
+        focal_px: Annotated[
+            float | None,
             typer.Option(
-                "--show/--no-show",
-                help="A window; by default when neither --out nor --json is given.",
+                min=1.0,
+                help="The camera's focal length in pixels, for depths; by default from EXIF, or "
+                "the picture's width.",
+                rich_help_panel=_SOURCE,
             ),
         ] = None,
         static: Annotated[
@@ -91,15 +103,54 @@ def make_run(save_frame: SaveFrame | None = None) -> Callable[..., None]:
                 "--static/--tracked",
                 help="Each picture on its own, or followed from the last one. By default "
                 "pictures and folders are static, videos and cameras tracked.",
+                rich_help_panel=_SOURCE,
             ),
         ] = None,
+        model: Annotated[
+            list[str] | None,
+            typer.Option(
+                help="A .task bundle or .tflite model, or the name of an added one; several to "
+                "switch between.",
+                rich_help_panel=_MODEL,
+            ),
+        ] = None,
+        models: Annotated[
+            ModelOrigin,
+            typer.Option(
+                help="Whose models to run when --model isn't given.", rich_help_panel=_MODEL
+            ),
+        ] = ModelOrigin.bundled,
+        variant: Annotated[
+            str | None,
+            typer.Option(help="Of released models; listed below.", rich_help_panel=_MODEL),
+        ] = None,
+        against: Annotated[
+            str | None,
+            typer.Option(
+                metavar="MODEL",
+                help="A second model on the same frames, the difference drawn and listed: a "
+                "bundle, mediapipe, or variant:NAME.",
+                rich_help_panel=_MODEL,
+            ),
+        ] = None,
+        delegate: Annotated[
+            str,
+            typer.Option(
+                help="What runs the models: gpu, openvino, or a delegate library; XNNPACK without.",
+                rich_help_panel=_MODEL,
+            ),
+        ] = "",
+        threads: Annotated[
+            int, typer.Option(min=1, max=64, help="For each model.", rich_help_panel=_MODEL)
+        ] = 1,
         most: Annotated[
             int | None,
             typer.Option(
                 "--max",
                 min=1,
-                help="The most subjects looked for; by default 1 face or 2 hands in a stream, "
-                "8 in a picture.",
+                help="The most subjects looked for; by default what suits the solution in a "
+                "stream, 8 in a picture.",
+                rich_help_panel=_FOUND,
             ),
         ] = None,
         min_score: Annotated[
@@ -109,16 +160,137 @@ def make_run(save_frame: SaveFrame | None = None) -> Callable[..., None]:
                 max=1.0,
                 help="The detector's threshold; by default 0.5, 0.6 for the full-range face "
                 "detector.",
+                rich_help_panel=_FOUND,
             ),
         ] = None,
-        mirrored: Annotated[
+        smooth: Annotated[
+            bool | None,
+            typer.Option(
+                "--smooth/--no-smooth",
+                help="One-euro filters over time; by default what MediaPipe does.",
+                rich_help_panel=_FOUND,
+            ),
+        ] = None,
+        smoothing: Annotated[
+            str | None,
+            typer.Option(
+                metavar="MIN_CUTOFF,BETA,DCUTOFF",
+                help="The filters' parameters: Hz, a factor, Hz.",
+                rich_help_panel=_FOUND,
+            ),
+        ] = None,
+        segmentation: Annotated[
             bool,
-            typer.Option(help="The pictures are selfie views: swap left and right hands."),
+            typer.Option("--segmentation", help="pose: each body's mask.", rich_help_panel=_FOUND),
         ] = False,
-        threads: Annotated[int, typer.Option(min=1, max=64, help="For each model.")] = 1,
+        blendshapes: Annotated[
+            bool,
+            typer.Option(
+                "--blendshapes", help="face: 52 expression coefficients.", rich_help_panel=_FOUND
+            ),
+        ] = False,
+        gestures: Annotated[
+            str,
+            typer.Option(
+                metavar="mediapipe|rules|FILE",
+                help="hands: what recognises gestures; FILE is a classifier of your own.",
+                rich_help_panel=_FOUND,
+            ),
+        ] = "",
+        iris_mm: Annotated[
+            float,
+            typer.Option(
+                min=5.0,
+                max=20.0,
+                help="The iris diameter that depths rest on.",
+                rich_help_panel=_FOUND,
+            ),
+        ] = 11.7,
+        size_m: Annotated[
+            float | None,
+            typer.Option(
+                min=1e-3,
+                help="objectron: the object's largest side, for boxes in metres.",
+                rich_help_panel=_FOUND,
+            ),
+        ] = None,
+        out: Annotated[
+            Path | None,
+            typer.Option(
+                help="Write an annotated video (.mp4), an annotated picture (.jpg, .png), JSON "
+                "lines (.jsonl), or annotated pictures into a folder.",
+                rich_help_panel=_OUTPUT,
+            ),
+        ] = None,
+        as_json: Annotated[
+            bool,
+            typer.Option(
+                "--json",
+                help="One JSON object a frame on standard output.",
+                rich_help_panel=_OUTPUT,
+            ),
+        ] = False,
+        show: Annotated[
+            bool | None,
+            typer.Option(
+                "--show/--no-show",
+                help="A window; by default without --out, --json and --serve.",
+                rich_help_panel=_WATCH,
+            ),
+        ] = None,
+        puppet: Annotated[
+            bool,
+            typer.Option(
+                "--puppet",
+                help="face: a puppet that makes the same face; brings --blendshapes.",
+                rich_help_panel=_WATCH,
+            ),
+        ] = False,
         save_to: Annotated[
             Path | None,
-            typer.Option(help="The data set that the window's s key saves frames to."),
+            typer.Option(
+                metavar="DIR",
+                help="The data set that the s key saves frames to, with every model's answer.",
+                rich_help_panel=_WATCH,
+            ),
+        ] = None,
+        serve: Annotated[
+            bool,
+            typer.Option(
+                "--serve",
+                help="Show it on a web page of this machine, whose address is printed.",
+                rich_help_panel=_WATCH,
+            ),
+        ] = False,
+        serve_port: Annotated[
+            int | None,
+            typer.Option(
+                min=0, max=65535, help="By default 8765, or a free one.", rich_help_panel=_WATCH
+            ),
+        ] = None,
+        serve_host: Annotated[
+            str,
+            typer.Option(
+                metavar="ADDRESS",
+                help="To listen at another address than 127.0.0.1: others can then reach it.",
+                rich_help_panel=_WATCH,
+            ),
+        ] = "",
+        trace: Annotated[
+            Path | None,
+            typer.Option(
+                metavar="FILE",
+                help="Write every calculator's calls, for chrome://tracing, and print a table.",
+                rich_help_panel=_TIMES,
+            ),
+        ] = None,
+        graph_picture: Annotated[
+            Path | None,
+            typer.Option(
+                metavar="FILE",
+                help="Draw the graph with its measured times (.png or .svg).",
+                rich_help_panel=_TIMES,
+            ),
         ] = None,
     ) -> None:
         """Run a model on pictures, a video or a camera, and see or write what it finds.
@@ -129,86 +301,57 @@ def make_run(save_frame: SaveFrame | None = None) -> Callable[..., None]:
 
         viewfinder run face --source clip.mp4 --model face.task --json > faces.jsonl
 
-        In the window: q or Esc quits, space pauses, s saves the frame (with --save-to).
-        """
-        from runtime.solutions import open_solution
-        from runtime.sources import open_source
+        viewfinder run face --source 0 --model face.task --against mediapipe --save-to hard --serve
 
-        saver = _bound_saver(save_frame, save_to)
-        opened = open_source(source)
-        default_most = _MOST_IN_A_PICTURE if opened.pictures else _MOST_IN_A_STREAM[solution.value]
-        runner = open_solution(
-            solution.value,
-            model=model,
-            models=models.value,
-            max_subjects=most or default_most,
-            min_score=min_score,
-            static=opened.pictures if static is None else static,
-            variant=variant,
-            mirrored=mirrored,
-            threads=threads,
-        )
-        window = (out is None and not as_json) if show is None else show
-        outcome = _run_with_progress(opened, runner, out, as_json, window, mirrored, saver)
-        _finish(outcome, opened, out)
+        In the window and on the page: space pauses, . and , step, m switches the model, o the
+        overlays, b the view of two models, s saves the frame, h shows the keys, q quits.
+        """
+        from runtime.running import Wishes
+        from runtime.running import run as run_wishes
+        from runtime.solutions.options import SolutionOptions
+
+        options = SolutionOptions(
+            models=models.value, variant=variant, min_score=min_score, mirrored=mirrored,
+            threads=threads, delegate=delegate, smoothing=_smoothing(smooth, smoothing),
+            focal_px=focal_px, iris_diameter_m=iris_mm / 1000, size_m=size_m,
+            segmentation=segmentation, blendshapes=blendshapes or puppet, gestures=gestures,
+        )  # fmt: skip
+        wishes = Wishes(
+            solution, source, options, tuple(model or ()), against, most, static, out, as_json,
+            show, puppet, save_to, save_frame, serve or serve_port is not None or bool(serve_host),
+            serve_host, serve_port, trace, graph_picture,
+        )  # fmt: skip
+        code = run_wishes(wishes)
+        if code:
+            raise typer.Exit(code)
 
     return run
 
 
-def _bound_saver(save_frame: SaveFrame | None, save_to: Path | None) -> Callable | None:
-    if save_to is None:
-        return None
-    if save_frame is None:
+def _known_solution(name: str) -> str:
+    known = solutions()
+    if name in known:
+        return name
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise typer.BadParameter(f"there is no solution {name!r}.{hint} There are: {', '.join(known)}.")
+
+
+def _smoothing(smooth: bool | None, parameters: str | None) -> bool | OneEuroParameters | None:
+    if parameters is None or smooth is False:
+        return smooth
+    from runtime.smoothing import OneEuroParameters
+
+    try:
+        values = [float(part) for part in parameters.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != 3:
         raise ViewfinderError(
-            "saving frames needs the data set package", field="--save-to",
-            hint="pip install 'viewfinder-live[data]'",
+            "wrong smoothing", field="--smoothing", expected="MIN_CUTOFF,BETA,DCUTOFF",
+            found=repr(parameters),
         )  # fmt: skip
-    return lambda frame, subjects: save_frame(save_to, frame, subjects)
-
-
-def _run_with_progress(
-    source: Source,
-    solution: Any,
-    out: Path | None,
-    as_json: bool,
-    window: bool,
-    mirrored: bool,
-    saver: Callable | None,
-) -> Outcome:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    from runtime.lineup import looking_with
-    from runtime.live import run_source
-    from runtime.sinks import open_sinks
-
-    sinks = open_sinks(source, out, as_json, window, mirrored, saver)
-    quiet = window or not sys.stderr.isatty() or (source.count or 2) < 2
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with nullcontext() if quiet else Progress(*columns, console=console, transient=True) as bar:
-        task = None if bar is None else bar.add_task(Path(source.name).name, total=source.count)
-
-        def advance(frames: int) -> None:
-            if bar is not None and task is not None:
-                bar.update(task, completed=frames)
-
-        return run_source(source, looking_with(solution).look, sinks, _complain, advance)
-
-
-def _finish(outcome: Outcome, source: Source, out: Path | None) -> None:
-    if out is not None and outcome.frames:
-        what = f"{outcome.frames} frame{'s' * (outcome.frames != 1)}"
-        typer.echo(f"{out}: {what}, {outcome.subjects} found", err=True)
-    if outcome.interrupted and not source.live:
-        typer.echo(
-            f"stopped after {outcome.frames} frames; run the same command to start again", err=True
-        )
-    if outcome.problems or (outcome.interrupted and not source.live):
-        raise typer.Exit(1)
-
-
-def _complain(error: ViewfinderError) -> None:
-    typer.echo(f"error: {error}", err=True)
+    return OneEuroParameters(*values)
 
 
 run = make_run()

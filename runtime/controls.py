@@ -88,6 +88,7 @@ class Controls:
         view: how two models are shown.
         help: whether the keys are shown.
         quit: stop; never taken back.
+        models, one_by_one, two, stay: as given.
         message: the newest thing to tell the person, and `message_at`, when (time.monotonic).
         while_waiting: called on the loop's thread every 20 ms while it waits: a window looks after
             its keys here.
@@ -106,8 +107,9 @@ class Controls:
         self.message = ""
         self.message_at = float("-inf")
         self.while_waiting: Callable[[], None] = lambda: None
-        self._models = models
-        self._two = two
+        self.models = models
+        self.two = two
+        self.one_by_one = one_by_one
         self._steps = 1 if one_by_one else 0
         self._changed = threading.Condition()
         self._version = 0
@@ -124,10 +126,10 @@ class Controls:
             elif action is Action.back:
                 self.paused = True
             elif action is Action.model:
-                self.model = (self.model + 1) % self._models
+                self.model = (self.model + 1) % self.models
             elif action is Action.overlays:
                 self.overlays = not self.overlays
-            elif action is Action.against and self._two:
+            elif action is Action.against and self.two:
                 self.view = _following(list(AgainstView), self.view)
             elif action is Action.help:
                 self.help = not self.help
@@ -140,6 +142,11 @@ class Controls:
     def version(self) -> int:
         """Grows with every wish, so that who shows frames knows when to draw again."""
         return self._version
+
+    def touch(self) -> None:
+        """Have the present frame drawn again."""
+        with self._changed:
+            self._version += 1
 
     def say(self, message: str) -> None:
         """Tell the person something, for a moment."""

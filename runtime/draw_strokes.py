@@ -111,8 +111,8 @@ def draw_text(picture: Picture, text: str, left: float, bottom: float, size: flo
     x = int(min(max(left, 3), max(3, picture.shape[1] - text_width(text, size) - 3)))
     y = int(min(max(bottom, height + 3), picture.shape[0] - 5))
     rim = max(2, round(2 * size))
-    _write(picture, text, x, y, size, DARK, rim)
-    _write(picture, text, x, y, size, WHITE)
+    draw_words(picture, text, x, y, size, DARK, rim)
+    draw_words(picture, text, x, y, size, WHITE)
 
 
 def label_size(words: Sequence[str], size: float, barred: bool = False) -> tuple[int, int]:
@@ -151,7 +151,7 @@ def draw_label(
         cv2.rectangle(picture, (x, y), (x + bar - 1, y + height - 1), accent, -1)
     at = x + round(6 * size) + bar
     for text, colour in words:
-        _write(picture, text, at, y + height - round(6 * size), size, colour)
+        draw_words(picture, text, at, y + height - round(6 * size), size, colour)
         at += text_width(text, size) + round(7 * size)
     return x, y, width, height
 
@@ -164,9 +164,10 @@ def plate(picture: Picture, x: int, y: int, width: int, height: int) -> None:
         cv2.addWeighted(dark, _PLATE_OPACITY, region, 1 - _PLATE_OPACITY, 0, dst=region)
 
 
-def _write(
+def draw_words(
     picture: Picture, text: str, x: int, y: int, size: float, colour: Colour, rim: int = 0
 ) -> None:
+    """Write a line in place, its lower left corner there; a `rim` makes letters so much wider."""
     thick, scale = _weight(size), _LETTER_SCALE * size
     place = (x, y)
     # The font has no plus-minus: a plus, and a line beneath it.

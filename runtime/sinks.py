@@ -1,35 +1,30 @@
-"""Where results go: a window, a video, annotated pictures, JSON lines."""
+"""Where results go: a video, annotated pictures, JSON lines. `runtime.viewer` is for people."""
 
 from __future__ import annotations
 
 import os
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Protocol
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
-from runtime.draw import draw_text, drawn
+from runtime.draw_result import PLAIN, Look, drawn_result
 from runtime.errors import ViewfinderError
 from runtime.folders import writable_folder
 from runtime.image import write_image
 from runtime.native_output import captured_stderr
-from runtime.results import FrameResult, Subject
+from runtime.results import FrameResult
 from runtime.sources import VIDEO_EXTENSIONS, Frame, Source
 
-SaveFrame = Callable[[Path, Frame, Sequence[Subject]], str]
-"""Saves a frame with what was found in it to a data set; returns a line to show. Data sets aren't
-the runtime's: viewfinder.py binds this."""
+SaveFrame = Callable[[Path, Frame, FrameResult], str]
+"""Saves a frame with what each model found in it to a data set; returns a line to show. Data sets
+aren't the runtime's: viewfinder.py binds this."""
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 _LINES = (".jsonl", ".ndjson", ".json")
-_WINDOW_TITLE = "Viewfinder"
-_LARGEST_WINDOW = 1280
 
 
 class Sink(Protocol):
@@ -66,15 +61,15 @@ class LineSink:
 class PictureSink:
     """Annotated pictures: into one file, or a folder under their own names."""
 
-    def __init__(self, target: Path, mirrored: bool, single: bool) -> None:
+    def __init__(self, target: Path, look: Look, single: bool) -> None:
         self._target = target
-        self._mirrored = mirrored
+        self._look = look
         self._single = single
 
     def write(self, frame: Frame, result: FrameResult) -> bool:
         """Draw and write a picture."""
         path = self._target if self._single else self._target / _picture_name(frame)
-        write_image(path, drawn(frame.rgb, result.subjects, self._mirrored))
+        write_image(path, drawn_result(frame.rgb, result, self._look))
         return True
 
     def close(self, failed: bool = False) -> None:
@@ -84,10 +79,10 @@ class PictureSink:
 class VideoSink:
     """An annotated video; under its own name once it is whole."""
 
-    def __init__(self, target: Path, fps: float, mirrored: bool) -> None:
+    def __init__(self, target: Path, fps: float, look: Look = PLAIN) -> None:
         self._target = target
         self._fps = fps
-        self._mirrored = mirrored
+        self._look = look
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
         handle, part = tempfile.mkstemp(
@@ -107,7 +102,7 @@ class VideoSink:
                 expected=f"{self._size[0]} x {self._size[1]}", found=f"{size[0]} x {size[1]}",
                 hint="give --out a folder",
             )  # fmt: skip
-        picture = drawn(frame.rgb, result.subjects, self._mirrored)
+        picture = drawn_result(frame.rgb, result, self._look)
         self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR, dst=picture))
         return True
 
@@ -136,98 +131,8 @@ class VideoSink:
         return writer
 
 
-class WindowSink:
-    """A window: q or Esc closes it, space pauses, s saves the frame to a data set.
-
-    Args:
-        mirrored: show selfie views as a mirror does.
-        hold: wait for a key after each frame (pictures).
-        save: bound by the command line, with the data set it saves to.
-
-    Raises:
-        ViewfinderError: there is no screen.
-    """
-
-    def __init__(
-        self, mirrored: bool, hold: bool, save: Callable[[Frame, Sequence[Subject]], str] | None
-    ) -> None:
-        on_linux = sys.platform.startswith("linux")
-        if on_linux and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            raise _no_screen()
-        try:
-            with captured_stderr():
-                cv2.namedWindow(
-                    _WINDOW_TITLE,
-                    cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL,
-                )
-        except cv2.error as error:
-            raise _no_screen() from error
-        self._mirrored = mirrored
-        self._hold = hold
-        self._save = save
-        self._sized = False
-        self._message = ""
-        self._message_until = 0.0
-        self._last = time.monotonic()
-        self._seconds_a_frame = 0.0
-
-    def write(self, frame: Frame, result: FrameResult) -> bool:
-        """Show a frame and obey keys."""
-        picture = drawn(frame.rgb, result.subjects, self._mirrored)
-        self._draw_status(picture)
-        if not self._sized:
-            scale = min(1.0, _LARGEST_WINDOW / max(picture.shape[:2]))
-            cv2.resizeWindow(
-                _WINDOW_TITLE, int(picture.shape[1] * scale), int(picture.shape[0] * scale)
-            )
-            self._sized = True
-        cv2.imshow(_WINDOW_TITLE, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR, dst=picture))
-        return self._obey(frame, result.subjects)
-
-    def close(self, failed: bool = False) -> None:
-        """Close the window."""
-        cv2.destroyWindow(_WINDOW_TITLE)
-
-    def _obey(self, frame: Frame, subjects: Sequence[Subject]) -> bool:
-        waiting = self._hold
-        while True:
-            key = cv2.waitKey(30 if waiting else 1) & 0xFF
-            if key in (ord("q"), 27) or not self._is_open():
-                return False
-            if key == ord("s"):
-                self._show(self._save(frame, subjects) if self._save else "give --save-to DIR")
-            elif key == ord(" "):
-                waiting = not waiting
-            elif self._hold and key != 0xFF:
-                return True
-            if not waiting:
-                return True
-
-    def _is_open(self) -> bool:
-        return cv2.getWindowProperty(_WINDOW_TITLE, cv2.WND_PROP_VISIBLE) >= 1
-
-    def _show(self, message: str) -> None:
-        self._message, self._message_until = message, time.monotonic() + 2.0
-
-    def _draw_status(self, picture: NDArray[np.uint8]) -> None:
-        now = time.monotonic()
-        spent, self._last = now - self._last, now
-        self._seconds_a_frame += 0.1 * (spent - self._seconds_a_frame)
-        text = f"{1 / max(self._seconds_a_frame, 1e-3):.0f} fps"
-        if now < self._message_until:
-            text = self._message
-        elif self._hold:
-            text = "any key: next   q: quit"
-        draw_text(picture, text, 8, picture.shape[0] - 8)
-
-
 def open_sinks(
-    source: Source,
-    out: Path | None,
-    json_lines: bool,
-    window: bool,
-    mirrored: bool = False,
-    save: Callable[[Frame, Sequence[Subject]], str] | None = None,
+    source: Source, out: Path | None, json_lines: bool, look: Look = PLAIN
 ) -> list[Sink]:
     """The sinks that were asked for, tried for writing before any work is done.
 
@@ -236,30 +141,26 @@ def open_sinks(
         out: a video (.mp4, .mov, .avi, .mkv, .webm), a picture (.jpg, .png, .webp), JSON lines
             (.jsonl) or a folder for annotated pictures.
         json_lines: JSON lines on standard output.
-        window: a window.
-        mirrored: draw selfie views as a mirror shows them.
-        save: what the window's s key does.
+        look: how results are drawn.
 
     Raises:
         ViewfinderError: the place can't be written to, or doesn't suit the source.
     """
     sinks: list[Sink] = []
     if out is not None:
-        sinks.append(_file_sink(source, out, mirrored))
+        sinks.append(_file_sink(source, out, look))
     if json_lines:
         sinks.append(LineSink(sys.stdout))
-    if window:
-        sinks.append(WindowSink(mirrored, source.pictures, save))
     return sinks
 
 
-def _file_sink(source: Source, out: Path, mirrored: bool) -> Sink:
+def _file_sink(source: Source, out: Path, look: Look) -> Sink:
     suffix = out.suffix.lower()
     if out.is_dir() or not suffix:
         folder = writable_folder(out)
         if Path(source.name).is_dir() and folder.resolve() == Path(source.name).resolve():
             raise ViewfinderError("this would overwrite the pictures themselves", file=out)
-        return PictureSink(folder, mirrored, single=False)
+        return PictureSink(folder, look, single=False)
     if suffix not in (*VIDEO_EXTENSIONS, *_PICTURES, *_LINES):
         raise ViewfinderError(
             "can't tell what to write", file=out, field="--out",
@@ -277,12 +178,12 @@ def _file_sink(source: Source, out: Path, mirrored: bool) -> Sink:
         raise ViewfinderError("this file can't be written to", file=out)
     try:
         if suffix in VIDEO_EXTENSIONS:
-            return VideoSink(out, source.fps, mirrored)
+            return VideoSink(out, source.fps, look)
         if suffix in _LINES:
             return LineSink(out.open("w", encoding="utf-8"), owned=True)
     except OSError as error:
         raise ViewfinderError(f"can't write this file: {error.strerror}", file=out) from error
-    return PictureSink(out, mirrored, single=True)
+    return PictureSink(out, look, single=True)
 
 
 def _picture_name(frame: Frame) -> str:
@@ -292,9 +193,3 @@ def _picture_name(frame: Frame) -> str:
     if path.suffix.lower() == ".bmp":
         return f"{path.name}.png"
     return f"frame_{frame.index:06d}.jpg"
-
-
-def _no_screen() -> ViewfinderError:
-    return ViewfinderError(
-        "there is no screen to open a window on", hint="use --json, or --out FILE or FOLDER"
-    )

@@ -7,17 +7,15 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
-from runtime import sinks
 from runtime.errors import ViewfinderError
 from runtime.image import read_image, write_image
 from runtime.lineup import looking_with
 from runtime.live import run_source
 from runtime.results import FrameResult, Subject
-from runtime.sinks import LineSink, VideoSink, WindowSink, open_sinks
+from runtime.sinks import LineSink, VideoSink, open_sinks
 from runtime.sources import Frame, Report, open_source
 
 
@@ -103,7 +101,7 @@ def test_trouble_is_reported_and_the_rest_goes_on() -> None:
 
 def test_ctrl_c_keeps_what_was_written(tmp_path: Path) -> None:
     out = tmp_path / "a.mp4"
-    outcome = run(Greys(9, {5: KeyboardInterrupt()}), VideoSink(out, 30.0, False))
+    outcome = run(Greys(9, {5: KeyboardInterrupt()}), VideoSink(out, 30.0))
     assert outcome.interrupted
     assert open_source(out).count == 5
     assert list(tmp_path.iterdir()) == [out]
@@ -113,9 +111,9 @@ def test_an_error_keeps_what_was_there_before(tmp_path: Path) -> None:
     out = tmp_path / "a.mp4"
     out.write_text("the old one")
     with pytest.raises(RuntimeError):
-        run(Greys(9, {5: RuntimeError()}), VideoSink(out, 30.0, False))
+        run(Greys(9, {5: RuntimeError()}), VideoSink(out, 30.0))
     assert out.read_text() == "the old one"
-    run(Greys(0), VideoSink(out, 30.0, False))
+    run(Greys(0), VideoSink(out, 30.0))
     assert out.read_text() == "the old one"
     assert list(tmp_path.iterdir()) == [out]
 
@@ -130,7 +128,7 @@ def test_lines_are_json_one_a_frame() -> None:
 
 def test_annotated_video_shows_frames_and_drawing(tmp_path: Path) -> None:
     source = Greys(6)
-    run(source, *open_sinks(source, tmp_path / "a.mp4", False, False))
+    run(source, *open_sinks(source, tmp_path / "a.mp4", False))
     written = list(open_source(tmp_path / "a.mp4").frames(pytest.fail))
     assert len(written) == 6
     for number, frame in enumerate(written):
@@ -146,12 +144,12 @@ def test_annotated_pictures_keep_their_names(tmp_path: Path) -> None:
     source = open_source(folder)
     run_source(
         source, looking_with(Middle()).look,
-        open_sinks(source, tmp_path / "out", False, False), pytest.fail,
+        open_sinks(source, tmp_path / "out", False), pytest.fail,
     )  # fmt: skip
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.jpg"]
     assert read_image(tmp_path / "out" / "a.png").std() > 5
     greys = Greys(2)
-    run(greys, *open_sinks(greys, tmp_path / "frames", False, False))
+    run(greys, *open_sinks(greys, tmp_path / "frames", False))
     names = sorted(path.name for path in (tmp_path / "frames").iterdir())
     assert names == ["frame_000000.jpg", "frame_000001.jpg"]
 
@@ -172,67 +170,20 @@ def test_places_that_do_not_do(out: str, message: str, tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         write_image(tmp_path / "in" / name, np.zeros((9, 9, 3), dtype=np.uint8))
     with pytest.raises(ViewfinderError, match=message):
-        open_sinks(open_source(tmp_path / "in"), tmp_path / out, False, False)
+        open_sinks(open_source(tmp_path / "in"), tmp_path / out, False)
 
 
 def test_the_source_itself_is_not_overwritten(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", np.zeros((9, 9, 3), dtype=np.uint8))
     with pytest.raises(ViewfinderError, match="overwrite the source itself"):
-        open_sinks(open_source(tmp_path / "a.png"), tmp_path / "a.png", False, False)
+        open_sinks(open_source(tmp_path / "a.png"), tmp_path / "a.png", False)
 
 
 def test_frames_of_two_sizes_make_no_video(tmp_path: Path) -> None:
-    sink = VideoSink(tmp_path / "a.mp4", 30.0, False)
+    sink = VideoSink(tmp_path / "a.mp4", 30.0)
     result = FrameResult("s", 0, 0, 64, 48, 0, [])
     sink.write(Frame(np.zeros((48, 64, 3), np.uint8), "s", 0, 0), result)
     with pytest.raises(ViewfinderError, match=r"one size.*64 x 48.*32 x 48.*folder"):
         sink.write(Frame(np.zeros((48, 32, 3), np.uint8), "s", 1, 1), result)
     sink.close(failed=True)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_no_screen_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sinks.sys, "platform", "linux")
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    with pytest.raises(ViewfinderError, match=r"no screen.*--out"):
-        open_sinks(Greys(1), None, False, True)
-
-
-def test_keys_of_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DISPLAY", ":0")
-    keys: list[int] = []
-    shown: list[np.ndarray] = []
-    for name, answer in {
-        "namedWindow": lambda *a: None,
-        "resizeWindow": lambda *a: None,
-        "destroyWindow": lambda *a: None,
-        "imshow": lambda title, picture: shown.append(picture),
-        "getWindowProperty": lambda *a: 1.0,
-        "waitKey": lambda delay: keys.pop(0) if keys else -1,
-    }.items():
-        monkeypatch.setattr(cv2, name, answer)
-    saved: list[int] = []
-
-    def save(frame: Frame, subjects: object) -> str:
-        saved.append(frame.index)
-        return "saved"
-
-    window = WindowSink(mirrored=False, hold=False, save=save)
-    source = Greys(4)
-    frames = list(source.frames(pytest.fail))
-    result = FrameResult("s", 0, 0, 64, 48, 0, Middle().process(frames[0].rgb, 0))
-    assert window.write(frames[0], result)
-    keys[:] = [ord("s")]
-    assert window.write(frames[1], result)
-    assert saved == [1]
-    keys[:] = [ord(" "), 255, 255, ord(" ")]  # pauses, waits, goes on
-    assert window.write(frames[2], result)
-    assert keys == []
-    keys[:] = [ord("q")]
-    assert not window.write(frames[3], result)
-    assert len(shown) == 4
-    held = WindowSink(mirrored=False, hold=True, save=None)
-    keys[:] = [255, ord("s"), ord("n")]
-    assert held.write(frames[0], result)
-    assert keys == []
