@@ -69,13 +69,12 @@ class Detect:
 class Associate:
     """New and followed regions as one list without doubles."""
 
-    def __init__(self, most: int, min_iou: float = MIN_ASSOCIATION_IOU) -> None:
-        self._most = most
+    def __init__(self, min_iou: float = MIN_ASSOCIATION_IOU) -> None:
         self._min_iou = min_iou
 
     def process(self, detected: list[Track], followed: list[Track] | None) -> list[Track]:
         """The regions to look at: see `runtime.solutions.tracking.associated`."""
-        return associated(detected, followed or (), self._most, self._min_iou)
+        return associated(detected, followed or (), self._min_iou)
 
 
 class FindLandmarks:
@@ -166,7 +165,7 @@ def crop_graph(
         detector: finds new subjects.
         landmarks: their keypoints.
         rules: between the two.
-        most: subjects looked for.
+        most: subjects looked for; while fewer are followed, the detector runs.
         mirrored: pictures are selfie views.
         subjects: name of the stream of list[Subject]; solutions that add to subjects give it
             another one and feed "subjects" themselves.
@@ -174,7 +173,7 @@ def crop_graph(
     graph = Graph(name, {"picture": Picture})
     followed = {"followed": "followed"}
     graph.add(Detect(detector, rules, most), outputs="detected", back=followed)
-    graph.add(Associate(most), outputs="tracks", back=followed)
+    graph.add(Associate(), outputs="tracks", back=followed)
     graph.add(FindLandmarks(landmarks), outputs="found", name="landmarks")
     graph.add(Follow(rules), outputs="followed")
     graph.add(MakeSubjects(landmarks.topology.id, mirrored), outputs=subjects, name="subjects")

@@ -95,7 +95,7 @@ def open_objectron(options: SolutionOptions) -> GraphSolution:
     graph.add(DetectObjects(detector, most), outputs="detected", back=followed, name="detect")
     # Every detected and every followed region is looked at, as in MediaPipe; Lift drops what is
     # more than wanted.
-    graph.add(Associate(2 * most, MIN_ASSOCIATION_IOU), outputs="tracks", back=followed)
+    graph.add(Associate(MIN_ASSOCIATION_IOU), outputs="tracks", back=followed)
     graph.add(FindLandmarks(landmarks), outputs="found", name="landmarks")
     graph.add(Lift(most, options.focal_px, options.size_m), outputs="lifted")
     graph.add(FollowBoxes(), outputs="followed", name="follow")

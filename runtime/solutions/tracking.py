@@ -25,26 +25,23 @@ class Track:
 
 
 def associated(
-    detected: Sequence[Track],
-    followed: Sequence[Track],
-    most: int,
-    min_iou: float = MIN_ASSOCIATION_IOU,
+    detected: Sequence[Track], followed: Sequence[Track], min_iou: float = MIN_ASSOCIATION_IOU
 ) -> list[Track]:
     """The regions to look at: detected ones first, a later one taking an overlapped one's place.
+
+    As in MediaPipe all of them are looked at: where the detector has run for a second subject, up
+    to three may be found until the next picture.
 
     Args:
         detected: from the detector, the best first.
         followed: from the last frame.
-        most: number of subjects wanted; detected regions make room for followed ones.
         min_iou: regions with a larger intersection over union are taken for the same subject's.
     """
     kept: list[Track] = []
     for track in (*detected, *followed):
         kept = [other for other in kept if overlap(other.roi, track.roi) <= min_iou]
         kept.append(track)
-    stay = [track for track in kept if track.subject_id >= 0]
-    new = [track for track in kept if track.subject_id < 0]
-    return new[: max(0, most - len(stay))] + stay[:most]
+    return kept
 
 
 def overlap(a: Roi, b: Roi) -> float:
