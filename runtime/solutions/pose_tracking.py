@@ -4,9 +4,9 @@ MediaPipe follows one body and takes the detector's first. Here, as long as fewe
 followed than wanted:
 
 - While none is followed, the detector looks at every picture (with one body wanted, this is all,
-  and is MediaPipe's rule). While some are, it looks three times a second, and at once when one of
-  them was lost: so it costs a tenth of a 30 Hz stream, not all of it, when fewer people are there
-  than the most.
+  and is MediaPipe's rule). While some are, it looks three times a second, and ten times in the
+  second after one of them was lost: so it costs a tenth of a 30 Hz stream, not all of it, when
+  fewer people are there than the most.
 - A detection and a followed region are the same body where they overlap by more than half and no
   other pair of theirs overlaps more: one to one, so that somebody who stands close to a followed
   person is still found.
@@ -31,6 +31,7 @@ from runtime.solutions.tracking import MIN_ASSOCIATION_IOU, Track, overlap
 Points = NDArray[np.float32]
 
 LOOK_EVERY_US = 333_333
+LOOK_FOR_LOST_EVERY_US = 100_000
 SAME_BODY_DISTANCE = 0.04
 """Keypoints of two crops whose mean distance is below this part of the crop's side are one body's:
 10 cm of a grown-up, where two looks at one body differ by a percent and two people hardly ever
@@ -40,7 +41,7 @@ RETURN_DISTANCE = 0.15
 RETURN_DISTANCE_PER_S = 0.4
 """How far from where they should be somebody lost may turn up, in sides of their crop: at once, and
 more with every second."""
-_NEWEST_MOTION = 0.5
+_NEWEST_MOTION = 0.2  # weight: someone who is hidden bit by bit seems to speed up
 
 
 @dataclass(frozen=True)
@@ -59,25 +60,27 @@ class DetectBodies:
         self.models = (detector.model,)
         self._detector = detector
         self._most = most
-        self._count = self._looked_us = 0
+        self._count = self._look_us = self._search_until_us = 0
 
     def process(
         self, picture: Picture, followed: list[Track] | None, timestamp_us: int
     ) -> list[Track]:
         """Every detection's region, the best first; none when nobody is looked for."""
         count = len(followed or ())
-        lost, self._count = count < self._count, count
-        if count >= self._most:
+        if count < self._count:
+            self._look_us = timestamp_us
+            self._search_until_us = timestamp_us + REMEMBERED_US
+        self._count = count
+        if count >= self._most or (count and timestamp_us < self._look_us):
             return []
-        if count and not lost and timestamp_us - self._looked_us < LOOK_EVERY_US:
-            return []
-        self._looked_us = timestamp_us
+        searching = timestamp_us < self._search_until_us
+        self._look_us = timestamp_us + (LOOK_FOR_LOST_EVERY_US if searching else LOOK_EVERY_US)
         size = (picture.shape[1], picture.shape[0])
         return [Track(body_roi(found.keypoints, size)) for found in self._detector.detect(picture)]
 
     def reset(self) -> None:
         """Forget earlier pictures."""
-        self._count = self._looked_us = 0
+        self._count = self._look_us = self._search_until_us = 0
 
 
 class AssociateBodies:
