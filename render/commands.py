@@ -78,6 +78,10 @@ def hands(
     workers: WorkersOption = None,
     cluster: ClusterOption = "",
     hdris: HdrisOption = None,
+    backgrounds: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Put the hands before pieces of the photographs there."),
+    ] = None,
     gallery: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Also write a picture of every gesture with its name."),
@@ -90,6 +94,7 @@ def hands(
     handedness, gesture, joint angles.
     """
     _need_bpy()
+    from render.backgrounds import find_backgrounds
     from render.environments import find_hdris
     from render.hands import hand_dataset, hand_renderers
     from render.job import Job, cores
@@ -98,7 +103,8 @@ def hands(
     if out is None and gallery is None:
         raise typer.BadParameter("give --out DIR, --gallery FILE or both", param_hint="--out")
     paths = () if hdris is None else find_hdris(hdris)
-    settings = RenderSettings(seed, size, preset.value, paths)
+    photos = () if backgrounds is None else find_backgrounds(backgrounds)
+    settings = RenderSettings(seed, size, preset.value, paths, photos)
     if gallery is not None:
         from render.gallery import write_gallery
 
@@ -145,13 +151,13 @@ def faces(
     if out is None and fit_mapping is None:
         raise typer.BadParameter("give --out DIR, --fit-mapping FILE or both", param_hint="--out")
     light = () if hdris is None else find_hdris(hdris)
-    settings = FaceSettings(seed, size, preset.value, light, mapping)
+    settings = FaceSettings(seed, size, preset.value, light, mapping=mapping)
     if fit_mapping is not None:
         from render.face_mapping_run import write_fitted_mapping
 
         errors = write_fitted_mapping(fit_mapping, settings)
         typer.echo(f"{fit_mapping}: {errors}", err=True)
-        settings = FaceSettings(seed, size, preset.value, light, fit_mapping)
+        settings = FaceSettings(seed, size, preset.value, light, mapping=fit_mapping)
     if out is not None:
         info = face_dataset(settings, shard_size)
         make = face_renderers(settings)

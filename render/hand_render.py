@@ -18,6 +18,7 @@ from bootstrap.dataset import (
     encode_segmentation,
 )
 from render.anny_asset import Identity, load_anny
+from render.backgrounds import background_piece
 from render.cycles import CyclesScene, Passes, SceneMesh
 from render.environments import bundled_hdris
 from render.hand_model import PARTS, HandModel
@@ -204,6 +205,12 @@ class HandRenderer:
             flat = clutter(size, size, rng) if scene.background == "clutter" else grey
             inside = passes.linear[passes.alpha > 0.9]
             return flat * 2 * (float(np.median(inside)) if len(inside) else 1.0)
+        if scene.background == "photo":
+            piece = background_piece(self.settings.backgrounds, size, rng)
+            inside = passes.linear[passes.alpha > 0.9]
+            light = float(np.median(inside)) if len(inside) else 1.0
+            usual = max(float(np.median(piece)), 0.02)
+            return piece * np.float32(light / usual * rng.lognormal(0.0, 0.35))
         turn = rng.uniform(0.5, 2 * math.pi - 0.5) if scene.background == "turned" else 0.0
         return environment_background(
             self._panorama(scene.hdri), scene.camera, scene.world_from_camera, turn

@@ -40,7 +40,7 @@ class HandScene:
         world_from_camera: (4, 4).
         hdri: index into the environments.
         background: "world" as it lies behind the hand, "turned" the same seen elsewhere,
-            "clutter" of coloured pieces, or "plain" grey.
+            "clutter" of coloured pieces, "photo" of the user's, or "plain" grey.
         photo: of the camera.
     """
 
@@ -112,10 +112,14 @@ def draw_scene(
         camera_from_hand=camera_from_hand,
         world_from_camera=_random_view(rng),
         hdri=hdri,
-        background=str(rng.choice(["world", "turned", "clutter"], p=[0.5, 0.25, 0.25])),
+        background="photo" if settings.backgrounds else _random_background(rng),
         photo=random_photo(rng),
     )
     return scene, rng
+
+
+def _random_background(rng: np.random.Generator) -> str:
+    return str(rng.choice(["world", "turned", "clutter"], p=[0.5, 0.25, 0.25]))
 
 
 def _frame(

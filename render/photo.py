@@ -165,6 +165,13 @@ def srgb_from_linear(linear: ArrayLike) -> NDArray[np.uint8]:
     return np.asarray(np.where(light <= 0.0031308, low, high) * 255.0 + 0.5).astype(np.uint8)
 
 
+def linear_from_srgb(rgb: NDArray[np.uint8]) -> Floats:
+    """Linear light 0..1 of uint8 sRGB: the inverse of `srgb_from_linear`."""
+    stored = np.arange(256, dtype=np.float64) / 255
+    table = np.where(stored <= 0.04045, stored / 12.92, ((stored + 0.055) / 1.055) ** 2.4)
+    return table.astype(np.float32)[rgb]
+
+
 def _shoulder(light: Floats, start: float = 0.6) -> Floats:
     """Rolls highlights off from `start` on, so that they approach 1 instead of clipping."""
     over = np.maximum(light - start, 0.0)
