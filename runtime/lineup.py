@@ -62,7 +62,7 @@ class Running:
 
         A timestamp that doesn't rise starts anew: the same frame looked at again.
         """
-        if frame.timestamp_us <= self._last_us:
+        if frame.restarted or frame.timestamp_us <= self._last_us:
             self.solution.reset()
         self._last_us = frame.timestamp_us
         start = time.perf_counter()

@@ -24,7 +24,8 @@ A sparse calculator works beside the others at its own pace: of the timestamps t
 busy it takes the newest. Its streams have packets only now and then, so they are taken as immediate
 inputs.
 
-An object may also have `reset()` (forget earlier packets), `close()`, and `models` (what it runs).
+An object may also have `reset()` (forget earlier packets), `close()`, `models` (what it runs; those
+that share one take turns) and `spans` (true where calculators that it calls are traced themselves).
 """
 
 from __future__ import annotations

@@ -52,8 +52,8 @@ class ThreadedRunner:
         laid_out = plan(graph, outputs)
         self._steps = laid_out.steps
         self._tracer = tracer
-        self._trace_rows = [tracer.row(s.node.name, s.node) for s in self._steps] if tracer else []
-        self._limiter_row = tracer.row("flow limiter") if tracer else 0
+        self._trace_rows = [tracer.row_of(step.node) for step in self._steps] if tracer else []
+        self._limiter_row = tracer.row("flow limiter", outer=True) if tracer else 0
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._came = threading.Condition(self._lock)

@@ -74,31 +74,33 @@ class Tracer:
         self._threads: dict[int, str] = {}
         self._lock = threading.Lock()
 
-    def row(self, name: str, node: Node | None = None, outer: bool = False) -> int:
-        """The number of a row of the table.
+    def row_of(self, node: Node) -> int:
+        """The number of a calculator's row in the table; the same for the same node."""
+        if id(node) not in self._rows:
+            self._nodes.append(node)  # or its id might be another's one day
+            spans = getattr(node.calculator, "spans", False)
+            self._rows[id(node)] = self.row(node.name, spans)
+        return self._rows[id(node)]
+
+    def row(self, name: str, outer: bool = False) -> int:
+        """The number of a new row of the table.
 
         Args:
             name: for people.
-            node: one and the same node has one row, and no other has it.
-            outer: it spans rows of its own, so that it has no share in the time of all.
+            outer: no calculator, or it calls others: without a share in their time.
         """
         with self._lock:
-            if node is not None and id(node) in self._rows:
-                return self._rows[id(node)]
             taken = sum(other == name or other.startswith(f"{name} (") for other in self._names)
             self._names.append(f"{name} ({taken + 1})" if taken else name)
             self._outer.append(outer)
             self._calls.append(0)
             self._total_ns.append(0)
             self._dropped.append(0)
-            if node is not None:
-                self._rows[id(node)] = len(self._names) - 1
-                self._nodes.append(node)  # or its id might be another's one day
             return len(self._names) - 1
 
     def timed(self, node: Node, values: list[Any]) -> Callable[..., Any]:
         """A node's call that takes itself down; values[0] is the timestamp at that moment."""
-        row, call, record = self.row(node.name, node), node.call, self.record
+        row, call, record = self.row_of(node), node.call, self.record
 
         def timed_call(*arguments: Any) -> Any:
             start = clock_ns()
@@ -152,7 +154,7 @@ class Tracer:
         lines: list[Sequence[str]] = [(*heads, "share")]
         for row, outer in zip(rows, self._outer):
             numbers = (row.mean_ms, row.p50_ms, row.p95_ms, row.longest_ms, row.wait_ms)
-            share = "" if outer else f"{row.share:.1%}"
+            share = "-" if outer else f"{row.share:.1%}"
             counts = (str(row.calls), str(row.dropped))
             lines.append((row.name, *counts, *(f"{number:.3f}" for number in numbers), share))
         return _aligned(lines)
