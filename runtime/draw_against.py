@@ -23,6 +23,7 @@ from runtime.results import FrameResult
 _SECOND: Colour = (255, 92, 214)
 _APART: Colour = (255, 236, 60)
 _LEAST_DRAWN_PX = 1.5
+_MANY = 100  # keypoints lie too close together for outlines
 _SEAM = 4
 
 
@@ -54,8 +55,8 @@ def drawn_against(
         _draw_numbers(both, against.difference, both.shape[1] - 4)
         return both
     picture = drawn(rgb, result.subjects, mirrored)
-    _draw_distances(picture, result, against, mirrored)
     draw_subjects(picture, against.subjects, mirrored, _SECOND)
+    _draw_distances(picture, result, against, mirrored)
     _titled(picture, result.model, WHITE)
     size = scale_of(picture)
     below = 6 + 2 * label_size([""], size)[1] + 4
@@ -76,7 +77,8 @@ def _draw_distances(
         )
         apart = np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1) > _LEAST_DRAWN_PX
         width = max(1, round(scale_of(picture)))
-        draw_lines(picture, [(line, False, _APART) for line in ends[apart]], width)
+        lines = [(line, False, _APART) for line in ends[apart]]
+        draw_lines(picture, lines, width, outlined=count < _MANY)
 
 
 def _titled(picture: Picture, title: str, colour: Colour) -> Picture:

@@ -95,6 +95,7 @@ def draw_shape(
             picture,
             [(points[list(ids)], closed, colour or own) for ids, closed, own in lines],
             width,
+            outlined=colour is None,
         )
         if name.startswith("hand") and colour is None:
             draw_discs(picture, points, _point_colours(subject.topology), width + 2, cored=True)
@@ -126,10 +127,10 @@ def _draw_pose(
         if region.size:
             layer = region.copy()
             moved = [(line - low, closed, own) for line, closed, own in hidden]
-            draw_lines(layer, moved, width)
+            draw_lines(layer, moved, width, outlined=colour is None)
             cv2.addWeighted(layer, _FADED_OPACITY, region, 1 - _FADED_OPACITY, 0, dst=region)
-    draw_lines(picture, [(points[[a, b]], False, own) for a, b, own in edges
-                         if seen[a] and seen[b]], width)  # fmt: skip
+    plain = [(points[[a, b]], False, own) for a, b, own in edges if seen[a] and seen[b]]
+    draw_lines(picture, plain, width, outlined=colour is None)
     if colour is None:
         # The face's eleven points and the hands' lie too close together for large discs.
         small = np.array([index in layout.parts["head"] or 17 <= index <= 22
