@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from runtime.card import CardModel
 from runtime.errors import ViewfinderError
+from runtime.fixed_crop import FixedCrop
 from runtime.libm import expf
 from runtime.model import Model, PixelScale
-from runtime.roi import Roi, roi_of_image, roi_padded_to_aspect, warp_crop
+from runtime.roi import Roi, letterbox_padding, roi_of_image, roi_padded_to_aspect
 
 Floats = NDArray[np.float32]
 Box = tuple[float, float, float, float]
@@ -98,13 +99,9 @@ class Detector:
         self._layout = _layout_of(model, card, self._boxes, self._scores)
         self._anchors = self._layout.anchors()
         self._scale = PixelScale(*card.input.range)
-        self._crop = np.zeros((self._size, self._size, 3), dtype=np.uint8)
         self._min_score = min_score
         self._min_logit = _logit(min_score)
         self._image_size = (0, 0)
-        self._roi = Roi(0, 0, 1, 1)
-        self._padding = np.zeros(2, dtype=np.float32)
-        self._projection = _projection(self._roi, 1, 1)
 
     def detect(self, rgb: NDArray[np.uint8]) -> list[Detection]:
         """Faces, palms or bodies in a picture, the best first.
@@ -117,27 +114,35 @@ class Detector:
         """
         height, width = rgb.shape[:2]
         if (width, height) != self._image_size:
-            self._image_size = (width, height)
-            self._roi = roi_padded_to_aspect(roi_of_image(width, height), self._size, self._size)
-            self._padding = _letterbox_padding(width, height)
-            self._projection = _projection(self._roi, width, height)
-        warp_crop(rgb, self._roi, self._size, self._size, "zero", out=self._crop)
-        self.model.fill(self._crop, self._scale)
+            self._look_at_size(width, height)
+        self.model.fill(self._crop(rgb), self._scale)
         self.model.run()
         return [self._in_image(found) for found in merged(*self._candidates())]
 
+    def _look_at_size(self, width: int, height: int) -> None:
+        self._image_size = (width, height)
+        image = roi_of_image(width, height)
+        roi = roi_padded_to_aspect(image, self._size, self._size)
+        self._crop = FixedCrop(roi, self._size, self._size, "zero")
+        self._padding = np.array(letterbox_padding(image, self._size, self._size))
+        self._projection = _projection(roi, width, height)
+
     def _candidates(self) -> tuple[Floats, Floats, Floats]:
         """Scores, boxes and keypoints over the input, of what reaches the threshold."""
-        logits = self.model.peek(self._scores)[0, :, 0]
-        kept = np.flatnonzero(logits >= self._min_logit)
+        logits = self.model.peek(self._scores).reshape(-1)
+        kept = (logits >= self._min_logit).nonzero()[0]
         scores = np.array([_sigmoid(logit) for logit in logits[kept].tolist()], dtype=np.float32)
-        points = self.model.peek(self._boxes)[0][kept] / _f32(self._size)
-        points = points.reshape(len(kept), 2 + self._layout.keypoints, 2)
+        raw = self.model.peek(self._boxes)[0].take(kept, axis=0)
+        raw /= _f32(self._size)
+        points = raw.reshape(len(kept), 2 + self._layout.keypoints, 2)
         size = points[:, 1].copy()
-        points += self._anchors[kept][:, None]
-        low, high = points[:, 0] - size / _f32(2), points[:, 0] + size / _f32(2)
-        boxes = np.concatenate([low, high - low], axis=1)
-        sound = (scores >= self._min_score) & (boxes[:, 2:] >= 0).all(axis=1)
+        points += self._anchors.take(kept, axis=0)[:, None]
+        half = size / _f32(2)
+        low = points[:, 0] - half
+        boxes = np.concatenate([low, points[:, 0] + half - low], axis=1)
+        sound = (scores >= self._min_score) & (boxes[:, 2] >= 0) & (boxes[:, 3] >= 0)
+        if sound.all():
+            return scores, boxes, points[:, 2:]
         return scores[sound], boxes[sound], points[sound, 2:]
 
     def _in_image(self, found: Detection) -> Detection:
@@ -168,28 +173,42 @@ def merged(
         keypoints: (D, K, 2) float32.
         min_iou: those with a larger intersection over union are taken together.
     """
-    order = np.argsort(-scores, kind="stable")
+    count = len(scores)
+    if count == 0:
+        return []
+    order = (-scores).argsort(kind="stable")
     weights = scores[order, None]
-    low, high = boxes[order, :2], boxes[order, :2] + boxes[order, 2:]
-    points = keypoints[order].reshape(len(order), keypoints.shape[1] * 2)
     # One row a detection: its weight, then weighted corners and keypoints.
-    rows = np.concatenate([weights, low * weights, high * weights, points * weights], axis=1)
-    areas = (boxes[order, 2] * boxes[order, 3]).astype(np.float64)
-    rest = np.arange(len(order))
-    kept = []
-    while len(rest):
+    rows = np.concatenate([weights, boxes[order], keypoints[order].reshape(count, -1)], axis=1)
+    rows[:, 3:5] += rows[:, 1:3]
+    corners = rows[:, 1:5].tolist()
+    sizes = boxes[order, 2:].tolist()
+    rows[:, 1:] *= weights
+    rest, kept = list(range(count)), []
+    while rest:
         head = rest[0]
-        sides = np.minimum(high[rest], high[head]) - np.maximum(low[rest], low[head])
-        shared = np.maximum(sides, 0).astype(np.float64).prod(axis=1)
-        overlap = shared > min_iou * np.maximum(areas[rest] + areas[head] - shared, 1e-30)
-        overlap[0] = True
+        near = [i for i in rest if i == head or _overlapping(i, head, corners, sizes, min_iou)]
         # Summed one after the other in float32, as MediaPipe does: see runtime.roi on why.
-        total = rows[rest[overlap]].cumsum(axis=0)[-1]
+        total = np.add.reduce(rows[near])
         mean = total[1:] / total[0]
         mean[2:4] -= mean[:2]
-        kept.append(Detection(float(scores[order[head]]), mean[:4], mean[4:].reshape(-1, 2)))
-        rest = rest[~overlap]
+        kept.append(Detection(weights[head].item(), mean[:4], mean[4:].reshape(-1, 2)))
+        rest = [i for i in rest if i not in near]
     return kept
+
+
+def _overlapping(
+    a: int, b: int, corners: list[list[float]], sizes: list[list[float]], min_iou: float
+) -> bool:
+    left, top, right, bottom = corners[a]
+    other_left, other_top, other_right, other_bottom = corners[b]
+    width = min(right, other_right) - max(left, other_left)
+    height = min(bottom, other_bottom) - max(top, other_top)
+    if width <= 0 or height <= 0:
+        return False
+    shared = width * height
+    both = sizes[a][0] * sizes[a][1] + sizes[b][0] * sizes[b][1] - shared
+    return shared > min_iou * both
 
 
 def box_iou(a: Box, b: Box) -> float:
@@ -200,14 +219,6 @@ def box_iou(a: Box, b: Box) -> float:
         return 0.0
     shared = width * height
     return shared / (a[2] * a[3] + b[2] * b[3] - shared)
-
-
-def _letterbox_padding(width: int, height: int) -> Floats:
-    """(2,) parts of a square input that stay empty left and right, above and below."""
-    aspect = _f32(height) / _f32(width)
-    if aspect < 1:
-        return np.array([0, (_f32(1) - aspect) / _f32(2)], dtype=np.float32)
-    return np.array([(_f32(1) - _f32(1) / aspect) / _f32(2), 0], dtype=np.float32)
 
 
 def _projection(roi: Roi, width: int, height: int) -> tuple[Floats, Floats]:

@@ -130,8 +130,8 @@ class FrameResult:
 
 def bounding_box(keypoints: Floats) -> tuple[float, float, float, float]:
     """x, y, width, height around (N, 2|3) points."""
-    x0, y0 = keypoints[:, :2].min(axis=0).tolist()
-    x1, y1 = keypoints[:, :2].max(axis=0).tolist()
+    x0, y0 = np.minimum.reduce(keypoints[:, :2]).tolist()
+    x1, y1 = np.maximum.reduce(keypoints[:, :2]).tolist()
     return x0, y0, x1 - x0, y1 - y0
 
 

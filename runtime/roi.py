@@ -38,7 +38,7 @@ PIXELS: Size = (1.0, 1.0)
 _f32 = np.float32
 # Scalars of their type, made once: in between, Python's floats are slow to mix with NumPy's.
 _HALF, _TWO, _HALF_TURN = _f32(0.5), _f32(2), _f32(180)
-_BORDER_MODES = {"replicate": cv2.BORDER_REPLICATE, "zero": cv2.BORDER_CONSTANT}
+BORDER_MODES = {"replicate": cv2.BORDER_REPLICATE, "zero": cv2.BORDER_CONSTANT}
 
 FACE_SCALE = 1.5
 """Side of a face's region over the longer side of its box."""
@@ -50,6 +50,7 @@ HAND_SHIFT_Y = -0.1
 """The same over the box of `HAND_ROI_KEYPOINTS` from the last frame."""
 HAND_ROI_KEYPOINTS = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
 """The keypoints of hand21 that move least with the fingers."""
+_HAND_ROI_KEYPOINTS = np.array(HAND_ROI_KEYPOINTS)
 BODY_SCALE = 1.25
 """Side of a body's region over its size, see `body_size`."""
 
@@ -122,7 +123,7 @@ def warp_crop(
         (width, height),
         dst=out,
         flags=cv2.INTER_LINEAR,
-        borderMode=_BORDER_MODES[border],
+        borderMode=BORDER_MODES[border],
     )
 
 
@@ -221,11 +222,8 @@ def roi_from_box(
         image_size: what the coordinates are normalised by; by default they are pixels.
     """
     x, y, width, height = np.asarray(box, dtype=np.float32).reshape(4)
-    half = _f32(2)
-    return _grown(
-        (x + width / half, y + height / half, width, height), _f32(rotation_rad), scale, shift_y,
-        image_size,
-    )  # fmt: skip
+    middle = (x + width / _TWO, y + height / _TWO, width, height)
+    return _grown(middle, _f32(rotation_rad), scale, shift_y, image_size)
 
 
 def square_roi(roi: Roi, scale: float, image_size: Size) -> Roi:
@@ -261,11 +259,13 @@ def face_roi_from_landmarks(landmarks: ArrayLike, image_size: Size = PIXELS) -> 
         landmarks: (N, 2|3); keypoints 33 and 263 are the outer eye corners.
         image_size: what the coordinates are normalised by; by default they are pixels.
     """
-    points = np.asarray(landmarks, dtype=np.float32)[:, :2]
-    ends = points[[33, 263]] * _size(image_size)
-    low = points.min(axis=0)
-    box = np.concatenate([low, points.max(axis=0) - low])
-    return roi_from_box(box, _rotation(ends[0], ends[1], 0.0), FACE_SCALE, 0.0, image_size)
+    points, size = np.asarray(landmarks, dtype=np.float32)[:, :2], _size(image_size)
+    x, y = np.minimum.reduce(points)
+    right, below = np.maximum.reduce(points)
+    width, height = right - x, below - y
+    rotation = _rotation(points[33] * size, points[263] * size, 0.0)
+    box = (x + width / _TWO, y + height / _TWO, width, height)
+    return _grown(box, rotation, FACE_SCALE, 0.0, image_size)
 
 
 def hand_roi_from_palm(box: ArrayLike, keypoints: ArrayLike, image_size: Size = PIXELS) -> Roi:
@@ -288,22 +288,29 @@ def hand_roi_from_landmarks(landmarks: ArrayLike, image_size: Size = PIXELS) -> 
         landmarks: (21, 2|3).
         image_size: what the coordinates are normalised by; by default they are pixels.
     """
-    points = np.asarray(landmarks, dtype=np.float32)[:, :2]
-    size, half = _size(image_size), _f32(2)
+    points, size = np.asarray(landmarks, dtype=np.float32)[:, :2], _size(image_size)
     # MediaPipe weighs the middle finger's base half, its two neighbours a quarter each.
-    knuckles = ((points[5] + points[13]) / half + points[9]) / half
+    knuckles = ((points[5] + points[13]) / _TWO + points[9]) / _TWO
     rotation = _rotation(points[0] * size, knuckles * size, math.pi / 2)
     cos, sin = cos_sin(rotation)
-    kept = points[list(HAND_ROI_KEYPOINTS)]
-    centre = (kept.max(axis=0) + kept.min(axis=0)) / half
-    x, y = ((kept - centre) * size).T
-    along = np.stack([x * cos + y * sin, y * cos - x * sin])
-    low, high = along.min(axis=1), along.max(axis=1)
-    mid_x, mid_y = (high + low) / half
-    centre_x = mid_x * cos - mid_y * sin + size[0] * centre[0]
-    centre_y = mid_x * sin + mid_y * cos + size[1] * centre[1]
+    kept = points.take(_HAND_ROI_KEYPOINTS, axis=0)
+    centre = (np.maximum.reduce(kept) + np.minimum.reduce(kept)) / _TWO
+    kept -= centre
+    kept *= size
+    x, y = kept.T
+    along = kept * cos
+    along[:, 0] += y * sin
+    along[:, 1] -= x * sin
+    low, high = np.minimum.reduce(along), np.maximum.reduce(along)
+    mid_x, mid_y = (high + low) / _TWO
+    shift_x, shift_y = centre * size
     width, height = (high - low) / size
-    box = (centre_x / size[0], centre_y / size[1], width, height)
+    box = (
+        (mid_x * cos - mid_y * sin + shift_x) / size[0],
+        (mid_x * sin + mid_y * cos + shift_y) / size[1],
+        width,
+        height,
+    )
     return _grown(box, rotation, HAND_SCALE, HAND_SHIFT_Y, image_size)
 
 
@@ -377,5 +384,7 @@ def _rotation(
     return _f32(angle - 2 * math.pi * math.floor((angle + math.pi) / (2 * math.pi)))
 
 
+@lru_cache(maxsize=16)
 def _size(image_size: Size) -> NDArray[np.float32]:
+    """As an array, not to be written to."""
     return np.array(image_size, dtype=np.float32)

@@ -95,7 +95,7 @@ class LandmarkModel:
         keypoints = self._projected(roi, rgb.shape[1], rgb.shape[0])
         right_hand = world_m = None
         if "handedness" in self._outputs:
-            right_hand = float(self.model.peek(self._outputs["handedness"]).flat[0])
+            right_hand = self.model.peek(self._outputs["handedness"]).item()
         if "world_landmarks" in self._outputs:
             world = self.model.peek(self._outputs["world_landmarks"]).reshape(-1, 3)
             world_m = turned(world, roi.rotation_rad)
@@ -116,7 +116,7 @@ class LandmarkModel:
 
     def _presence(self) -> float:
         name = "presence_logit" if self._presence_is_logit else "presence"
-        value = float(self.model.peek(self._outputs[name]).flat[0])
+        value: float = self.model.peek(self._outputs[name]).item()
         if not self._presence_is_logit:
             return value
         return float(_f32(1) / (_f32(1) + _f32(expf(-max(-80.0, min(80.0, value))))))
