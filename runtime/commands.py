@@ -238,6 +238,15 @@ def make_run(save_frame: SaveFrame | None = None) -> Callable[..., None]:
                 rich_help_panel=_WATCH,
             ),
         ] = None,
+        delayed: Annotated[
+            bool,
+            typer.Option(
+                "--delayed",
+                help="Show every frame of a camera or stream, late by as much as looking takes, "
+                "so that overlays lie on the frame they belong to.",
+                rich_help_panel=_WATCH,
+            ),
+        ] = False,
         puppet: Annotated[
             bool,
             typer.Option(
@@ -319,7 +328,7 @@ def make_run(save_frame: SaveFrame | None = None) -> Callable[..., None]:
         wishes = Wishes(
             solution, source, options, tuple(model or ()), against, most, static, out, as_json,
             show, puppet, save_to, save_frame, serve or serve_port is not None or bool(serve_host),
-            serve_host, serve_port, trace, graph_picture,
+            serve_host, serve_port, delayed, trace, graph_picture,
         )  # fmt: skip
         code = run_wishes(wishes)
         if code:

@@ -139,10 +139,18 @@ class Against:
 
 @dataclass(frozen=True)
 class WorstFrame:
-    """A frame that two models disagree about, and how much."""
+    """A frame that two models disagree about.
 
-    worst_percent: float
-    worst_px: float
+    Attributes:
+        percent: by how much: the worst keypoint's distance in per cent of the normalising length,
+            or what a mask's intersection lacks of its union.
+        words: the same for people.
+        source: of the frame.
+        frame: its number there.
+    """
+
+    percent: float
+    words: str
     source: str
     frame: int
 
@@ -153,7 +161,7 @@ class Summary:
 
     Attributes:
         frames: how many were compared.
-        pairs: subjects that both found.
+        pairs: subjects that both found, and `measured`, those of them with keypoints.
         only_first, only_second: subjects that one of them found.
         worst_px: the farthest that two corresponding keypoints were apart.
         least_iou: of masks; None without any.
@@ -161,6 +169,7 @@ class Summary:
 
     frames: int = 0
     pairs: int = 0
+    measured: int = 0
     only_first: int = 0
     only_second: int = 0
     worst_px: float = 0.0
@@ -176,27 +185,34 @@ class Summary:
         self.only_first += len(difference.only_first)
         self.only_second += len(difference.only_second)
         self.worst_px = max(self.worst_px, difference.worst_px)
-        self._sum_px += sum(pair.mean_px for pair in difference.pairs)
-        self._sum_percent += sum(pair.mean_percent for pair in difference.pairs)
+        measured = [pair for pair in difference.pairs if pair.worst_keypoint >= 0]
+        self.measured += len(measured)
+        self._sum_px += sum(pair.mean_px for pair in measured)
+        self._sum_percent += sum(pair.mean_percent for pair in measured)
         iou = difference.least_iou
         if iou is not None:
             self.least_iou = iou if self.least_iou is None else min(self.least_iou, iou)
+        if measured:
+            percent = difference.worst_percent
+            words = f"{difference.worst_px:.2f} px, {percent:.2f} %"
+        else:
+            percent = 0.0 if iou is None else 100 * (1 - iou)
+            words = "" if iou is None else f"IoU {iou:.4f}"
         # Earlier frames win a tie: frames are counted downwards.
-        percent = difference.worst_percent or (0.0 if iou is None else 100 * (1 - iou))
-        worst = WorstFrame(percent, difference.worst_px, source, frame)
-        heapq.heappush(self._worst, (worst.worst_percent, -self.frames, worst))
+        worst = WorstFrame(percent, words, source, frame)
+        heapq.heappush(self._worst, (percent, -self.frames, worst))
         if len(self._worst) > _WORST_KEPT:
             heapq.heappop(self._worst)
 
     @property
     def mean_px(self) -> float:
-        """Of all pairs."""
-        return self._sum_px / self.pairs if self.pairs else 0.0
+        """Of all pairs with keypoints."""
+        return self._sum_px / self.measured if self.measured else 0.0
 
     @property
     def mean_percent(self) -> float:
-        """Of all pairs, of their normalising lengths."""
-        return self._sum_percent / self.pairs if self.pairs else 0.0
+        """The same in per cent of their normalising lengths."""
+        return self._sum_percent / self.measured if self.measured else 0.0
 
     def worst_frames(self) -> list[WorstFrame]:
         """At most five that differ at all, the worst first."""
@@ -275,7 +291,7 @@ def _measure(topology_id: str, count: int) -> Topology:
 
 
 def _mask_iou(one: Subject, other: Subject) -> float | None:
-    masks = (getattr(one, "mask", None), getattr(other, "mask", None))
+    masks = (one.mask, other.mask)
     if masks[0] is None or masks[1] is None or masks[0].shape != masks[1].shape:
         return None
     inside, inside_other = masks[0] > 0.5, masks[1] > 0.5

@@ -16,7 +16,7 @@ from rich.table import Column, Table
 from runtime.compare import Summary
 from runtime.controls import Controls
 from runtime.draw_result import Look
-from runtime.errors import ViewfinderError
+from runtime.errors import Notice, ViewfinderError
 from runtime.graph.trace import Tracer
 from runtime.lineup import Choice, Lineup
 from runtime.live import Outcome, run_source
@@ -46,6 +46,7 @@ class Wishes:
         out, as_json, show, puppet: where results go and how; show None for when nothing else is.
         save_to: the data set for frames that are kept, and `save_frame`, what keeps them.
         serve, host, port: the web page.
+        delayed: show a live source's every frame, late.
         trace, graph_picture: files for the timeline and the drawn graph.
     """
 
@@ -65,6 +66,7 @@ class Wishes:
     serve: bool = False
     host: str = ""
     port: int | None = None
+    delayed: bool = False
     trace: Path | None = None
     graph_picture: Path | None = None
 
@@ -105,7 +107,9 @@ def run(wishes: Wishes) -> int:
         *viewer,
     ]
     with _progress(source, hidden=watched) as advance:
-        outcome = run_source(source, lineup.look, sinks, _complain, advance, controls)
+        outcome = run_source(
+            source, lineup.look, sinks, _complain, advance, controls, tracer, wishes.delayed
+        )
     if comparing is not None:
         print_comparison(comparing.summary, lineup)
     if tracer is not None:
@@ -151,9 +155,9 @@ def print_comparison(summary: Summary, lineup: Lineup) -> None:
     console.print(f"{first} (first) against {second} (second), {summary.frames} frames")
     if summary.least_iou is not None:
         console.print(f"  masks: least IoU {summary.least_iou:.4f}")
-    if summary.pairs:
+    if summary.measured:
         console.print(
-            f"  {summary.pairs} found by both: mean {summary.mean_px:.3f} px "
+            f"  {summary.measured} found by both: mean {summary.mean_px:.3f} px "
             f"({summary.mean_percent:.2f} %), worst {summary.worst_px:.2f} px"
         )
     console.print(
@@ -161,15 +165,10 @@ def print_comparison(summary: Summary, lineup: Lineup) -> None:
     )
     worst = summary.worst_frames()
     if worst:
-        table = Table(
-            Column("worst frames", overflow="fold"), Column("frame", justify="right"),
-            Column("px", justify="right"), Column("%", justify="right"),
-        )  # fmt: skip
+        table = Table(Column("worst frames", overflow="fold"), Column("frame", justify="right"),
+                      Column("difference", justify="right"))  # fmt: skip
         for entry in worst:
-            table.add_row(
-                Path(entry.source).name, str(entry.frame), f"{entry.worst_px:.2f}",
-                f"{entry.worst_percent:.2f}",
-            )  # fmt: skip
+            table.add_row(Path(entry.source).name, str(entry.frame), entry.words)
         console.print(table)
 
 
@@ -289,4 +288,5 @@ def _label(solution: str, variant: str | None) -> str:
 
 
 def _complain(error: ViewfinderError) -> None:
-    typer.echo(f"error: {error}", err=True)
+    kind = "note" if isinstance(error, Notice) else "error"
+    typer.echo(f"{kind}: {error}", err=True)

@@ -159,7 +159,7 @@ class Viewer:
     def write(self, frame: Frame, result: FrameResult) -> bool:
         """Show a frame; False once the person has quit."""
         self._history.add(frame, result)
-        self._dropped += frame.dropped
+        self._dropped += result.dropped
         self._keep_pace(frame.timestamp_us)
         self._show()
         return not self._controls.quit

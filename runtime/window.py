@@ -63,7 +63,7 @@ class Window:
     def actions(self) -> Iterable[Action]:
         """What was pressed since the last time; a closed window quits."""
         while (code := cv2.waitKeyEx(1)) != -1:
-            action = self._action(code)
+            action = action_of_code(code, self._any_key)
             if action is not None:
                 yield action
         if self._shape and cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) < 1:
@@ -73,14 +73,20 @@ class Window:
         """Close the window."""
         cv2.destroyWindow(_TITLE)
 
-    def _action(self, code: int) -> Action | None:
-        arrow = _ARROWS.get(code)
-        # The high bits say which modifiers are held.
-        character = chr(code & 0xFF) if code & 0xFF else ""
-        action = action_of_key(arrow or character)
-        if action is None and self._any_key and code & 0xFFFF < 0xFF00:
-            return Action.forward
-        return action
+
+def action_of_code(code: int, any_key: bool = False) -> Action | None:
+    """What OpenCV's key code asks for.
+
+    Args:
+        code: of `cv2.waitKeyEx`.
+        any_key: keys that mean nothing else ask for the next frame; modifiers alone don't.
+    """
+    arrow = _ARROWS.get(code)
+    # The high bits say which modifiers are held.
+    action = action_of_key(arrow or chr(code & 0xFF))
+    if action is None and any_key and code & 0xFFFF < 0xFF00:
+        return Action.forward
+    return action
 
 
 def _no_screen() -> ViewfinderError:
