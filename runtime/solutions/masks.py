@@ -20,7 +20,7 @@ _f32 = np.float32
 PREVIOUS_RATIO = 0.7
 """Weight of the previous mask where the new one is wholly unsure (pose_segmentation_filtering)."""
 
-# A polynomial in (p - 1/2)^2 for 1 - (1 - H(p))^2, H being the entropy of p in bits, less one.
+# A polynomial in (p - 1/2)^2 for 1 - H(p)^2, H being the entropy of p in bits.
 _POLYNOMIAL = tuple(
     np.float32(factor) for factor in (-624.717, 291.309, -57.8051, -0.748699, 5.68842)
 )

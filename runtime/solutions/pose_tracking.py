@@ -11,8 +11,9 @@ followed than wanted:
   other pair of theirs overlaps more: one to one, so that somebody who stands close to a followed
   person is still found.
 - Two crops may show the same body, say when one person passes before another. Then one of them is
-  dropped, and ids go to the bodies that are nearest to where constant motion would have brought
-  them. Who was lost keeps the id for a second, for the body that turns up where they should be.
+  dropped, and ids go to the bodies that are most like what constant motion would have made of them
+  since they stood clear of each other. Who was lost keeps the id for a second, for the body that
+  turns up where they should be.
 """
 
 from __future__ import annotations
@@ -30,12 +31,17 @@ from runtime.solutions.tracking import MIN_ASSOCIATION_IOU, Track, overlap
 
 Points = NDArray[np.float32]
 
-LOOK_EVERY_US = 333_333
+LOOK_EVERY_US = 330_000
 LOOK_FOR_LOST_EVERY_US = 100_000
 SAME_BODY_DISTANCE = 0.04
 """Keypoints of two crops whose mean distance is below this part of the crop's side are one body's:
 10 cm of a grown-up, where two looks at one body differ by a percent and two people hardly ever
 agree."""
+CHANGE_COST = 0.03
+"""A followed body takes another's id where it is nearer to that one by this part of its crop."""
+CROWDED_IOU = 0.6
+"""Bodies whose regions overlap more may be taken for each other: what is known of them from before
+counts, for as long as somebody lost is remembered."""
 REMEMBERED_US = 1_000_000
 RETURN_DISTANCE = 0.15
 RETURN_DISTANCE_PER_S = 0.4
@@ -121,17 +127,28 @@ class FindBodies:
 
 @dataclass(frozen=True)
 class _Known:
-    """Where a body was last: as it was found, its motion in pixels a second, and when."""
+    """Where a body was when it stood clear, as it was found; its motion in pixels a second; when
+    that was, and when it was last seen at all."""
 
     body: Body
     motion_px_s: tuple[float, float]
+    clear_us: int
     seen_us: int
 
+    def moved_px(self, timestamp_us: int) -> tuple[float, float]:
+        """How far constant motion has brought it since."""
+        seconds = (timestamp_us - self.clear_us) * 1e-6
+        return self.motion_px_s[0] * seconds, self.motion_px_s[1] * seconds
+
     def expected_px(self, size: Points, timestamp_us: int) -> Points:
-        """(33, 2) keypoints after constant motion."""
-        seconds = (timestamp_us - self.seen_us) * 1e-6
-        motion = np.array(self.motion_px_s, dtype=np.float32) * np.float32(seconds)
-        return _points_px(self.body, size) + motion
+        """(33, 2) where its keypoints should be."""
+        moved = np.array(self.moved_px(timestamp_us), dtype=np.float32)
+        return _points_px(self.body, size) + moved
+
+    def expected_roi(self, timestamp_us: int) -> Roi:
+        """Where its region should be."""
+        x, y = self.moved_px(timestamp_us)
+        return replace(self.body.roi, cx=self.body.roi.cx + x, cy=self.body.roi.cy + y)
 
 
 class IdentifyBodies:
@@ -145,21 +162,13 @@ class IdentifyBodies:
         """The bodies by rising id."""
         size = np.array([picture.shape[1], picture.shape[0]], dtype=np.float32)
         kept = _distinct(bodies, size)
-        candidates = [body.subject_id for body in bodies if body.subject_id >= 0]
-        followed = [body for body in kept if body.subject_id >= 0]
-        new = [body for body in kept if body.subject_id < 0]
-        named = self._renamed(followed, candidates, size, timestamp_us, np.inf)
-        taken = {body.subject_id for body in named}
-        lost = [subject_id for subject_id in self._known if subject_id not in taken]
-        returned = self._renamed(new, lost, size, timestamp_us, 0.0)
-        for body in new:
-            if all(body.found is not other.found for other in returned):
-                named.append(replace(body, subject_id=self._next_id))
+        named = self._renamed(kept, size, timestamp_us)
+        for number, body in enumerate(named):
+            if body.subject_id < 0:
+                named[number] = replace(body, subject_id=self._next_id)
                 self._next_id += 1
-        named = sorted(named + returned, key=lambda body: body.subject_id)
-        for body in named:
-            self._remember(body, timestamp_us)
-        self._forget(timestamp_us)
+        named.sort(key=lambda body: body.subject_id)
+        self._remember(named, timestamp_us)
         return named
 
     def reset(self) -> None:
@@ -167,44 +176,61 @@ class IdentifyBodies:
         self._known = {}
         self._next_id = 0
 
-    def _renamed(
-        self, bodies: list[Body], ids: list[int], size: Points, timestamp_us: int, limit: float
-    ) -> list[Body]:
-        """Those bodies that are near enough to where one of these ids should be, under that id."""
-        if not bodies or not ids:
-            return []
-        if [body.subject_id for body in bodies] == ids and len(ids) == 1:
-            return bodies
+    def _renamed(self, bodies: list[Body], size: Points, timestamp_us: int) -> list[Body]:
+        """The bodies under the ids of those they are most like; -1 for new ones."""
+        ids = list(self._known)
+        if not bodies or not ids or (len(bodies) == 1 and [bodies[0].subject_id] == ids):
+            return list(bodies)
         costs = np.empty((len(bodies), len(ids)))
         points = [_points_px(body, size) for body in bodies]
         for column, subject_id in enumerate(ids):
             known = self._known[subject_id]
             expected = known.expected_px(size, timestamp_us)
-            unseen_s = (timestamp_us - known.seen_us) * 1e-6
-            allowed = RETURN_DISTANCE + RETURN_DISTANCE_PER_S * unseen_s
-            for row, mine in enumerate(points):
-                costs[row, column] = _distance(mine, expected, known.body.roi.width) - allowed
+            unclear_s = (timestamp_us - known.clear_us) * 1e-6
+            far = RETURN_DISTANCE + RETURN_DISTANCE_PER_S * unclear_s
+            for row, body in enumerate(bodies):
+                cost = _distance(points[row], expected, known.body.roi.width)
+                if body.subject_id >= 0:
+                    cost += 0.0 if body.subject_id == subject_id else CHANGE_COST
+                elif cost > far:
+                    cost = np.inf
+                costs[row, column] = cost
+        new_ids = dict(one_to_one(costs, np.inf))
         return [
-            replace(bodies[row], subject_id=ids[column]) for row, column in one_to_one(costs, limit)
+            replace(body, subject_id=ids[new_ids[row]] if row in new_ids else -1)
+            for row, body in enumerate(bodies)
         ]
 
-    def _remember(self, body: Body, timestamp_us: int) -> None:
-        known = self._known.get(body.subject_id)
-        motion = (0.0, 0.0)
-        if known is not None and timestamp_us > known.seen_us:
-            part = _NEWEST_MOTION * 1e6 / (timestamp_us - known.seen_us)
-            motion = (
-                (1 - _NEWEST_MOTION) * known.motion_px_s[0]
-                + part * (body.roi.cx - known.body.roi.cx),
-                (1 - _NEWEST_MOTION) * known.motion_px_s[1]
-                + part * (body.roi.cy - known.body.roi.cy),
-            )
-        self._known[body.subject_id] = _Known(body, motion, timestamp_us)
+    def _remember(self, named: list[Body], timestamp_us: int) -> None:
+        here = {body.subject_id for body in named}
+        absent = {
+            subject_id: known
+            for subject_id, known in self._known.items()
+            if subject_id not in here and timestamp_us - known.seen_us <= REMEMBERED_US
+        }
+        present = {}
+        for body in named:
+            others = [other.roi for other in named if other is not body]
+            others += [known.expected_roi(timestamp_us) for known in absent.values()]
+            crowded = any(overlap(body.roi, other) > CROWDED_IOU for other in others)
+            known = self._known.get(body.subject_id)
+            present[body.subject_id] = _seen(body, known, timestamp_us, crowded)
+        self._known = present | absent
 
-    def _forget(self, timestamp_us: int) -> None:
-        for subject_id in list(self._known):
-            if timestamp_us - self._known[subject_id].seen_us > REMEMBERED_US:
-                del self._known[subject_id]
+
+def _seen(body: Body, known: _Known | None, timestamp_us: int, crowded: bool) -> _Known:
+    if known is None:
+        return _Known(body, (0.0, 0.0), timestamp_us, timestamp_us)
+    elapsed_us = timestamp_us - known.clear_us
+    if elapsed_us <= 0 or (crowded and elapsed_us < REMEMBERED_US):
+        return replace(known, seen_us=timestamp_us)
+    part = _NEWEST_MOTION * 1e6 / elapsed_us
+    x, y = known.motion_px_s
+    motion = (
+        (1 - _NEWEST_MOTION) * x + part * (body.roi.cx - known.body.roi.cx),
+        (1 - _NEWEST_MOTION) * y + part * (body.roi.cy - known.body.roi.cy),
+    )
+    return _Known(body, motion, timestamp_us, timestamp_us)
 
 
 def one_to_one(costs: NDArray[np.float64], limit: float) -> list[tuple[int, int]]:
