@@ -45,6 +45,15 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     Raises:
         ViewfinderError: missing, not a picture, too large, truncated or damaged.
     """
+    return decode_image(read_image_file(path), str(path))
+
+
+def read_image_file(path: str | Path) -> bytes:
+    """The bytes of a picture's file, not yet looked at.
+
+    Raises:
+        ViewfinderError: missing, not readable, or too large for a picture.
+    """
     try:
         size = Path(path).stat().st_size
         if size > MAX_FILE_BYTES:
@@ -54,10 +63,9 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
                 expected=f"at most {MAX_FILE_BYTES:,} bytes",
                 found=f"{size:,}",
             )
-        data = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise ViewfinderError(f"can't read this picture: {error.strerror}", file=path) from error
-    return decode_image(data, str(path))
 
 
 def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:

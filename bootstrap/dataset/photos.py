@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bootstrap.dataset.dataset import Dataset
-from bootstrap.dataset.exif import Exif, read_exif, without_metadata
+from bootstrap.dataset.exif import without_metadata
 from bootstrap.dataset.records import DatasetInfo, Sample
 from runtime.camera import Camera
 from runtime.errors import ViewfinderError
+from runtime.exif import Exif, read_exif
 from runtime.image import (
     MAX_FILE_BYTES,
     PICTURE_EXTENSIONS,

@@ -18,9 +18,10 @@ from typer.testing import CliRunner
 from bootstrap.commands import dataset_app
 from bootstrap.dataset import Dataset, Label
 from bootstrap.dataset.coco import export_coco, import_coco
-from bootstrap.dataset.exif import read_exif, without_metadata
+from bootstrap.dataset.exif import without_metadata
 from bootstrap.dataset.photos import import_photos, photo_ids
 from runtime.errors import ViewfinderError
+from runtime.exif import read_exif
 from runtime.image import encode_image, image_size, read_image
 from runtime.topology import topology
 from tests.bootstrap.test_dataset_format import INFO, fill, hand, hashes, sample
