@@ -18,7 +18,7 @@ from rich.table import Column, Table
 from typer.core import TyperCommand
 
 from runtime.errors import ViewfinderError
-from runtime.solutions.registry import solutions
+from runtime.solutions.registry import is_graph_file, solutions
 
 if TYPE_CHECKING:
     from runtime.sinks import SaveFrame
@@ -68,7 +68,7 @@ def make_run(save_frame: SaveFrame | None = None) -> Callable[..., None]:
         solution: Annotated[
             str,
             typer.Argument(
-                help="What to look for; the solutions are listed below.",
+                help="What to look for; the solutions are listed below. Or a graph in YAML.",
                 callback=_known_solution,
                 autocompletion=lambda: list(solutions()),
             ),
@@ -339,7 +339,7 @@ def make_run(save_frame: SaveFrame | None = None) -> Callable[..., None]:
 
 def _known_solution(name: str) -> str:
     known = solutions()
-    if name in known:
+    if name in known or is_graph_file(name):
         return name
     near = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""

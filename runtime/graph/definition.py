@@ -38,6 +38,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from runtime.errors import ViewfinderError
+from runtime.graph.calculators import Recipe, type_name
 
 TIMESTAMP = "timestamp_us"
 InputKind = Literal["wait", "back", "immediate"]
@@ -67,6 +68,7 @@ class Node:
         outputs: its streams, in the order in which it returns them.
         output_types: theirs.
         sparse_hz: None for every timestamp, or at most so many a second beside the others.
+        recipe: what the calculator was made from, if it was.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Node:
     outputs: tuple[str, ...]
     output_types: tuple[Any, ...]
     sparse_hz: float | None = None
+    recipe: Recipe | None = None
 
 
 class Graph:
@@ -85,10 +88,14 @@ class Graph:
     Args:
         name: for people.
         inputs: stream -> type of the packets that come from outside.
+
+    Attributes:
+        where: what errors call it.
     """
 
     def __init__(self, name: str, inputs: Mapping[str, Any]) -> None:
         self.name = name
+        self.where = f"graph {name}"
         self.inputs = dict(inputs)
         self.nodes: list[Node] = []
 
@@ -105,7 +112,8 @@ class Graph:
         """Put a calculator in.
 
         Args:
-            calculator: an annotated function, or an object with an annotated `process`.
+            calculator: an annotated function, an object with an annotated `process`, or the
+                recipe of one.
             outputs: names of the streams it feeds.
             inputs: parameter -> stream, where the names differ.
             back: parameter -> stream whose packet of the previous timestamp it takes.
@@ -117,6 +125,9 @@ class Graph:
         Raises:
             ViewfinderError: annotations are missing or don't fit, the name is taken.
         """
+        recipe = calculator if isinstance(calculator, Recipe) else None
+        if recipe is not None:
+            calculator = recipe.make()
         chosen = name or _own_name(calculator)
         if any(node.name == chosen for node in self.nodes):
             raise self._error(chosen, "two calculators of one name", hint="give each its own name")
@@ -138,6 +149,7 @@ class Graph:
             outputs=streams,
             output_types=self._output_types(chosen, streams, returned),
             sparse_hz=sparse_hz,
+            recipe=recipe,
         )
         self.nodes.append(node)
         return node
@@ -305,7 +317,7 @@ class Graph:
         field = (f"calculator {calculator}" if calculator else "outputs") + (
             f", stream {stream}" if stream else ""
         )
-        return ViewfinderError(problem, file=f"graph {self.name}", field=field, **more)
+        return ViewfinderError(problem, file=self.where, field=field, **more)
 
 
 def fits(produced: Any, wanted: Any) -> bool:
@@ -336,13 +348,6 @@ def without_none(annotation: Any) -> tuple[Any, bool]:
     if len(parts) == len(typing.get_args(annotation)):
         return annotation, False
     return typing.Union[tuple(parts)], True  # noqa: UP007 - built from a list
-
-
-def type_name(type_: Any) -> str:
-    """A type as people write it."""
-    if isinstance(type_, type) and not typing.get_args(type_):
-        return type_.__name__
-    return str(type_).replace("typing.", "")
 
 
 def _is_union(type_: Any) -> bool:

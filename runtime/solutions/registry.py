@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 from typing import Any
 
@@ -97,15 +97,22 @@ def solutions() -> dict[str, SolutionEntry]:
 
 
 def solution_entry(name: str) -> SolutionEntry:
-    """The solution of that name.
+    """The solution of that name, or that the YAML file of that path describes.
 
     Raises:
         ViewfinderError: there is none, or the package that brings it is broken.
     """
+    if is_graph_file(name):
+        return _GraphFileEntry(what="a graph of your own", factory=name)
     known = solutions()
     if name not in known:
         raise ViewfinderError("unknown solution", expected=" | ".join(known), found=repr(name))
     return known[name]
+
+
+def is_graph_file(name: str) -> bool:
+    """Whether a solution's name is a YAML file's."""
+    return name.lower().endswith((".yaml", ".yml"))
 
 
 def _plugin(point: metadata.EntryPoint) -> SolutionEntry:
@@ -120,6 +127,15 @@ def _plugin(point: metadata.EntryPoint) -> SolutionEntry:
 
 def _broken(point: metadata.EntryPoint, why: str) -> SolutionEntry:
     return _BrokenEntry(what=f"broken: {why}", factory=point.value)
+
+
+class _GraphFileEntry(SolutionEntry):
+    """A graph in a file, which is read when it is opened."""
+
+    def load(self) -> Callable[..., Any]:
+        from runtime.solutions.solution import open_graph_file
+
+        return partial(open_graph_file, self.factory)
 
 
 class _BrokenEntry(SolutionEntry):

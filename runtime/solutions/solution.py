@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.graph.definition import Graph
+from runtime.errors import ViewfinderError
+from runtime.graph.calculators import type_name
+from runtime.graph.definition import Graph, fits
 from runtime.graph.runner import Runner
 from runtime.graph.trace import Tracer
+from runtime.graph.types import Picture
 from runtime.model import Model
 from runtime.results import Subject
+from runtime.solutions.options import SolutionOptions
 
 INPUT = "picture"
 OUTPUT = "subjects"
@@ -71,6 +76,30 @@ class GraphSolution:
     def close(self) -> None:
         """Let the calculators give back what they hold."""
         self._runner.close()
+
+
+def open_graph_file(path: str | Path, options: SolutionOptions) -> GraphSolution:
+    """The solution that a YAML file describes; of the options only `static` concerns it.
+
+    Raises:
+        ViewfinderError: it can't be read, isn't sound, or doesn't make subjects of pictures.
+    """
+    from runtime.graph.files import read_graph_file
+
+    graph_file = read_graph_file(path)
+    graph = graph_file.graph
+    if list(graph.inputs) != [INPUT] or not fits(graph.inputs[INPUT], Picture):
+        raise ViewfinderError(
+            "a solution takes pictures", file=path, field="inputs", expected=f"[{INPUT}]",
+            found=", ".join(graph.inputs),
+        )  # fmt: skip
+    graph.validate((OUTPUT,))
+    if not fits(graph.stream_type(OUTPUT), list[Subject]):
+        raise ViewfinderError(
+            "a solution gives subjects", file=path, field=f"stream {OUTPUT}",
+            expected="list[Subject]", found=type_name(graph.stream_type(OUTPUT)),
+        )  # fmt: skip
+    return GraphSolution(graph, graph_file.topology, options.static)
 
 
 def _models_of(graph: Graph) -> Iterator[Any]:
