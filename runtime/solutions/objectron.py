@@ -93,11 +93,9 @@ def open_objectron(options: SolutionOptions) -> GraphSolution:
     most, followed = options.max_subjects, {"followed": "followed"}
     graph = Graph("objectron", {"picture": Picture})
     graph.add(DetectObjects(detector, most), outputs="detected", back=followed, name="detect")
-    # Every detected and every followed region is looked at, as in MediaPipe; Lift drops what is
-    # more than wanted.
     graph.add(Associate(MIN_ASSOCIATION_IOU), outputs="tracks", back=followed)
     graph.add(FindLandmarks(landmarks), outputs="found", name="landmarks")
-    graph.add(Lift(most, options.focal_px, options.size_m), outputs="lifted")
+    graph.add(Lift(options.focal_px, options.size_m), outputs="lifted")
     graph.add(FollowBoxes(), outputs="followed", name="follow")
     graph.add(MakeBoxes(landmarks.topology.id), outputs="subjects", name="subjects")
     return GraphSolution(graph, landmarks.topology.id, options.static)
@@ -196,15 +194,11 @@ class Lift:
     """Boxes in space from keypoints in the picture.
 
     Args:
-        most: objects wanted: those that were followed, then the surest of the others.
         focal_px: of the camera; None for MediaPipe's default camera.
         size_m: the longest edge of the objects; None leaves the scale open.
     """
 
-    def __init__(
-        self, most: int, focal_px: float | None = None, size_m: float | None = None
-    ) -> None:
-        self._most = most
+    def __init__(self, focal_px: float | None = None, size_m: float | None = None) -> None:
         self._focal_px = focal_px
         self._size_m = size_m
 
@@ -214,10 +208,7 @@ class Lift:
         camera = ndc_camera(width, height)
         if self._focal_px is not None:
             camera = replace(camera, fx=self._focal_px, fy=self._focal_px)
-        # Ids grow with time, and at one time from the surest to the least sure.
-        wanted = sorted(one.subject_id for one in found)[: self._most]
-        kept = [one for one in found if one.subject_id in wanted]
-        return [Lifted(one, camera, self._lifted(one, camera)) for one in kept]
+        return [Lifted(one, camera, self._lifted(one, camera)) for one in found]
 
     def _lifted(self, found: Found, camera: Camera) -> Cuboid | None:
         pixels = found.landmarks.keypoints.astype(np.float64) * (camera.width, camera.height)

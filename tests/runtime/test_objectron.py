@@ -25,7 +25,6 @@ from runtime.solutions.objectron import (
     BOX_SCALE,
     FollowBoxes,
     Lift,
-    Lifted,
     followed_rotation,
     roi_of_box,
     roi_of_keypoints,
@@ -229,23 +228,11 @@ def test_an_object_is_followed_without_the_detector(bundle: Path) -> None:
 def test_keypoints_without_a_box_still_make_a_subject() -> None:
     line = np.linspace(0.2, 0.7, 18, dtype=np.float32).reshape(9, 2)
     found = Found(3, Roi(0, 0, 1, 1), CropLandmarks(0.999, line, None, None))
-    (lifted,) = Lift(most=2).process(GREY, [found])
+    (lifted,) = Lift().process(GREY, [found])
     assert lifted.cuboid is None
     (track,) = FollowBoxes().process(GREY, [lifted])
     assert track.roi.rotation_rad == 0
     assert track.subject_id == 3
-
-
-def test_no_more_than_wanted_the_followed_ones_first() -> None:
-    box, camera = some_box()
-    points = (camera.project(box.vertices()) / (WIDTH, HEIGHT)).astype(np.float32)
-
-    def found(subject_id: int) -> Found:
-        return Found(subject_id, Roi(0, 0, 1, 1), CropLandmarks(1.0, points, None, None))
-
-    kept = Lift(most=2).process(GREY, [found(5), found(6), found(1)])
-    assert [one.found.subject_id for one in kept] == [5, 1]
-    assert all(isinstance(one, Lifted) for one in kept)
 
 
 def test_a_model_for_something_else_is_refused(face_bundle: Path) -> None:
