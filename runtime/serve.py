@@ -58,6 +58,7 @@ _LARGEST_SIDE = 1600
 _MOST_STREAMS = 8
 _SILENCE_S = 15.0  # a browser that takes nothing for so long has gone
 _ACTIONS_KEPT = 64
+_STILL_S, _QUIET_S = 0.1, 1.0  # a picture that stays is sent again so soon, then so often
 
 
 class Page:
@@ -294,13 +295,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(HTTPStatus.OK)
             self._headers(f"multipart/x-mixed-replace; boundary={_BOUNDARY}", None)
             self.wfile.write(f"--{_BOUNDARY}\r\n".encode())
-            number = 0
+            number, encoded, patience_s = 0, None, _STILL_S
             while not pictures.ended:
-                encoded = pictures.after(number, 1.0)
-                if encoded is None:
+                newer = pictures.after(number, patience_s)
+                # Chromium shows a part once the next one begins, so a picture that stays on view
+                # is sent again; that also finds out who has gone.
+                patience_s = _STILL_S if newer else _QUIET_S
+                encoded = newer or encoded
+                if encoded is None or pictures.ended:
                     continue
                 number, data = encoded
-                # The boundary that ends a part goes with it: browsers show a part when it is whole.
                 head = f"Content-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
                 self.wfile.write(head.encode() + data + f"\r\n--{_BOUNDARY}\r\n".encode())
         except OSError:
