@@ -13,10 +13,13 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from runtime.gesture_commands import train_gestures_command
+
 models_app = typer.Typer(
     no_args_is_help=True,
     help="Models on this machine: fetch released ones, add your own, look into them.",
 )
+models_app.command("train-gestures")(train_gestures_command)
 
 
 @models_app.command("list")
