@@ -6,9 +6,12 @@ A hostile or damaged file can crash LiteRT, so what comes from outside goes thro
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -53,6 +56,12 @@ class PixelScale:
 class Model:
     """A loaded model. Most have one input, a picture.
 
+    Args:
+        data: the .tflite file's content.
+        name: what errors call it.
+        threads: for XNNPACK.
+        library: a TFLite delegate library that gets the model before XNNPACK does.
+
     Attributes:
         name: what errors call it.
         inputs, outputs: in the model's own order.
@@ -62,21 +71,27 @@ class Model:
 
     clock: Callable[[], float] = staticmethod(time.perf_counter)
 
-    def __init__(self, data: bytes, name: str, threads: int = 1) -> None:
+    def __init__(
+        self, data: bytes, name: str, threads: int = 1, library: Path | None = None
+    ) -> None:
         # Imported here: the command line answers --help without LiteRT's 0.4 s.
         from ai_edge_litert.interpreter import Interpreter
 
         self.name = name
         self.invoke_seconds = 0.0
         self.invocations = 0
+        delegates = [_delegate(library)] if library else None
         try:
             with captured_stderr():
-                self._interpreter = Interpreter(model_content=data, num_threads=threads)
+                self._interpreter = Interpreter(
+                    model_content=data, num_threads=threads, experimental_delegates=delegates
+                )
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ViewfinderError(
                 "LiteRT can't load this model", file=name, found=str(error).split("\n")[0]
             ) from error
+        self._invoke = self._interpreter.invoke
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
         self.inputs = tuple(_info(detail) for detail in inputs)
@@ -148,14 +163,14 @@ class Model:
         """Run on what is in the input.
 
         Raises:
-            ViewfinderError: LiteRT fails at it, which happens with damaged models only.
+            ViewfinderError: it fails, which happens with damaged models and broken drivers.
         """
         start = self.clock()
         try:
-            self._interpreter.invoke()
+            self._invoke()
         except (RuntimeError, ValueError) as error:
             raise ViewfinderError(
-                "LiteRT can't run this model", file=self.name, found=str(error).split("\n")[0]
+                "this model can't be run", file=self.name, found=str(error).split("\n")[0]
             ) from error
         self.invoke_seconds += self.clock() - start
         self.invocations += 1
@@ -214,6 +229,45 @@ class Model:
     def _delegates(self) -> list[dict]:
         operators = self._interpreter._get_ops_details()
         return [operator for operator in operators if operator["op_name"] == "DELEGATE"]
+
+
+class ForeignModel(Model):
+    """The base of models that something else than LiteRT's interpreter runs.
+
+    A subclass sets `_invoke`, and `_input_views` and `_output_views`: functions that give the
+    arrays to write and to read.
+
+    Args:
+        plain: the same model in LiteRT, for its tensors' names, shapes and order.
+    """
+
+    def __init__(self, plain: Model) -> None:
+        self.name = plain.name
+        self.invoke_seconds = 0.0
+        self.invocations = 0
+        self.inputs = plain.inputs
+        self.outputs = plain.outputs
+
+    def outside_xnnpack(self) -> dict[str, int]:
+        """Nothing: XNNPACK has no part in it."""
+        return {}
+
+    def _delegates(self) -> list[dict]:
+        return []
+
+
+def _delegate(library: Path) -> Any:
+    from ai_edge_litert.interpreter import load_delegate
+
+    try:
+        with captured_stderr():
+            ctypes.CDLL(str(library))  # LiteRT's own complaint comes with a second one
+            return load_delegate(str(library))
+    except (OSError, ValueError, AttributeError, RuntimeError) as error:
+        raise ViewfinderError(
+            "can't load this TFLite delegate library", file=library,
+            found=str(error).strip().split("\n")[-1],
+        ) from error  # fmt: skip
 
 
 def _info(detail: dict) -> TensorInfo:

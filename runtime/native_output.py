@@ -1,12 +1,15 @@
 """What C libraries print on stderr, caught.
 
 libjpeg, FFmpeg and LiteRT report damage and trivia alike by printing. Users are promised one clear
-line, so the calls that print run inside `captured_stderr`.
+line, so the calls that print run inside `captured_stderr`. GPU drivers print on stdout, too, which
+may carry our JSON: `silent_stdout`.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -39,3 +42,29 @@ def captured_stderr() -> Iterator[list[str]]:
                 if heard.seek(0, os.SEEK_END):
                     heard.seek(0)
                     lines += heard.read().decode(errors="replace").splitlines()
+
+
+@contextmanager
+def silent_stdout() -> Iterator[None]:
+    """Within it, what C libraries print on stdout is lost; a process without stdout is left alone.
+
+    Our own prints of that time are lost as well, whichever thread they come from.
+    """
+    with _lock:
+        try:
+            saved = os.dup(1)
+        except OSError:
+            yield
+            return
+        sys.stdout.flush()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 1)
+            yield
+        finally:
+            # C keeps its lines until there are many: they would come out afterwards.
+            if os.name != "nt":
+                ctypes.CDLL(None).fflush(None)
+            os.dup2(saved, 1)
+            os.close(saved)
+            os.close(nowhere)

@@ -4,8 +4,8 @@ A worker loads LiteRT once and then forks a process for every model it is sent, 
 tried in a fresh one and a crash or a hang kills that one and no other. Where there is no fork the
 worker tries one model itself and ends.
 
-A request on standard input is a line of JSON, {"bytes": n, "seconds": s, "threads": t}, and the
-model's n bytes. The answer on standard output is a line of JSON: {"inputs", "outputs"} as
+A request on standard input is a line of JSON, {"bytes", "seconds", "threads", "delegate"}, and the
+model's bytes. The answer on standard output is a line of JSON: {"inputs", "outputs"} as
 [name, shape, dtype], or {"error"} where LiteRT refuses the model in so many words, {"death"} with
 the signal or exit status, or {"slow": true}.
 """
@@ -20,11 +20,12 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.backends import XNNPACK, open_model
 from runtime.errors import ViewfinderError
 from runtime.model import Model, TensorInfo
 
@@ -51,18 +52,18 @@ def main() -> None:
         request = json.loads(line)
         data = _exactly(requests, request["bytes"])
         if forks:
-            report = _report_of_fork(data, request["seconds"], request["threads"])
+            report = _report_of_fork(data, request)
         else:
-            report = tried(data, request["threads"])
+            report = tried(data, request["threads"], request["delegate"])
         answers.write(json.dumps(report).encode() + b"\n")
         if not forks:
             return
 
 
-def tried(data: bytes, threads: int) -> dict[str, object]:
+def tried(data: bytes, threads: int, delegate: str) -> dict[str, object]:
     """Load a model and run it on zeros and on noise; the tensors, or why LiteRT refused it."""
     try:
-        model = Model.from_bytes(data, "model", threads)
+        model = open_model(data, "model", threads, delegate)
         for index, arrays in enumerate(_trials(model.inputs)):
             for place, array in enumerate(arrays):
                 model.set_input(place, array)
@@ -74,7 +75,7 @@ def tried(data: bytes, threads: int) -> dict[str, object]:
                 model.output(place)
     except ViewfinderError as error:
         return {"error": str(error.found or error.problem)[:300]}
-    except (RuntimeError, ValueError, TypeError, MemoryError, OverflowError) as error:
+    except Exception as error:  # whatever it is, in this process it is the model's fault
         return {"error": f"{type(error).__name__}: {error}".split("\n")[0][:300]}
     return {
         "inputs": [[info.name, info.shape, info.dtype] for info in model.inputs],
@@ -102,27 +103,28 @@ def _noise(info: TensorInfo, rng: np.random.Generator, scale: float) -> NDArray:
     return rng.integers(0, 2, info.shape).astype(dtype)
 
 
-def _report_of_fork(data: bytes, seconds: float, threads: int) -> dict[str, object]:
-    deadline = time.monotonic() + seconds
+def _report_of_fork(data: bytes, request: dict[str, Any]) -> dict[str, object]:
+    deadline = time.monotonic() + request["seconds"]
     heard, said = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(heard)
-        _limit_resources(seconds)
+        _limit_resources(request)
         with os.fdopen(said, "wb") as pipe:
-            pipe.write(json.dumps(tried(data, threads)).encode())
+            report = tried(data, request["threads"], request["delegate"])
+            pipe.write(json.dumps(report).encode())
         # Neither destructors nor the parent's exit handlers: the answer is given.
         os._exit(0)
     os.close(said)
     with os.fdopen(heard, "rb", buffering=0) as pipe:
-        report = _until(pipe, deadline)
-    if report is None:
+        answer = _until(pipe, deadline)
+    if answer is None:
         os.kill(child, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if report is None:
+    if answer is None:
         return {"slow": True}
     try:
-        return json.loads(report)
+        return json.loads(answer)
     except ValueError:
         return {"slow": True} if status == -signal.SIGXCPU else {"death": status}
 
@@ -153,13 +155,17 @@ def _exactly(stream: BinaryIO, count: int) -> bytes:
     return bytes(data)
 
 
-def _limit_resources(seconds: float) -> None:
+def _limit_resources(request: dict[str, Any]) -> None:
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        limit = int(seconds) + 60  # beyond the deadline: a last line should the worker die, too
+        limit = (
+            int(request["seconds"]) + 60
+        )  # beyond the deadline: a last line should the worker die, too
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+        if request["delegate"] not in ("", XNNPACK):
+            return  # drivers and OpenVINO map far more than they use
         sizes = Path("/proc/self/statm").read_text("ascii")  # Linux; elsewhere no limit holds
         mapped = int(sizes.split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (mapped + MEMORY_BYTES, mapped + MEMORY_BYTES))

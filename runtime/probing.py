@@ -26,13 +26,15 @@ class ProbeWorker:
         self._process: subprocess.Popen[bytes] | None = None
         atexit.register(self.close)
 
-    def report(self, data: bytes, seconds: float, threads: int) -> dict[str, object]:
+    def report(
+        self, data: bytes, seconds: float, threads: int = 1, delegate: str = ""
+    ) -> dict[str, object]:
         """What `runtime.probe` says of a model.
 
         Args:
             data: the .tflite file's content.
             seconds: its time limit.
-            threads: LiteRT's.
+            threads, delegate: as for `runtime.backends.open_model`.
 
         Returns:
             The report; one that holds "death" where the worker itself died of the model.
@@ -40,7 +42,9 @@ class ProbeWorker:
         Raises:
             ViewfinderError: no child process can be started.
         """
-        header = {"bytes": len(data), "seconds": seconds, "threads": threads}
+        header = {
+            "bytes": len(data), "seconds": seconds, "threads": threads, "delegate": delegate
+        }  # fmt: skip
         request = json.dumps(header).encode() + b"\n" + data
         with self._lock:
             # An idle worker ends by itself, maybe right now: then a new one gets the request.

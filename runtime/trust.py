@@ -11,6 +11,8 @@ import hashlib
 import signal
 from dataclasses import dataclass
 
+from runtime.agreement import require_agreement
+from runtime.backends import OPENVINO, open_model
 from runtime.errors import ViewfinderError
 from runtime.model import Model, TensorInfo
 from runtime.model_store import is_trusted
@@ -19,7 +21,7 @@ from runtime.probing import ProbeWorker
 PROBE_SECONDS = 30.0
 _worker = ProbeWorker()
 # What went well in this process's lifetime needn't be tried again.
-_went_well: dict[tuple[str, int], ModelTensors] = {}
+_went_well: dict[tuple[str, int, str], ModelTensors] = {}
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,27 @@ class ModelTensors:
     outputs: tuple[TensorInfo, ...]
 
 
-def load_model(data: bytes, name: str, threads: int = 1) -> Model:
+def load_model(data: bytes, name: str, threads: int = 1, delegate: str = "") -> Model:
     """Load a model, probed first unless it is trusted.
 
+    Args:
+        data: the .tflite file's content.
+        name: what errors call it.
+        threads: on the CPU.
+        delegate: what runs it: see `runtime.backends.open_model`. OpenVINO runs only models on
+            which it was shown to agree with LiteRT.
+
     Raises:
-        ViewfinderError: LiteRT refuses it, or it crashed or hung in the probe.
+        ViewfinderError: LiteRT refuses it, it crashed or hung in the probe, or it can't be run so.
     """
-    if not is_trusted(hashlib.sha256(data).hexdigest()):
-        probe_model(data, name, threads=threads)
-    return Model.from_bytes(data, name, threads)
+    sha256 = hashlib.sha256(data).hexdigest()
+    if delegate == OPENVINO:
+        from runtime.openvino_model import openvino_version
+
+        require_agreement(sha256, openvino_version(), name)
+    if not is_trusted(sha256):
+        probe_model(data, name, threads=threads, delegate=delegate)
+    return open_model(data, name, threads, delegate)
 
 
 def model_tensors(data: bytes, name: str) -> ModelTensors:
@@ -50,7 +64,11 @@ def model_tensors(data: bytes, name: str) -> ModelTensors:
 
 
 def probe_model(
-    data: bytes, name: str, seconds: float = PROBE_SECONDS, threads: int = 1
+    data: bytes,
+    name: str,
+    seconds: float = PROBE_SECONDS,
+    threads: int = 1,
+    delegate: str = "",
 ) -> ModelTensors:
     """Load the model and run it on zeros and noise in a child process.
 
@@ -58,21 +76,21 @@ def probe_model(
         data: the .tflite file's content.
         name: what errors call it.
         seconds: the child's time limit.
-        threads: LiteRT's.
+        threads, delegate: as for `load_model`.
 
     Raises:
         ViewfinderError: it was refused, crashed the child, or took too long.
     """
-    key = (hashlib.sha256(data).hexdigest(), threads)
+    key = (hashlib.sha256(data).hexdigest(), threads, delegate)
     if key in _went_well:
         return _went_well[key]
-    report = _worker.report(data, seconds, threads)
+    report = _worker.report(data, seconds, threads, delegate)
     if "slow" in report:
         raise ViewfinderError(
             f"this model is refused: it hadn't run after {seconds:g} s", file=name
         )
     if "error" in report:
-        raise ViewfinderError("LiteRT can't run this model", file=name, found=report["error"])
+        raise ViewfinderError("this model can't be run", file=name, found=report["error"])
     if "death" in report:
         raise ViewfinderError(
             "this model is refused: it crashed the process that tried it",

@@ -29,7 +29,7 @@ class Part:
         Raises:
             ViewfinderError: it is damaged, hostile, or can't be run so.
         """
-        return load_model(self.data, self.name, options.threads)
+        return load_model(self.data, self.name, options.threads, options.delegate)
 
 
 Parts = Mapping[str, Part]

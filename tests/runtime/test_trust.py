@@ -88,21 +88,20 @@ def test_a_model_that_is_wrong_only_for_some_pictures_is_run_on_several() -> Non
 
 
 def test_a_worker_that_died_or_went_idle_is_started_again(fresh: ProbeWorker, small: bytes) -> None:
-    first = fresh.report(small, 10, 1)
+    first = fresh.report(small, 10)
     assert fresh._process is not None
     pid = fresh._process.pid
-    assert fresh.report(small, 10, 1) == first
+    assert fresh.report(small, 10) == first
     assert fresh._process.pid == pid  # one worker for many models
     fresh._process.kill()
-    assert fresh.report(small, 10, 1) == first
+    assert fresh.report(small, 10) == first
     assert fresh._process.pid != pid
 
 
 def test_several_threads_may_ask(fresh: ProbeWorker, small: bytes) -> None:
     answers: list[dict] = []
     threads = [
-        threading.Thread(target=lambda: answers.append(fresh.report(small, 10, 1)))
-        for _ in range(4)
+        threading.Thread(target=lambda: answers.append(fresh.report(small, 10))) for _ in range(4)
     ]
     for thread in threads:
         thread.start()
@@ -118,7 +117,7 @@ def test_code_in_the_users_folder_is_not_run(
     for name in ("numpy.py", "cv2.py", "json.py"):
         (tmp_path / name).write_text("import pathlib; pathlib.Path('was-run').touch()")
     monkeypatch.chdir(tmp_path)
-    assert "inputs" in fresh.report(small, 10, 1)
+    assert "inputs" in fresh.report(small, 10)
     assert not (tmp_path / "was-run").exists()
 
 
