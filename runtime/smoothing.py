@@ -11,6 +11,7 @@ come from smoothed points, and what differs in the last bit grows from frame to 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,13 +84,21 @@ class LowPassFilter:
 
 
 class OneEuroFilter:
-    """A one-euro filter on each value of an array."""
+    """A one-euro filter on each value of an array.
 
-    def __init__(self, parameters: OneEuroParameters) -> None:
+    Args:
+        parameters: for all values, or one for each row of (N, D) values.
+    """
+
+    def __init__(self, parameters: OneEuroParameters | Sequence[OneEuroParameters]) -> None:
+        rows = [parameters] if isinstance(parameters, OneEuroParameters) else parameters
         # MediaPipe's options are float32, its filter computes in float64.
-        self._min_cutoff = float(_f32(parameters.min_cutoff_hz))
-        self._beta = float(_f32(parameters.beta))
-        self._derivate_cutoff = float(_f32(parameters.derivate_cutoff_hz))
+        self._min_cutoff, self._beta, self._derivate_cutoff = (
+            np.array(column, dtype=np.float32).astype(np.float64)[:, None]
+            for column in zip(
+                *((row.min_cutoff_hz, row.beta, row.derivate_cutoff_hz) for row in rows)
+            )
+        )
         self._last: tuple[int, Floats, Floats, Floats] | None = None
 
     def smoothed(
@@ -98,7 +107,7 @@ class OneEuroFilter:
         """The values, smoothed.
 
         Args:
-            values: float32 of any one shape.
+            values: (N, D) float32.
             timestamp_us: later than the last one; otherwise the values come back as they are.
             object_size: what a speed is large against, in the values' unit; None for their unit
                 itself. Below `MIN_OBJECT_SIZE` the values come back as they are.
@@ -121,9 +130,8 @@ class OneEuroFilter:
         change = np.subtract(values, raw, dtype=np.float64)
         change *= scale
         change *= frequency
-        speed = _blended(
-            _f32(_alpha(self._derivate_cutoff, frequency)), change.astype(np.float32), speed
-        )
+        alphas = _alphas(self._derivate_cutoff, frequency)
+        speed = _blended(alphas, change.astype(np.float32), speed)
         cutoff = np.abs(speed, dtype=np.float64)
         cutoff *= self._beta
         cutoff += self._min_cutoff
@@ -137,9 +145,13 @@ class OneEuroFilter:
 
 
 class KeypointFilter:
-    """One subject's keypoints through a one-euro filter in pixels."""
+    """One subject's keypoints through a one-euro filter in pixels.
 
-    def __init__(self, parameters: OneEuroParameters) -> None:
+    Args:
+        parameters: for all keypoints, or one for each.
+    """
+
+    def __init__(self, parameters: OneEuroParameters | Sequence[OneEuroParameters]) -> None:
         self._filter = OneEuroFilter(parameters)
 
     def smoothed(
@@ -170,23 +182,19 @@ class KeypointFilter:
         self._filter.reset()
 
 
-def _blended(alpha: np.float32 | Floats, values: Floats, last: Floats) -> Floats:
+def _blended(alphas: np.float32 | Floats, values: Floats, last: Floats) -> Floats:
     # The first product is float32, the second and the sum float64.
-    rest = 1.0 - np.asarray(alpha, dtype=np.float64)
+    rest = 1.0 - np.asarray(alphas, dtype=np.float64)
     mixed = np.multiply(rest, last, dtype=np.float64)
-    mixed += alpha * values
+    mixed += alphas * values
     return mixed.astype(np.float32)
 
 
-def _alpha(cutoff_hz: float, frequency_hz: float) -> float:
-    return 1.0 / (1.0 + 1.0 / (2 * math.pi * cutoff_hz) / (1.0 / frequency_hz))
-
-
 def _alphas(cutoff_hz: NDArray[np.float64], frequency_hz: float) -> Floats:
-    """`_alpha` for an array, which is used up."""
-    np.multiply(2 * math.pi, cutoff_hz, out=cutoff_hz)
-    np.divide(1.0, cutoff_hz, out=cutoff_hz)
-    cutoff_hz /= 1.0 / frequency_hz
-    cutoff_hz += 1.0
-    np.divide(1.0, cutoff_hz, out=cutoff_hz)
-    return cutoff_hz.astype(np.float32)
+    """Weights of the newest values at those cutoffs."""
+    alphas = 2 * math.pi * cutoff_hz
+    np.divide(1.0, alphas, out=alphas)
+    alphas /= 1.0 / frequency_hz
+    alphas += 1.0
+    np.divide(1.0, alphas, out=alphas)
+    return alphas.astype(np.float32)

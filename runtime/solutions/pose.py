@@ -14,16 +14,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from runtime.detection import Detector
 from runtime.graph.definition import Graph
 from runtime.graph.types import Picture
 from runtime.results import Subject, bounding_box
 from runtime.roi import body_roi, body_size
-from runtime.smoothing import KeypointFilter, OneEuroParameters
+from runtime.smoothing import (
+    VISIBILITY_ALPHA,
+    WORLD,
+    KeypointFilter,
+    LowPassFilter,
+    OneEuroFilter,
+    OneEuroParameters,
+)
 from runtime.solutions.masks import MaskFilter, box_of_roi, mask_in_image
 from runtime.solutions.options import SolutionOptions
 from runtime.solutions.parts import find_parts
-from runtime.solutions.pose_model import BodyModel, CropBody
+from runtime.solutions.pose_model import ALIGNMENT_POINTS, BodyModel, CropBody
 from runtime.solutions.pose_tracking import (
     AssociateBodies,
     Body,
@@ -31,11 +40,12 @@ from runtime.solutions.pose_tracking import (
     FindBodies,
     IdentifyBodies,
 )
-from runtime.solutions.smooth import SubjectFilter
 from runtime.solutions.solution import GraphSolution
 from runtime.solutions.tracking import Track
+from runtime.topology import topology
 
 MIN_SCORE = 0.5
+TOPOLOGY = "pose33@1"
 MODELS = {
     "full": ("pose_detection", "pose_landmark_full"),
     "lite": ("pose_detection", "pose_landmark_lite"),
@@ -53,7 +63,7 @@ def open_pose(options: SolutionOptions) -> GraphSolution:
     Raises:
         ViewfinderError: the models can't be had, or masks are wanted of a model without.
     """
-    parts = find_parts(options, "pose", MODELS, ("landmarks",), topology="pose33")
+    parts = find_parts(options, "pose", MODELS, ("landmarks",), TOPOLOGY)
     score = MIN_SCORE if options.min_score is None else options.min_score
     detector = Detector(parts["detector"].load(options), parts["detector"].card, score)
     part = parts["landmarks"]
@@ -128,30 +138,31 @@ class SmoothBodies:
 
 class _BodyFilter:
     def __init__(self, parameters: OneEuroParameters | None) -> None:
-        self._alignment = KeypointFilter(ALIGNMENT)
-        self._subject = None if parameters is None else SubjectFilter(parameters)
+        self._keypoints = parameters is not None
+        alignment = [ALIGNMENT] * ALIGNMENT_POINTS
+        keypoints = [] if parameters is None else [parameters] * topology(TOPOLOGY).size
+        self._image = KeypointFilter([*keypoints, *alignment])
+        self._world = OneEuroFilter(WORLD)
+        self._visibility = LowPassFilter(VISIBILITY_ALPHA)
 
     def smoothed(self, body: Body, timestamp_us: int, size: tuple[int, int]) -> Body:
         found = body.found
         size_px = body_size(found.alignment, size)
-        alignment = self._alignment.smoothed(found.alignment, timestamp_us, size, size_px)
-        if self._subject is None:
-            return replace(body, found=replace(found, alignment=alignment))
-        subject = self._subject
+        if not self._keypoints:
+            alignment = self._image.smoothed(found.alignment, timestamp_us, size, size_px)
+            points = np.concatenate([found.keypoints, alignment])
+            return Body(body.subject_id, body.roi, replace(found, points=points))
         smooth = CropBody(
             presence=found.presence,
-            keypoints=subject.keypoints(found.keypoints, timestamp_us, size, size_px),
-            alignment=alignment,
-            visibility=subject.visibility(found.visibility),
-            world_m=subject.world_m(found.world_m, timestamp_us),
+            points=self._image.smoothed(found.points, timestamp_us, size, size_px),
+            visibility=self._visibility.smoothed(found.visibility),
+            world_m=self._world.smoothed(found.world_m, timestamp_us),
             mask=found.mask,
         )
         return Body(body.subject_id, body.roi, smooth)
 
     def miss(self) -> None:
-        self._alignment.reset()
-        if self._subject is not None:
-            self._subject.reset_keypoints()
+        self._image.reset()
 
 
 class FollowBodies:

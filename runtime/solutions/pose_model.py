@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from runtime.card import CardModel
 from runtime.errors import ViewfinderError
 from runtime.model import Model, PixelScale
-from runtime.roi import Roi, roi_padded_to_aspect, warp_crop
+from runtime.roi import Roi, letterbox_padding, roi_padded_to_aspect, warp_crop
 from runtime.solutions.landmarks import turned
 from runtime.topology import topology
 
@@ -31,6 +31,7 @@ KERNEL = 9
 asks for 7; what MediaPipe 0.10.14 gives is the mean over 9, its default, to the last bit."""
 MIN_HEAT = 0.5
 """Where no cell of it is that sure, a point stays."""
+_FARTHEST = 1000.0  # sides of the crop: points beyond come from a damaged model
 _LARGEST_EXPONENT = 88.0  # e^88 is a float32 still
 
 
@@ -40,8 +41,8 @@ class CropBody:
 
     Attributes:
         presence: 0..1, that a body is there at all.
-        keypoints: (33, 3) float32 normalised by the image's width and height, z in its widths.
-        alignment: (2, 3) float32 the auxiliary points, likewise.
+        points: (35, 3) float32 normalised by the image's width and height, z in its widths: the
+            keypoints, then two auxiliary points.
         visibility: (33,) float32 probability that a keypoint is in the picture and not hidden.
         world_m: (33, 3) float32 metres about the middle between the hips, turned upright as the
             image is.
@@ -49,11 +50,20 @@ class CropBody:
     """
 
     presence: float
-    keypoints: Floats
-    alignment: Floats
+    points: Floats
     visibility: Floats
     world_m: Floats
     mask: Floats | None
+
+    @property
+    def keypoints(self) -> Floats:
+        """(33, 3) the keypoints."""
+        return self.points[:-ALIGNMENT_POINTS]
+
+    @property
+    def alignment(self) -> Floats:
+        """(2, 3) the auxiliary points."""
+        return self.points[-ALIGNMENT_POINTS:]
 
 
 class BodyModel:
@@ -110,19 +120,18 @@ class BodyModel:
             return None
         values = self._peek("landmarks_visibility", 5)
         points = values[:, :3] / _f32(self._side)
+        if not np.abs(points).max() < _FARTHEST:  # nor are NaNs
+            return None
         if self._refinement is not None:
             self._refinement(points, self.model.peek(self._outputs["heatmaps"])[0])
         points = _in_image(points, roi, rgb.shape[1], rgb.shape[0])
-        if not np.isfinite(points).all():
-            return None
         count = self.topology.size
         mask = None
         if self._masks:
             mask = sigmoid(self.model.peek(self._outputs["mask_logit"])[0, :, :, 0])
         return CropBody(
             presence=presence,
-            keypoints=points[:count],
-            alignment=points[count:],
+            points=points,
             visibility=sigmoid(values[:count, 3]),
             world_m=turned(self._peek("world_landmarks", 3)[:count], roi.rotation_rad),
             mask=mask,
@@ -166,10 +175,11 @@ class HeatmapRefinement:
         self._scale = np.array([self._columns, self._rows], dtype=np.float32)
         offsets = np.arange(KERNEL, dtype=np.int64) - KERNEL // 2
         # One row a cell of the square: rows from the top, in each the columns from the left.
-        self._row_offsets = np.repeat(offsets, KERNEL)[:, None]
-        self._column_offsets = np.tile(offsets, KERNEL)[:, None]
-        cells = self._row_offsets * self._columns + self._column_offsets
+        rows, columns = np.repeat(offsets, KERNEL), np.tile(offsets, KERNEL)
+        self._square = np.stack([columns, rows])[:, :, None]
+        cells = (rows * self._columns + columns)[:, None]
         self._offsets = cells * self._channels + np.arange(points)
+        self._limits = np.array([self._columns, self._rows])
 
     def __call__(self, points: Floats, heatmaps: Floats) -> None:
         """Refine points in place.
@@ -178,24 +188,26 @@ class HeatmapRefinement:
             points: (P, 2|3) float32 normalised by the crop.
             heatmaps: (rows, columns, channels) logits.
         """
-        limited = np.clip(points[:, :2], -10, 10)
-        column, row = (limited * self._scale).astype(np.int64).T
-        # MediaPipe looks at the column twice where it means the row: points below the crop are
-        # refined, too, as long as the square reaches into it.
-        looked_at = (column >= 0) & (column < self._columns) & (row >= 0)
-        rows, columns = row + self._row_offsets, column + self._column_offsets
+        cells = (points[:, :2] * self._scale).astype(np.int64)
+        column, row = cells.T
         index = (row * self._columns + column) * self._channels + self._offsets
         heat = sigmoid(heatmaps.reshape(-1).take(index, mode="clip"))
-        inside = (rows >= 0) & (rows < self._rows) & (columns >= 0) & (columns < self._columns)
-        if not inside.all():
-            heat[~inside] = 0
-        # Summed cell by cell in float32, as MediaPipe does: NumPy adds so along the first axis.
+        # (2, cells, points): each cell's column and row.
+        places = cells.T[:, None] + self._square
+        looked_at = None
+        if cells.min() < KERNEL // 2 or (cells + KERNEL // 2 >= self._limits).any():
+            # MediaPipe looks at the column twice where it means the row: points below the crop
+            # are refined, too, as long as the square reaches into it.
+            looked_at = (column >= 0) & (column < self._columns) & (row >= 0)
+            inside = (places >= 0) & (places < self._limits[:, None, None])
+            heat[~(inside[0] & inside[1])] = 0
+        # Summed cell by cell in float32, as MediaPipe does: NumPy adds so along an outer axis.
         total = np.add.reduce(heat)
-        along = np.add.reduce(columns.astype(np.float32) * heat)
-        down = np.add.reduce(rows.astype(np.float32) * heat)
-        sure = looked_at & (heat.max(axis=0) >= MIN_HEAT) & (total > 0)
-        points[sure, 0] = along[sure] / self._scale[0] / total[sure]
-        points[sure, 1] = down[sure] / self._scale[1] / total[sure]
+        sums = np.add.reduce(places.astype(np.float32) * heat, axis=1)
+        sure = heat.max(axis=0) >= MIN_HEAT
+        if looked_at is not None:
+            sure &= looked_at
+        points[sure, :2] = sums.T[sure] / self._scale / total[sure, None]
 
 
 def sigmoid(logits: Floats) -> Floats:
@@ -209,12 +221,10 @@ def sigmoid(logits: Floats) -> Floats:
 
 def _in_image(points: Floats, roi: Roi, image_width: int, image_height: int) -> Floats:
     """Crop-normalised (P, 3) points in the image, in MediaPipe's float32 and order."""
-    width, height = _f32(roi.width), _f32(roi.height)
-    aspect = height / width
-    if aspect != 1:  # by rounding alone: undo the letterbox that makes the region square
-        side = int(aspect < 1)
-        padding = (_f32(1) - (aspect if side else _f32(1) / aspect)) / _f32(2)
-        points[:, side] = (points[:, side] - padding) / (_f32(1) - (padding + padding))
+    # Regions are square but for rounding, which MediaPipe's letterbox makes good.
+    for axis, padding in enumerate(letterbox_padding(roi, 1, 1)):
+        if padding:
+            points[:, axis] = (points[:, axis] - padding) / (_f32(1) - (padding + padding))
     points[:, :2] -= _f32(0.5)
     image_points = turned(points, roi.rotation_rad)
     scale = _f32(roi.width / image_width)

@@ -160,14 +160,13 @@ class IdentifyBodies:
 
     def process(self, bodies: list[Body], picture: Picture, timestamp_us: int) -> list[Body]:
         """The bodies by rising id."""
-        size = np.array([picture.shape[1], picture.shape[0]], dtype=np.float32)
-        kept = _distinct(bodies, size)
-        named = self._renamed(kept, size, timestamp_us)
-        for number, body in enumerate(named):
-            if body.subject_id < 0:
-                named[number] = replace(body, subject_id=self._next_id)
-                self._next_id += 1
-        named.sort(key=lambda body: body.subject_id)
+        if len(bodies) == 1 and [bodies[0].subject_id] == list(self._known):
+            named = bodies  # the one that is followed, and nobody to take it for
+        else:
+            size = np.array([picture.shape[1], picture.shape[0]], dtype=np.float32)
+            named = self._renamed(_distinct(bodies, size), size, timestamp_us)
+        named = [self._numbered(body) for body in named]
+        named = sorted(named, key=lambda body: body.subject_id)
         self._remember(named, timestamp_us)
         return named
 
@@ -176,11 +175,17 @@ class IdentifyBodies:
         self._known = {}
         self._next_id = 0
 
+    def _numbered(self, body: Body) -> Body:
+        if body.subject_id >= 0:
+            return body
+        self._next_id += 1
+        return replace(body, subject_id=self._next_id - 1)
+
     def _renamed(self, bodies: list[Body], size: Points, timestamp_us: int) -> list[Body]:
         """The bodies under the ids of those they are most like; -1 for new ones."""
         ids = list(self._known)
-        if not bodies or not ids or (len(bodies) == 1 and [bodies[0].subject_id] == ids):
-            return list(bodies)
+        if not bodies or not ids:
+            return bodies
         costs = np.empty((len(bodies), len(ids)))
         points = [_points_px(body, size) for body in bodies]
         for column, subject_id in enumerate(ids):

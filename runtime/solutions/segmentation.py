@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from runtime.card import CardModel
 from runtime.errors import ViewfinderError
+from runtime.fixed_crop import FixedCrop
 from runtime.graph.definition import Graph
 from runtime.graph.types import Picture
 from runtime.model import Model, PixelScale
 from runtime.results import Subject
-from runtime.roi import roi_of_image, warp_crop
+from runtime.roi import roi_of_image
 from runtime.solutions.masks import MaskFilter
 from runtime.solutions.options import SolutionOptions
 from runtime.solutions.parts import find_parts
@@ -74,16 +75,17 @@ class Segment:
                 found=f"{model.inputs[0].shape} to {given}",
             )  # fmt: skip
         self._scale = PixelScale(*card.input.range)
-        self._crop = np.zeros((self._height, self._width, 3), dtype=np.uint8)
+        self._picture_size = (0, 0)
 
     def process(self, picture: Picture) -> list[Subject]:
         """One subject, whose mask covers the whole picture."""
         height, width = picture.shape[:2]
-        # The picture is stretched; MediaPipe's border is black, which only the outermost half
-        # pixel sees.
-        whole = roi_of_image(width, height)
-        warp_crop(picture, whole, self._width, self._height, "zero", out=self._crop)
-        self._model.fill(self._crop, self._scale)
+        if (width, height) != self._picture_size:
+            self._picture_size = (width, height)
+            # The picture is stretched; beyond it lies black, as in MediaPipe.
+            whole = roi_of_image(width, height)
+            self._crop = FixedCrop(whole, self._width, self._height, "zero")
+        self._model.fill(self._crop(picture), self._scale)
         self._model.run()
         small = self._model.peek(self._mask)[0, :, :, 0]
         score, box = _summary(small)
@@ -119,13 +121,8 @@ class SmoothMask:
 
 def _summary(mask: Floats) -> tuple[float, tuple[float, float, float, float]]:
     """Mean inside at 0.5, and the box around it over the mask's size."""
-    inside = mask > 0.5
-    columns, rows = np.flatnonzero(inside.any(axis=0)), np.flatnonzero(inside.any(axis=1))
-    if not len(columns):
-        return 0.0, (0.0, 0.0, 0.0, 0.0)
-    height, width = mask.shape
-    score = float(np.sum(mask, where=inside, dtype=np.float64) / np.count_nonzero(inside))
-    left, top = int(columns[0]), int(rows[0])
-    right, bottom = int(columns[-1]) + 1, int(rows[-1]) + 1
-    box = (left / width, top / height, (right - left) / width, (bottom - top) / height)
-    return min(score, 1.0), box
+    inside = cv2.compare(mask, 0.5, cv2.CMP_GT)
+    left, top, width, height = cv2.boundingRect(inside)
+    rows, columns = mask.shape
+    box = (left / columns, top / rows, width / columns, height / rows)
+    return min(cv2.mean(mask, inside)[0], 1.0), box

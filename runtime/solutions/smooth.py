@@ -47,10 +47,6 @@ class SubjectFilter:
         """Smoothed (N,) visibilities."""
         return self._visibility.smoothed(visibility_score)
 
-    def reset_keypoints(self) -> None:
-        """Forget earlier keypoints, but neither world keypoints nor visibilities."""
-        self._keypoints.reset()
-
 
 class Smooth:
     """Smooths subjects' keypoints, world keypoints and visibilities, each subject on its own.

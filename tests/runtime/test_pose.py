@@ -128,8 +128,9 @@ def test_landmarks_go_back_into_the_picture() -> None:
     assert found is not None
     raw = outputs["points"].reshape(39, 5)
     expected = image_from_crop(roi, raw[:35, :3] / 256) / (640, 480, 640)
-    np.testing.assert_allclose(found.keypoints, expected[:33], atol=1e-6)
-    np.testing.assert_allclose(found.alignment, expected[33:], atol=1e-6)
+    np.testing.assert_allclose(found.points, expected, atol=1e-6)
+    np.testing.assert_array_equal(found.points, [*found.keypoints, *found.alignment])
+    assert len(found.alignment) == 2
     np.testing.assert_allclose(found.visibility, 1 / (1 + np.exp(-raw[:33, 3])), rtol=1e-5)
     turn = np.array([[math.cos(0.7), -math.sin(0.7)], [math.sin(0.7), math.cos(0.7)]])
     world = outputs["world"].reshape(39, 3)[:33]
@@ -274,12 +275,10 @@ def test_smoothing_is_on_in_streams_and_can_be_changed() -> None:
 def a_body(subject_id: int, x: float, pose: int, presence: float = 0.9) -> Body:
     """A body of one of several poses about a place, 200 px in side."""
     spread = np.random.default_rng(pose).uniform(-70, 70, (33, 2))
-    points = np.zeros((33, 3), dtype=np.float32)
-    points[:, :2] = ((x, 240) + spread) / (640, 480)
-    found = CropBody(
-        presence, points, np.zeros((2, 3), np.float32), np.ones(33, np.float32),
-        np.zeros((33, 3), np.float32), None,
-    )  # fmt: skip
+    points = np.zeros((35, 3), dtype=np.float32)
+    points[:33, :2] = ((x, 240) + spread) / (640, 480)
+    world = np.zeros((33, 3), np.float32)
+    found = CropBody(presence, points, np.ones(33, np.float32), world, None)
     return Body(subject_id, Roi(x, 240, 200, 200), found)
 
 
