@@ -30,15 +30,18 @@ class Choice:
     solution: str
     options: SolutionOptions
 
-    def open(self) -> Running:
-        """Load the models.
+    def open(self, live: bool = False) -> Running:
+        """Load the models, to run on a live source or not.
 
         Raises:
             ViewfinderError: they aren't there, are damaged or are for something else.
         """
         from runtime.solutions.registry import solution_entry
+        from runtime.solutions.solution import GraphSolution
 
         opened = solution_entry(self.solution).load()(self.options)
+        if live and isinstance(opened, GraphSolution):
+            opened.prepare(live=True)
         return Running(self.label, opened, _sha256(self.options, opened))
 
 
@@ -66,7 +69,8 @@ class Running:
             self.solution.reset()
         self._last_us = frame.timestamp_us
         start = time.perf_counter()
-        subjects = self.solution.process(frame.rgb, frame.timestamp_us)
+        about = {} if frame.focal_px is None else {"focal_px": frame.focal_px}
+        subjects = self.solution.process(frame.rgb, frame.timestamp_us, **about)
         return subjects, 1000 * (time.perf_counter() - start)
 
     def reset(self) -> None:
@@ -85,6 +89,7 @@ class Lineup:
         choices: to switch between, the first one loaded now.
         second: what each frame is looked at with, too.
         controls: whose `model` is obeyed.
+        live: for a live source: graphs run in threads where they gain by it.
 
     Raises:
         ViewfinderError: the first or the second can't be loaded.
@@ -95,13 +100,15 @@ class Lineup:
         choices: Sequence[Choice | Running],
         second: Choice | Running | None = None,
         controls: Controls | None = None,
+        live: bool = False,
     ) -> None:
         self._choices = list(choices)
+        self._live = live
         self._controls = controls or Controls(len(choices))
         self._wanted = 0
         self._lock = threading.Lock()
         self.first = self._opened(0)
-        self.second = second.open() if isinstance(second, Choice) else second
+        self.second = second.open(live) if isinstance(second, Choice) else second
 
     def look(self, frame: Frame) -> FrameResult:
         """Find what there is in a frame."""
@@ -121,6 +128,12 @@ class Lineup:
                 subjects, self.first.label, self.first.sha256, spent_ms, against,
             )  # fmt: skip
 
+    def close(self) -> None:
+        """Let go of what is open, threads among it."""
+        for running in (*self._choices, self.second):
+            if isinstance(running, Running) and hasattr(running.solution, "close"):
+                running.solution.close()
+
     def _switch(self) -> None:
         wanted = self._controls.model
         if wanted == self._wanted:
@@ -137,7 +150,7 @@ class Lineup:
     def _opened(self, index: int) -> Running:
         choice = self._choices[index]
         if isinstance(choice, Choice):
-            self._choices[index] = choice = choice.open()
+            self._choices[index] = choice = choice.open(self._live)
         return choice
 
 

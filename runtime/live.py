@@ -118,6 +118,7 @@ class _Run:
         self._progress = progress
         self._controls = controls
         self._tracer = tracer
+        self._read_row = tracer.row("read", outer=True) if tracer and not source.live else 0
         self._look_row = tracer.row("look", outer=True) if tracer and not source.live else 0
         self._show_row = tracer.row("show", outer=True) if tracer else 0
         self.frames = self.subjects = self.problems = self.offered = self.interpolated = 0
@@ -128,6 +129,7 @@ class _Run:
         """One after the other on this thread."""
         coming = self._coming()
         while self._controls is None or self._controls.wait():
+            asked = clock_ns()
             frame = next(coming, None)
             if frame is None:
                 self._source_ended()
@@ -135,6 +137,7 @@ class _Run:
             start = clock_ns()
             result = look(frame)
             if self._tracer is not None:
+                self._tracer.record(self._read_row, frame.timestamp_us, asked, asked, start)
                 self._tracer.record(self._look_row, frame.timestamp_us, start, start, clock_ns())
             if not self._show(frame, result):
                 return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from runtime.results import FrameResult
 from runtime.sinks import SaveFrame, Sink, open_sinks
 from runtime.solutions.options import Models, SolutionOptions
 from runtime.solutions.registry import SolutionEntry, solution_entry
-from runtime.solutions.solution import GraphSolution
+from runtime.solutions.solution import OUTPUT, GraphSolution
 from runtime.sources import Frame, Source, open_source
 from runtime.viewer import Save, Screen, Viewer
 
@@ -96,8 +96,8 @@ def run(wishes: Wishes) -> int:
         stay=wishes.serve,
     )  # fmt: skip
     look = Look(wishes.options.mirrored, wishes.puppet)
-    lineup = Lineup(choices, second, controls)
-    tracer = _traced(wishes, lineup)
+    lineup = Lineup(choices, second, controls, source.live)
+    tracer = _traced(wishes, lineup, source.live)
     viewer = [_viewer(wishes, source, lineup, controls, look, saver)] if watched else []
     comparing = _Comparing() if second is not None else None
     # Files last: what fails before them leaves none behind.
@@ -106,7 +106,7 @@ def run(wishes: Wishes) -> int:
         *([] if comparing is None else [comparing]),
         *viewer,
     ]
-    with _progress(source, hidden=watched) as advance:
+    with closing(lineup), _progress(source, hidden=watched) as advance:
         outcome = run_source(
             source, lineup.look, sinks, _complain, advance, controls, tracer, wishes.delayed
         )
@@ -234,11 +234,11 @@ def _bound_saver(wishes: Wishes) -> Save | None:
     return lambda frame, result: save_frame(folder, frame, result)
 
 
-def _traced(wishes: Wishes, lineup: Lineup) -> Tracer | None:
+def _traced(wishes: Wishes, lineup: Lineup, live: bool) -> Tracer | None:
     if wishes.trace is None and wishes.graph_picture is None:
         return None
     tracer = Tracer()
-    _graph_solution(lineup).traced(tracer)
+    _graph_solution(lineup).prepare(tracer, live)
     return tracer
 
 
@@ -249,7 +249,7 @@ def _write_trace(wishes: Wishes, tracer: Tracer, lineup: Lineup) -> None:
     if wishes.graph_picture is not None:
         from runtime.graph.picture import draw_graph
 
-        draw_graph(_graph_solution(lineup).graph, wishes.graph_picture, tracer)
+        draw_graph(_graph_solution(lineup).graph, wishes.graph_picture, tracer, (OUTPUT,))
         typer.echo(f"{wishes.graph_picture}: the graph with its times", err=True)
 
 

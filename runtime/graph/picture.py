@@ -98,7 +98,7 @@ class _Drawing:
         streams = [*graph.inputs, *(stream for node in graph.nodes for stream in node.outputs)]
         self._colours = {s: _STREAMS[i % len(_STREAMS)] for i, s in enumerate(streams)}
         self._layout = laid_out(graph, outputs, self._card_height)
-        self._lefts, self._widths = self._columns(self._layout)
+        self._lefts, self._widths, self._labels = self._columns(self._layout)
         lanes = sorted({link.stream for link in self._layout.back})
         self._lanes = {
             stream: _HEAD + _MARGIN + self._layout.height + _LANE * (number + 1.2)
@@ -136,20 +136,16 @@ class _Drawing:
         ports = max(len(node.inputs), len(node.outputs))
         return max(lines, 14.0 + _PORT_SPACE * ports)
 
-    def _columns(self, layout: Layout) -> tuple[list[float], list[float]]:
-        lefts, widths, x = [], [], _MARGIN
+    def _columns(self, layout: Layout) -> tuple[list[float], list[float], list[float]]:
+        lefts, widths, labels, x = [], [], [], _MARGIN
         for column in layout.columns:
             width = max((self._cell_width(cell) for cell in column), default=0.0)
             lefts.append(x)
             widths.append(width)
-            labels = [
-                text_width(stream, 12)
-                for cell in column
-                if cell.node is not None
-                for stream in cell.node.outputs
-            ]
-            x += width + _GAP + max(labels, default=0.0)
-        return lefts, widths
+            names = (name for cell in column if cell.node is not None for name in cell.node.outputs)
+            labels.append(max((text_width(name, 12) for name in names), default=0.0))
+            x += width + _GAP + labels[-1]
+        return lefts, widths, labels
 
     def _cell_width(self, cell: Cell) -> float:
         if cell.node is None:
@@ -216,9 +212,8 @@ class _Drawing:
         ends = link.target.kind != "bend"
         tip = x1
         x1 -= 8.0 if ends else 0.0
-        start = x0
-        if link.source.node is not None:  # behind the stream's name
-            start = x0 + text_width(link.stream, 12) + 20
+        label = self._labels[link.source.column]
+        start = x0 + (label + 20 if label else 0)  # behind the streams' names
         middle = (start + x1) / 2
         points = (
             (x0, y0),

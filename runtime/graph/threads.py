@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
+from runtime.errors import ViewfinderError
 from runtime.graph.definition import Graph
 from runtime.graph.limiter import Flow, FlowLimiter
 from runtime.graph.plan import Step, plan
@@ -258,11 +259,70 @@ class ThreadedRunner:
             self._tracer.drop(self._trace_rows[index], timestamp_us)
 
 
-def _useful_workers(steps: Sequence[Step], max_in_flight: int) -> int:
+class StepwiseRunner:
+    """A threaded runner with the synchronous one's methods: one timestamp a call.
+
+    Branches run at once, and sparse calculators work on beside the calls.
+
+    Args:
+        graph, outputs, tracer: as of `ThreadedRunner`.
+    """
+
+    def __init__(self, graph: Graph, outputs: Sequence[str], tracer: Tracer | None = None) -> None:
+        self._graph = graph
+        self._threads = ThreadedRunner(graph, outputs, tracer=tracer)
+        self._anew = False
+
+    def process(self, timestamp_us: int, *packets: Any) -> tuple[Any, ...]:
+        """The outputs at a timestamp later than the last one, as `Runner.process` gives them.
+
+        Raises:
+            ViewfinderError: the timestamp repeats the last one, or a calculator says so.
+        """
+        anew, self._anew = self._anew, False
+        if not self._threads.put(timestamp_us, *packets, restart=anew):
+            raise ViewfinderError(
+                "timestamps must rise", file=self._graph.where, found=f"{timestamp_us} us twice"
+            )
+        result = self._threads.take()
+        assert result is not None
+        return result.packets
+
+    def reset(self) -> None:
+        """Forget every earlier packet."""
+        self._anew = True
+
+    def close(self) -> None:
+        """End the threads, and let the calculators give back what they hold."""
+        self._threads.close()
+        for node in self._graph.nodes:
+            if hasattr(node.calculator, "close"):
+                node.calculator.close()
+
+
+def gains_from_threads(graph: Graph) -> bool:
+    """Whether a graph has sparse calculators, or models on branches that can run at once."""
+    steps = plan(graph, ()).steps
+    levels = Counter(
+        level
+        for level, step in zip(_levels(steps), steps)
+        if getattr(step.node.calculator, "models", ())
+    )
+    sparse = any(step.node.sparse_hz is not None for step in steps)
+    return sparse or any(count > 1 for count in levels.values())
+
+
+def _levels(steps: Sequence[Step]) -> list[int]:
     levels: list[int] = []
     for step in steps:
         levels.append(1 + max((levels[index] for index in step.waits), default=-1))
-    ordinary = Counter(lv for lv, step in zip(levels, steps) if step.node.sparse_hz is None)
+    return levels
+
+
+def _useful_workers(steps: Sequence[Step], max_in_flight: int) -> int:
+    ordinary = Counter(
+        level for level, step in zip(_levels(steps), steps) if step.node.sparse_hz is None
+    )
     at_once = max(ordinary.values(), default=1) * max_in_flight
     sparse = len(steps) - ordinary.total()
     return min(at_once, os.cpu_count() or 1) + sparse

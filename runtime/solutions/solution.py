@@ -13,6 +13,7 @@ from runtime.errors import ViewfinderError
 from runtime.graph.calculators import type_name
 from runtime.graph.definition import Graph, fits
 from runtime.graph.runner import Runner
+from runtime.graph.threads import StepwiseRunner, gains_from_threads
 from runtime.graph.trace import Tracer
 from runtime.graph.types import Picture
 from runtime.model import Model
@@ -20,11 +21,14 @@ from runtime.results import Subject
 from runtime.solutions.options import SolutionOptions
 
 INPUT = "picture"
+FOCAL = "focal_px"
+"""Input of graphs that measure depth: the camera's focal length in pixels, where it is known."""
 OUTPUT = "subjects"
 
 
 class GraphSolution:
-    """A solution made of a graph with the input `picture` and the output `subjects`.
+    """A solution made of a graph with the input `picture`, perhaps `focal_px` beside it, and the
+    output `subjects`.
 
     Args:
         graph: whose calculators run.
@@ -39,20 +43,24 @@ class GraphSolution:
         self.graph = graph
         self.topology = topology
         self.static = static
-        self._runner = Runner(graph, (OUTPUT,))
+        self._runner: Runner | StepwiseRunner = Runner(graph, (OUTPUT,))
         self._size = (0, 0)
+        self._takes_focal = FOCAL in graph.inputs
 
     @property
     def models(self) -> tuple[Model, ...]:
         """The models that run, for benchmarks and for people."""
         return tuple(_models_of(self.graph))
 
-    def process(self, rgb: NDArray[np.uint8], timestamp_us: int) -> list[Subject]:
+    def process(
+        self, rgb: NDArray[np.uint8], timestamp_us: int, focal_px: float | None = None
+    ) -> list[Subject]:
         """The subjects in a picture.
 
         Args:
             rgb: (H, W, 3) uint8.
             timestamp_us: later than the last picture's, unless the solution is static.
+            focal_px: of the camera that took it, where known; it matters to depths alone.
 
         Raises:
             ViewfinderError: the timestamp doesn't rise.
@@ -61,12 +69,22 @@ class GraphSolution:
         if self.static or size != self._size:
             self.reset()
             self._size = size
-        subjects = self._runner.process(timestamp_us, rgb)[0]
+        packets = (rgb, focal_px) if self._takes_focal else (rgb,)
+        subjects = self._runner.process(timestamp_us, *packets)[0]
         return [] if subjects is None else subjects
 
-    def traced(self, tracer: Tracer | None) -> None:
-        """From now on take every calculator's calls down; None stops that."""
-        self._runner = Runner(self.graph, (OUTPUT,), tracer)
+    def prepare(self, tracer: Tracer | None = None, live: bool = False) -> None:
+        """Choose how to run from now on.
+
+        Args:
+            tracer: takes every calculator's calls down.
+            live: in threads, until `close`, where the graph gains by them: sparse calculators
+                then work beside the others, and what they see depends on time.
+        """
+        if isinstance(self._runner, StepwiseRunner):
+            self._runner.close()
+        threaded = live and gains_from_threads(self.graph)
+        self._runner = (StepwiseRunner if threaded else Runner)(self.graph, (OUTPUT,), tracer)
         self._runner.reset()
 
     def reset(self) -> None:

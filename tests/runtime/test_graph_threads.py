@@ -16,7 +16,7 @@ from runtime.errors import ViewfinderError
 from runtime.graph.definition import Graph
 from runtime.graph.limiter import FlowLimiter
 from runtime.graph.runner import Runner
-from runtime.graph.threads import ThreadedRunner
+from runtime.graph.threads import StepwiseRunner, ThreadedRunner, gains_from_threads
 from runtime.graph.timestamps import Pace, RisingTime
 
 MODULUS = 1_000_003
@@ -490,3 +490,40 @@ def test_overload_drops_and_counts_and_stays_quick() -> None:
     assert times == sorted(set(times))
     # The bench has p99; here, where other tests run beside, the middle must do.
     assert np.median(spent) < 2 * np.median(unloaded)
+
+
+@settings(max_examples=15, deadline=None)
+@given(plans(), st.integers(0, 99))
+def test_step_by_step_threads_are_the_synchronous_runner(plan: list, seed: int) -> None:
+    outputs = [f"s{number}" for number in range(len(plan) + 1)]
+    runner = Runner(build(plan, no_delay()), outputs)
+    threaded = StepwiseRunner(build(plan, random_delays(seed)), outputs)
+    try:
+        for t in range(6):
+            if t == 3:
+                runner.reset()
+                threaded.reset()
+            assert runner.process(10 * t, t) == threaded.process(10 * t, t)
+        with pytest.raises(ViewfinderError, match="timestamps must rise"):
+            threaded.process(50, 5)
+    finally:
+        threaded.close()
+
+
+def test_which_graphs_gain_from_threads() -> None:
+    class Model:
+        models = (1,)
+
+        def process(self, number: int) -> int:
+            return number
+
+    graph = Graph("chain", {"number": int})
+    graph.add(Model(), outputs="a", name="one")
+    graph.add(slow, outputs="b")
+    graph.add(Model(), outputs="c", inputs={"number": "a"}, name="two")
+    assert not gains_from_threads(graph)
+    graph.add(Model(), outputs="d", name="three")
+    assert gains_from_threads(graph)
+    sparse = Graph("sparse", {"number": int})
+    sparse.add(slow, outputs="b", sparse_hz=3.0)
+    assert gains_from_threads(sparse)
