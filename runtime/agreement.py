@@ -93,7 +93,7 @@ def require_agreement(sha256: str, version: str, name: str) -> None:
         ViewfinderError: not shown, or shown not to agree.
     """
     row = _shown().get(sha256)
-    hint = f"viewfinder models bench {name}"
+    hint = f"viewfinder models bench {name if ' ' not in name else 'FILE'}"
     if row is None or row["openvino"] != version:
         raise ViewfinderError(
             f"OpenVINO {version} hasn't been compared with LiteRT on this model yet",

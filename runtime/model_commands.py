@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Column, Table
 
 from runtime.gesture_commands import train_gestures_command
+
+if TYPE_CHECKING:
+    from runtime.bench import Benched
 
 models_app = typer.Typer(
     no_args_is_help=True,
@@ -132,6 +135,54 @@ def inspect_command(
     for metric in facts["metrics"]:
         by = f" ({metric['by']})" if metric["by"] else ""
         typer.echo(f"{metric['metric']}{by}: {metric['value']:.5g} on {metric['data']}")
+
+
+@models_app.command("bench")
+def bench_command(
+    file: Annotated[str, typer.Argument(help="A .task bundle, .tflite model or stored model.")],
+    threads: Annotated[
+        list[int] | None,
+        typer.Option(min=1, max=256, help="Threads to try, repeatable; by default 1, 2, 4 ..."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Time for each model.")] = 3.0,
+    delegate: Annotated[
+        str, typer.Option(help="A further backend to try: gpu, or a TFLite delegate library.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Measure a model's latency by threads, and OpenVINO's where that is installed.
+
+    OpenVINO is compared with LiteRT on several inputs first. Where both agree, this is remembered
+    and `viewfinder run --delegate openvino` may run the model; otherwise it is refused.
+    """
+    from runtime import bench
+
+    with Console(stderr=True).status("Measuring ..."):
+        results = bench.bench_file(file, threads or (), seconds, delegate)
+    if as_json:
+        typer.echo(json.dumps([bench.as_json(one) for one in results], indent=2))
+        return
+    for one in results:
+        _echo_latencies(one)
+
+
+def _echo_latencies(benched: Benched) -> None:
+    names = ("threads", "ms", "p90", "CPU ms", "runs")
+    table = Table("backend", *(Column(name, justify="right") for name in names), title=benched.file)
+    for row in benched.rows:
+        times = (f"{value:.3f}" for value in (row.wall_ms, row.wall_p90_ms, row.cpu_ms))
+        table.add_row(row.backend, str(row.threads), *times, str(row.runs))
+    Console().print(table)
+    for backend, reason in benched.refused.items():
+        typer.echo(f"{backend} can't run it: {reason}")
+    if benched.difference is not None:
+        from runtime.agreement import TOLERANCE
+
+        verdict = "may run it" if benched.openvino_may_run else "may not run it"
+        typer.echo(
+            f"OpenVINO differs from LiteRT by {benched.difference:.2g}, at most {TOLERANCE:g} "
+            f"counts as float32's rounding: --delegate openvino {verdict}"
+        )
 
 
 def _echo_model(model: dict[str, Any]) -> None:
