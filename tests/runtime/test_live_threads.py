@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -397,3 +402,39 @@ def test_a_network_camera_that_comes_back_starts_anew() -> None:
     assert outcome.problems == 0
     assert len(told) == 2
     assert rises([result.timestamp_us for result in sink.results])
+
+
+def test_viewfinder_run_survives_a_camera_that_was_away_and_ends_by_ctrl_c(
+    face_bundle: Path,
+) -> None:
+    stream = JpegStream()
+    command = [sys.executable, "-c", "import viewfinder; viewfinder.main()", "run", "face",
+               "--source", f"http://127.0.0.1:{stream.port}/video", "--model", face_bundle,
+               "--json"]  # fmt: skip
+    process = subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        lines = [json.loads(process.stdout.readline()) for _ in range(5)]
+        stream.go_away()
+        time.sleep(0.3)
+        stream = JpegStream(stream.port)
+        deadline = time.monotonic() + 20
+        # The new stream's first frames come after what the old one still had under way.
+        while lines[-1]["timestamp_us"] - lines[-2]["timestamp_us"] < 250_000:
+            lines.append(json.loads(process.stdout.readline()))
+            assert time.monotonic() < deadline
+        lines += [json.loads(process.stdout.readline()) for _ in range(5)]
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        stream.go_away()
+    assert process.returncode == 0
+    assert rises([line["timestamp_us"] for line in lines])
+    assert all(line["subjects"] for line in lines)
+    gone, back = told.splitlines()
+    assert gone.endswith("it has gone; trying to open it again")
+    assert "it is back after" in back
