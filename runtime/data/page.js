@@ -82,7 +82,11 @@ function show(status) {
   const state = byId("state");
   state.className = status.paused ? "state paused" : "state live";
   write("state", status.paused ? "paused" : "live");
-  if (!byId("key-rows").children.length) byId("key-rows").replaceChildren(...status.keys.map(row));
+  if (!byId("key-rows").children.length) {
+    // Here Esc closes what lists the keys.
+    const keys = status.keys.map(([key, what]) => [key.replace(" or Esc", ""), what]);
+    byId("key-rows").replaceChildren(...keys.map(row));
+  }
 }
 
 function update() {
