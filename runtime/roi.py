@@ -40,6 +40,8 @@ _f32 = np.float32
 _HALF, _TWO, _HALF_TURN = _f32(0.5), _f32(2), _f32(180)
 BORDER_MODES = {"replicate": cv2.BORDER_REPLICATE, "zero": cv2.BORDER_CONSTANT}
 
+MOST_READ_AHEAD = 2**21  # bytes: beyond it a crop skips most of what it would read
+
 FACE_SCALE = 1.5
 """Side of a face's region over the longer side of its box."""
 PALM_SCALE = 2.6
@@ -51,6 +53,8 @@ HAND_SHIFT_Y = -0.1
 HAND_ROI_KEYPOINTS = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
 """The keypoints of hand21 that move least with the fingers."""
 _HAND_ROI_KEYPOINTS = np.array(HAND_ROI_KEYPOINTS)
+EYE_SCALE = 2.3
+"""Side of an eye's region over the longer side of the box around its corners."""
 BODY_SCALE = 1.25
 """Side of a body's region over its size, see `body_size`."""
 
@@ -116,7 +120,9 @@ def warp_crop(
     Returns:
         (height, width, C) uint8.
     """
-    crop_from_roi = cv2.getPerspectiveTransform(roi.corners(), crop_corners(width, height))
+    corners = roi.corners()
+    crop_from_roi = cv2.getPerspectiveTransform(corners, crop_corners(width, height))
+    _read_ahead(image, corners)
     return cv2.warpPerspective(
         image,
         crop_from_roi,
@@ -125,6 +131,22 @@ def warp_crop(
         flags=cv2.INTER_LINEAR,
         borderMode=BORDER_MODES[border],
     )
+
+
+def _read_ahead(image: NDArray[np.uint8], corners: NDArray[np.float32]) -> None:
+    """Bring a region's pixels into the CPU's cache.
+
+    They lie in main memory, and `warpPerspective` waits for each line of them; read in order they
+    come by themselves. A crop of 224 x 224 after an invoke: 410 instead of 490 us.
+    """
+    height, width = image.shape[:2]
+    (left, right), (top, bottom) = (
+        (int(min(max(0.0, min(along)), end)), int(min(max(0.0, max(along)), end)))
+        for along, end in zip(zip(*corners.tolist()), (width, height))
+    )
+    shown = image[top:bottom, left:right]
+    if 0 < shown.size < MOST_READ_AHEAD:
+        cv2.norm(shown, cv2.NORM_INF)
 
 
 @lru_cache(maxsize=32)
@@ -266,6 +288,20 @@ def face_roi_from_landmarks(landmarks: ArrayLike, image_size: Size = PIXELS) -> 
     rotation = _rotation(points[33] * size, points[263] * size, 0.0)
     box = (x + width / _TWO, y + height / _TWO, width, height)
     return _grown(box, rotation, FACE_SCALE, 0.0, image_size)
+
+
+def eye_roi(corners: ArrayLike, image_size: Size = PIXELS) -> Roi:
+    """The crop of an eye.
+
+    Args:
+        corners: (2, 2|3) its two corners, first the one further left in the picture.
+        image_size: what the coordinates are normalised by; by default they are pixels.
+    """
+    points = np.asarray(corners, dtype=np.float32)[:, :2]
+    ends = points * _size(image_size)
+    low = points.min(axis=0)
+    box = np.concatenate([low, points.max(axis=0) - low])
+    return roi_from_box(box, _rotation(ends[0], ends[1], 0.0), EYE_SCALE, 0.0, image_size)
 
 
 def hand_roi_from_palm(box: ArrayLike, keypoints: ArrayLike, image_size: Size = PIXELS) -> Roi:

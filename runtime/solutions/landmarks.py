@@ -10,17 +10,18 @@ from numpy.typing import NDArray
 
 from runtime.card import CardModel
 from runtime.errors import ViewfinderError
-from runtime.libm import cos_sin, expf
+from runtime.libm import cos_sin
 from runtime.model import Model, PixelScale
 from runtime.roi import Roi, letterbox_padding, roi_padded_to_aspect, warp_crop
 from runtime.topology import topology
 
 Floats = NDArray[np.float32]
 _f32 = np.float32
-_HALF = _f32(0.5)
+_CENTRE = np.array([[0.5], [0.5], [0.0]], dtype=np.float32)
 
 HAND_Z_SCALE = 0.4
 """MediaPipe's hand models give z in input pixels times this (normalize_z of hand_landmark_cpu)."""
+_HAND_Z_SCALE = _f32(HAND_Z_SCALE)
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,8 @@ class LandmarkModel:
         crop_points = self._crop_points().T
         norm = np.divide(crop_points, self._input_size, out=np.empty(crop_points.shape, _f32))
         if self._hand:
-            norm[2] /= _f32(HAND_Z_SCALE)
-        if self._keeps_aspect:
+            norm[2] /= _HAND_Z_SCALE
+        if self._keeps_aspect and roi.width * self._size[1] != roi.height * self._size[0]:
             without_letterbox(norm, roi, *self._size)
         return points_in_image(norm, roi, image_width, image_height)
 
@@ -119,7 +120,7 @@ class LandmarkModel:
         value: float = self.model.peek(self._outputs[name]).item()
         if not self._presence_is_logit:
             return value
-        return float(_f32(1) / (_f32(1) + _f32(expf(-max(-80.0, min(80.0, value))))))
+        return 1.0 / (1.0 + math.exp(-max(-100.0, min(100.0, value))))
 
     def _required(self) -> dict[str, int]:
         presence = "presence" if "presence" in self._outputs else "presence_logit"
@@ -136,8 +137,6 @@ def without_letterbox(norm: Floats, roi: Roi, width: int, height: int) -> None:
         roi: that was padded.
         width, height: to whose aspect ratio.
     """
-    if roi.width * height == roi.height * width:
-        return
     left, above = letterbox_padding(roi, width, height)
     if left:
         norm[0] -= left
@@ -161,11 +160,19 @@ def points_in_image(norm: Floats, roi: Roi, image_width: int, image_height: int)
     Returns:
         (N, 3) normalised by the image's width and height, z in its widths.
     """
-    norm[:2] -= _HALF
-    points = turned(norm.T, roi.rotation_rad).T
-    side = roi.width / image_width
-    points *= np.array(((side,), (roi.height / image_height,), (side,)), dtype=np.float32)
-    points[:2] += np.array(((roi.cx / image_width,), (roi.cy / image_height,)), dtype=np.float32)
+    cos, sin = cos_sin(roi.rotation_rad)
+    side, height = roi.width / image_width, roi.height / image_height
+    x, y = roi.cx / image_width, roi.cy / image_height
+    # All the numbers in one array: each small call costs more than what it computes, as the model
+    # has just driven its code out of the CPU's cache.
+    numbers = np.array((cos, -sin, sin, cos, side, height, side, x, y, 0.0), dtype=np.float32)
+    norm -= _CENTRE
+    products = norm[:2] * numbers[:4].reshape(2, 2, 1)
+    points = np.empty(norm.shape, dtype=np.float32)
+    np.add(products[:, 0], products[:, 1], out=points[:2])
+    points[2] = norm[2]
+    points *= numbers[4:7, None]
+    points += numbers[7:, None]
     return points.T
 
 
