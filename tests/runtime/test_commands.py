@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +16,22 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from runtime.commands import make_run
+from runtime.commands import RunCommand, make_run
 from runtime.errors import ViewfinderError
 from runtime.image import read_image, write_image
+from runtime.solutions.options import SolutionOptions
+from runtime.solutions.registry import solutions
 from runtime.sources import open_source
 
 ROOT = Path(__file__).parents[2]
 # The runtime's commands alone: this must work where only the bare package is installed.
 PROGRAM = """
 import sys, typer
-from runtime.commands import make_run
+from runtime.commands import RunCommand, make_run
 from runtime.errors import ViewfinderError
 app = typer.Typer(pretty_exceptions_enable=False)
 app.callback()(lambda: None)
-app.command()(make_run())
+app.command("run", cls=RunCommand)(make_run())
 try:
     app()
 except ViewfinderError as error:
@@ -49,7 +52,7 @@ def viewfinder(*arguments: object, **variables: str) -> Done:
     """The command in this process, which saves a second of imports each time."""
     app = typer.Typer()
     app.callback()(lambda: None)  # so that one command alone is named, too
-    app.command()(make_run())
+    app.command("run", cls=RunCommand)(make_run())
     result = CliRunner().invoke(
         app, [str(argument) for argument in arguments], env={"COLUMNS": "200", **variables}
     )
@@ -158,7 +161,10 @@ def test_bad_input_is_one_line_and_exit_1(
 
 
 def test_misuse_is_exit_2(clip: Path) -> None:
-    assert viewfinder("run", "feet", "--source", clip).returncode == 2
+    done = viewfinder("run", "hand", "--source", clip)
+    assert done.returncode == 2
+    assert "Did you mean hands?" in done.stderr
+    assert "face-detection" in done.stderr
     assert viewfinder("run", "face").returncode == 2
     assert viewfinder("run", "face", "--source", clip, "--max", "0").returncode == 2
 
@@ -197,6 +203,102 @@ def test_help_loads_nothing_heavy() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "--source" in done.stdout
+
+
+def test_help_lists_every_solution_with_its_variants() -> None:
+    told = viewfinder("run", "--help").stdout
+    for name, entry in solutions().items():
+        line = next(line for line in told.splitlines() if line.startswith(f"│ {name} "))
+        assert entry.what in line
+        assert ", ".join(entry.variants) in line
+    for panel in ("What to look at", "Which model", "What is found", "Where results go"):
+        assert panel in told
+    run = inspect.signature(make_run()).parameters
+    described = {field.name for field in fields(SolutionOptions)}
+    aside = {"max_subjects": "most", "iris_diameter_m": "iris_mm", "smoothing": "smooth"}
+    assert {aside.get(name, name) for name in described} <= set(run)
+
+
+def test_two_models_on_the_same_frames(clip: Path, face_bundle: Path, tmp_path: Path) -> None:
+    other = shutil.copy(face_bundle, tmp_path / "other.task")
+    done = viewfinder(
+        "run", "face", "--source", clip, "--model", face_bundle, "--against", other, "--json",
+        "--out", tmp_path / "o.mp4",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(lines) == 12
+    for line in lines:
+        assert line["against"]["subjects"] == line["subjects"]
+        assert line["against"]["model"] == "other.task"
+        difference = line["against"]["difference"]
+        assert difference["mean_px"] == difference["worst_px"] == 0
+        assert [pair["id"] for pair in difference["pairs"]] == [0]
+    assert "whole.task (first) against other.task (second), 12 frames" in done.stderr
+    assert "12 found by both: mean 0.000 px" in done.stderr
+    failed(
+        viewfinder("run", "face", "--source", clip, "--model", face_bundle, "--against",
+                   tmp_path / "no.task", "--json"),
+        "no.task",
+    )  # fmt: skip
+
+
+@pytest.mark.usefixtures("mediapipe_models")
+def test_a_variant_against_another_lists_the_worst_frames(
+    tmp_path: Path, astronaut: np.ndarray
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, side in (("a.png", 512), ("b.png", 300)):
+        write_image(folder / name, np.ascontiguousarray(astronaut[:side, 100 : 100 + side]))
+    done = viewfinder(
+        "run", "face-detection", "--source", folder, "--models", "mediapipe", "--against",
+        "variant:full", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    worst = [line["against"]["difference"]["worst_px"] for line in lines]
+    assert min(worst) > 0.5  # two networks never agree to the pixel
+    table = done.stderr[done.stderr.index("worst frames") :]
+    assert f"{max(worst):.2f} px" in table
+    assert "a.png" in table
+    assert "b.png" in table
+
+
+def test_where_the_time_goes(clip: Path, face_bundle: Path, tmp_path: Path) -> None:
+    done = viewfinder(
+        "run", "face", "--source", clip, "--model", face_bundle, "--out", tmp_path / "o.jsonl",
+        "--trace", tmp_path / "t.json", "--graph-picture", tmp_path / "g.png",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    events = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
+    names = [event["name"] for event in events if event["ph"] == "X"]
+    assert names.count("landmarks") == 12
+    assert "calculator" in done.stderr
+    assert read_image(tmp_path / "g.png").std() > 5
+
+
+def test_wishes_that_contradict_themselves(clip: Path, face_bundle: Path, tmp_path: Path) -> None:
+    def run(*more: object) -> Done:
+        return viewfinder("run", "face", "--source", clip, "--model", face_bundle, "--json", *more)
+
+    failed(run("--smoothing", "1,2"), "--smoothing", "MIN_CUTOFF,BETA,DCUTOFF")
+    failed(run("--smoothing", "0,80,1"), "min_cutoff_hz")
+    failed(run("--save-to", tmp_path / "hard"), "viewfinder-live[data]")
+    assert run("--serve-port", "70000").returncode == 2
+
+
+def test_nothing_is_left_behind_by_a_run_that_never_began(
+    clip: Path, face_bundle: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    failed(
+        viewfinder("run", "face", "--source", clip, "--model", tmp_path / "no.task",
+                   "--out", out / "o.mp4"),
+        "no.task",
+    )  # fmt: skip
+    assert list(out.iterdir()) == []
 
 
 @pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="needs xvfb-run (apt install xvfb)")
