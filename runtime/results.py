@@ -34,7 +34,7 @@ class Subject:
         handedness: "left" or "right", the person's own.
         gesture: {"name": ..., "score": ...}.
         blendshapes: name -> 0..1.
-        iris: depths and diameters.
+        iris: depths and diameters of both eyes, and what they rest on.
         cuboid: a box in 3D.
         mask: (H, W) of the whole picture, 0..1, how surely each pixel is the subject's.
     """
@@ -49,7 +49,7 @@ class Subject:
     handedness: str | None = None
     gesture: dict[str, Any] | None = None
     blendshapes: dict[str, float] | None = None
-    iris: dict[str, float] | None = None
+    iris: dict[str, Any] | None = None
     cuboid: dict[str, Any] | None = None
     mask: Floats | None = None
 

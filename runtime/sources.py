@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import Notice, ViewfinderError
-from runtime.image import PICTURE_EXTENSIONS, read_image
+from runtime.exif import read_exif
+from runtime.image import PICTURE_EXTENSIONS, decode_image, read_image_file
 from runtime.live_reader import LiveReader, open_capture
 from runtime.native_output import captured_stderr
 
@@ -43,6 +44,7 @@ class Frame:
         dropped: frames skipped since the last one.
         restarted: the source was away, or its clock stepped back: nothing that was followed before
             is where it was.
+        focal_px: focal length of the camera in pixels, where the picture's EXIF tells.
     """
 
     rgb: NDArray[np.uint8]
@@ -51,6 +53,7 @@ class Frame:
     timestamp_us: int
     dropped: int = 0
     restarted: bool = False
+    focal_px: float | None = None
 
 
 class Source(Protocol):
@@ -123,11 +126,13 @@ class PictureSource:
         """Every picture that can be read."""
         for index, path in enumerate(self._paths):
             try:
-                rgb = read_image(path)
+                data = read_image_file(path)
+                rgb = decode_image(data, str(path))
             except ViewfinderError as error:
                 report(error)
                 continue
-            yield Frame(rgb, str(path), index, index * PICTURE_STEP_US)
+            focal = read_exif(data, rgb.shape[1], rgb.shape[0]).focal_length_px
+            yield Frame(rgb, str(path), index, index * PICTURE_STEP_US, focal_px=focal)
 
 
 class VideoSource:

@@ -34,8 +34,11 @@ class Solution(Protocol):
         """The models that run."""
         ...
 
-    def process(self, rgb: NDArray[np.uint8], timestamp_us: int) -> list[Subject]:
-        """The subjects in a (H, W, 3) uint8 picture; timestamps grow from call to call."""
+    def process(
+        self, rgb: NDArray[np.uint8], timestamp_us: int, focal_px: float | None = None
+    ) -> list[Subject]:
+        """The subjects in a (H, W, 3) uint8 picture; timestamps grow from call to call; the
+        camera's focal length in pixels where it is known."""
         ...
 
     def reset(self) -> None:

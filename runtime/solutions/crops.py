@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from numpy.typing import ArrayLike
 
@@ -157,6 +158,7 @@ def crop_graph(
     most: int,
     mirrored: bool = False,
     subjects: str = "subjects",
+    associate: Any = None,
 ) -> Graph:
     """The graph of the picture above.
 
@@ -169,11 +171,12 @@ def crop_graph(
         mirrored: pictures are selfie views.
         subjects: name of the stream of list[Subject]; solutions that add to subjects give it
             another one and feed "subjects" themselves.
+        associate: puts new and followed regions together; an `Associate` by default.
     """
     graph = Graph(name, {"picture": Picture})
     followed = {"followed": "followed"}
     graph.add(Detect(detector, rules, most), outputs="detected", back=followed)
-    graph.add(Associate(), outputs="tracks", back=followed)
+    graph.add(associate or Associate(), outputs="tracks", back=followed, name="associate")
     graph.add(FindLandmarks(landmarks), outputs="found", name="landmarks")
     graph.add(Follow(rules), outputs="followed")
     graph.add(MakeSubjects(landmarks.topology.id, mirrored), outputs=subjects, name="subjects")

@@ -55,6 +55,11 @@ SOLUTIONS = {
         ("468", "478", "attention"),
         topology="face468@1",
     ),
+    "iris": SolutionEntry(
+        "face mesh with finer eyes, irises and the eyes' distance",
+        "runtime.solutions.faces:open_iris",
+        topology="face478@1",
+    ),
     "hands": SolutionEntry(
         "21 keypoints of each hand, handedness",
         "runtime.solutions.hands:open_hands",

@@ -25,7 +25,12 @@ def picture(width: int = 120, height: int = 80) -> np.ndarray:
 
 def with_exif_orientation(jpeg: bytes, orientation: int) -> bytes:
     tiff = b"MM\x00*\x00\x00\x00\x08\x00\x01" + struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0)
-    exif = b"Exif\x00\x00" + tiff + b"\x00" * 4
+    return with_exif(jpeg, tiff + b"\x00" * 4)
+
+
+def with_exif(jpeg: bytes, tiff: bytes) -> bytes:
+    """A JPEG with that EXIF block put in."""
+    exif = b"Exif\x00\x00" + tiff
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
 
 
