@@ -8,6 +8,7 @@ from runtime.solutions.gestures import RecogniseGestures, open_recogniser
 from runtime.solutions.landmarks import LandmarkModel
 from runtime.solutions.options import SolutionOptions
 from runtime.solutions.parts import find_parts
+from runtime.solutions.smooth import Smooth
 from runtime.solutions.solution import GraphSolution
 
 MIN_SCORE = 0.5
@@ -27,10 +28,15 @@ def open_hands(options: SolutionOptions) -> GraphSolution:
     score = MIN_SCORE if options.min_score is None else options.min_score
     detector = Detector(parts["detector"].load(options), parts["detector"].card, score)
     landmarks = LandmarkModel(parts["landmarks"].load(options), parts["landmarks"].card)
+    smoothing = options.one_euro(usual=False)
+    hands = "hands" if options.gestures else "subjects"
     graph = crop_graph(
         "hands", detector, landmarks, HAND_RULES, options.max_subjects, options.mirrored,
-        subjects="hands" if options.gestures else "subjects",
+        subjects=hands if smoothing is None else "unsmoothed",
     )  # fmt: skip
+    if smoothing is not None:
+        unsmoothed = {"subjects": "unsmoothed"}
+        graph.add(Smooth(smoothing), outputs=hands, inputs=unsmoothed, name="smooth")
     if options.gestures:
         recogniser = open_recogniser(options, parts["landmarks"])
         graph.add(RecogniseGestures(recogniser), outputs="subjects", name="gestures")

@@ -78,3 +78,16 @@ class SolutionOptions:
                 raise ViewfinderError(
                     "not a length", field=name, expected="a number above 0", found=value
                 )
+
+    def one_euro(self, usual: bool) -> OneEuroParameters | None:
+        """The filter that landmarks go through, or None.
+
+        Args:
+            usual: whether the solution smooths unless it is told otherwise.
+        """
+        from runtime.smoothing import OneEuroParameters
+
+        if self.static or not (usual if self.smoothing is None else self.smoothing):
+            return None
+        given = self.smoothing
+        return given if isinstance(given, OneEuroParameters) else OneEuroParameters()

@@ -51,7 +51,6 @@ MODELS = {
     "lite": ("pose_detection", "pose_landmark_lite"),
     "heavy": ("pose_detection", "pose_landmark_heavy"),
 }
-BODY = OneEuroParameters()
 ALIGNMENT = OneEuroParameters(0.01, 10.0, 1.0)
 """Of the auxiliary points: a steady region matters more than a quick one (pose_landmark_filtering).
 They are smoothed even where keypoints aren't."""
@@ -80,7 +79,7 @@ def pose_graph(detector: Detector, model: BodyModel, options: SolutionOptions) -
     graph.add(AssociateBodies(most), outputs="tracks", back=followed, name="associate")
     graph.add(FindBodies(model), outputs="found", name="landmarks")
     graph.add(IdentifyBodies(), outputs="identified", inputs={"bodies": "found"}, name="identify")
-    smoother = SmoothBodies(_parameters(options), most == 1)
+    smoother = SmoothBodies(options.one_euro(usual=True), most == 1)
     identified = {"bodies": "identified"}
     graph.add(smoother, outputs="bodies", inputs=identified, name="smooth")
     graph.add(FollowBodies(), outputs="followed", name="follow")
@@ -91,12 +90,6 @@ def pose_graph(detector: Detector, model: BodyModel, options: SolutionOptions) -
         smooth = bool(options.smoothing) and not options.static
         graph.add(AddMasks(smooth), outputs="subjects", inputs=inputs, name="masks")
     return graph
-
-
-def _parameters(options: SolutionOptions) -> OneEuroParameters | None:
-    if options.static or options.smoothing is False:
-        return None
-    return options.smoothing if isinstance(options.smoothing, OneEuroParameters) else BODY
 
 
 class SmoothBodies:
@@ -149,8 +142,11 @@ class _BodyFilter:
         found = body.found
         size_px = body_size(found.alignment, size)
         if not self._keypoints:
+            # Into pixels and back all the same: MediaPipe does so, which shows in the last bit.
+            scale = np.array([size[0], size[1], size[0]], dtype=np.float32)
+            keypoints = found.keypoints * scale / scale
             alignment = self._image.smoothed(found.alignment, timestamp_us, size, size_px)
-            points = np.concatenate([found.keypoints, alignment])
+            points = np.concatenate([keypoints, alignment])
             return Body(body.subject_id, body.roi, replace(found, points=points))
         smooth = CropBody(
             presence=found.presence,

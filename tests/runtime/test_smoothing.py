@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import islice, pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,10 @@ from runtime.smoothing import (
     OneEuroFilter,
     OneEuroParameters,
 )
+from runtime.solutions import open_solution
+from runtime.solutions.options import SolutionOptions
 from runtime.solutions.smooth import Smooth
+from runtime.sources import open_source
 
 FRAME_US = 33_333
 BODY = OneEuroParameters()
@@ -248,3 +252,29 @@ def test_detections_pass_as_they_are() -> None:
     smooth = Smooth(BODY)
     for number in range(2):
         assert smooth.process([face], PICTURE, number * FRAME_US)[0] is face
+
+
+@pytest.mark.usefixtures("mediapipe_models")
+def test_hands_are_smoothed_on_request(real: Path) -> None:
+    clip = open_source(real / "videos" / "smp_hand.mp4")
+    frames = [frame.rgb for frame in islice(clip.frames(pytest.fail), 12)]
+    motion = {}
+    for smoothing in (None, False, OneEuroParameters(0.01, 1.0, 1.0)):
+        hands = open_solution(
+            "hands", models="mediapipe", variant="lite", smoothing=smoothing, gestures="rules"
+        )
+        found = [hands.process(rgb, i * FRAME_US)[0] for i, rgb in enumerate(frames)]
+        assert all(hand.gesture for hand in found)
+        motion[smoothing] = np.abs(np.diff([hand.keypoints for hand in found], axis=0)).mean()
+    assert motion[None] == motion[False] > 2 * motion[OneEuroParameters(0.01, 1.0, 1.0)]
+
+
+def test_options_say_whether_and_how_to_smooth() -> None:
+    given = OneEuroParameters(1.0, 2.0, 3.0)
+    for usual in (True, False):
+        assert SolutionOptions(smoothing=given).one_euro(usual) == given
+        assert SolutionOptions(smoothing=True).one_euro(usual) == OneEuroParameters()
+        assert SolutionOptions(smoothing=False).one_euro(usual) is None
+        assert SolutionOptions(smoothing=given, static=True).one_euro(usual) is None
+    assert SolutionOptions().one_euro(True) == OneEuroParameters()
+    assert SolutionOptions().one_euro(False) is None
