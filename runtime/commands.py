@@ -92,8 +92,8 @@ def make_run(save_frame: SaveFrame | None = None) -> Callable[..., None]:
             float | None,
             typer.Option(
                 min=1.0,
-                help="The camera's focal length in pixels, for depths; by default from EXIF, or "
-                "the picture's width.",
+                help="The camera's focal length in pixels, for depths; by default from EXIF, else "
+                "guessed (a view 63 degrees high).",
                 rich_help_panel=_SOURCE,
             ),
         ] = None,

@@ -10,7 +10,7 @@ from runtime.draw import drawn
 from runtime.draw_against import drawn_against
 from runtime.draw_panels import draw_bars, place_inset
 from runtime.draw_strokes import Picture
-from runtime.results import FrameResult
+from runtime.results import FrameResult, Subject
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,23 @@ def drawn_result(
         picture = drawn(rgb, result.subjects, look.mirrored)
     else:
         picture = drawn_against(rgb, result, view, look.mirrored)
-    blendshapes = next((one.blendshapes for one in result.subjects if one.blendshapes), None)
-    if blendshapes and (result.against is None or view is AgainstView.first):
-        draw_bars(picture, blendshapes)
-    if blendshapes and look.puppet:
-        _draw_puppet(picture, blendshapes, look.mirrored)
+    face = next((subject for subject in result.subjects if subject.blendshapes), None)
+    if face is None or face.blendshapes is None:
+        return picture
+    if result.against is None or view is AgainstView.first:
+        draw_bars(picture, face.blendshapes)
+    if look.puppet:
+        _draw_puppet(picture, face, face.blendshapes, result, look.mirrored)
     return picture
 
 
-def _draw_puppet(picture: Picture, blendshapes: Mapping[str, float], mirrored: bool) -> None:
+def _draw_puppet(
+    picture: Picture, face: Subject, blendshapes: Mapping[str, float], result: FrameResult,
+    mirrored: bool,
+) -> None:  # fmt: skip
+    from runtime.head_pose import head_pose
     from runtime.puppet import draw_puppet
 
-    puppet = draw_puppet(blendshapes)
+    pose = head_pose(face.keypoints_px(result.width, result.height))
+    puppet = draw_puppet(blendshapes, pose)
     place_inset(picture, puppet[:, ::-1] if mirrored else puppet)
