@@ -26,7 +26,7 @@ _MOST_BARS = 14
 
 
 def draw_bars(picture: Picture, values: Mapping[str, float]) -> None:
-    """Draw the largest coefficients as bars at the picture's left edge, in place.
+    """Draw the largest coefficients as bars in the lower left, in place.
 
     They keep the mapping's order, so that they don't jump about from frame to frame.
 
@@ -43,7 +43,8 @@ def draw_bars(picture: Picture, values: Mapping[str, float]) -> None:
         return
     words = max(text_width(name, size) for name in names)
     bar, pad = round(80 * size), round(8 * size)
-    top = (picture.shape[0] - line * len(names)) // 2
+    # Low, where faces seldom are, and above the status line.
+    top = max(0, picture.shape[0] - line * (len(names) + 3))
     plate(picture, 0, top - pad, words + bar + 3 * pad, line * len(names) + 2 * pad)
     for row, name in enumerate(names):
         low = top + row * line + line - round(5 * size)
@@ -55,15 +56,15 @@ def draw_bars(picture: Picture, values: Mapping[str, float]) -> None:
         cv2.rectangle(picture, start, (start[0] + round(bar * value), end[1]), LEFT, -1)
 
 
-def place_inset(picture: Picture, inset: Picture, share: float = 0.34) -> None:
+def place_inset(picture: Picture, inset: Picture, share: float = 0.36) -> None:
     """Put a smaller picture into the lower right corner, in place.
 
     Args:
         picture: (H, W, 3) uint8.
         inset: (h, w, 3) uint8.
-        share: of the picture's height that it takes.
+        share: of the picture's shorter side that it takes.
     """
-    height = round(share * picture.shape[0])
+    height = round(share * min(picture.shape[:2]))
     width = round(inset.shape[1] * height / inset.shape[0])
     margin = round(8 * scale_of(picture))
     y, x = picture.shape[0] - height - margin, picture.shape[1] - width - margin

@@ -254,11 +254,11 @@ def test_bars_and_the_puppet_follow_the_coefficients() -> None:
 
     calm, gaping = shown(), shown(jawOpen=1.0)
     changed = np.abs(calm - gaping).max(axis=2) > 40
-    assert changed[200:280, :250].sum() > 100  # a bar
+    assert changed[:, :250].sum() > 100  # a bar
     assert changed[320:, 480:].sum() > 100  # the puppet's mouth
     assert not changed[:150].any()
     half = np.abs(calm - shown(jawOpen=0.5)).max(axis=2) > 40
-    assert 0.35 < half[200:280, :250].sum() / changed[200:280, :250].sum() < 0.65
+    assert 0.35 < half[:, :250].sum() / changed[:, :250].sum() < 0.65
 
 
 def test_panels_do_no_harm_to_tiny_pictures() -> None:
