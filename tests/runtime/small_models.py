@@ -60,6 +60,36 @@ def constant_model(
     return bytes(builder.Output())
 
 
+def pooling_model(
+    rows: int, columns: int, channels: int, keep: bool, axes: tuple[int, ...] = (1, 2)
+) -> bytes:
+    """A float32 model that is the mean of a (1, rows, columns, channels) array.
+
+    Args:
+        rows, columns, channels: of the input "array".
+        keep: whether the output "mean" keeps the sides that the mean is over, as 1.
+        axes: that it is over.
+    """
+    model, graph = schema.ModelT(), schema.SubGraphT()
+    model.version, model.description, model.buffers = 3, b"test model", [schema.BufferT()]
+    graph.name, graph.tensors, graph.operators = b"main", [], []
+    sides = (1, rows, columns, channels)
+    kept = tuple(1 if i in axes else side for i, side in enumerate(sides))
+    shape = kept if keep else tuple(side for i, side in enumerate(sides) if i not in axes)
+    array = _tensor(model, graph, "array", sides)
+    over = _tensor(model, graph, "axes", (len(axes),), np.array(axes, dtype=np.int32))
+    mean = _tensor(model, graph, "mean", shape)
+    options = schema.ReducerOptionsT()
+    options.keepDims = keep
+    model.operatorCodes = [_code(schema.BuiltinOperator.MEAN)]
+    _operator(graph, 0, [array, over], mean, schema.BuiltinOptions.ReducerOptions, options)
+    graph.inputs, graph.outputs = [array], [mean]
+    model.subgraphs = [graph]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
 def _tensor(
     model: schema.ModelT, graph: schema.SubGraphT, name: str, shape: tuple[int, ...],
     values: np.ndarray | None = None,
