@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from runtime.errors import ViewfinderError
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 _f32 = np.float32
 
 MIN_OBJECT_SIZE = _f32(1e-6)
@@ -67,16 +68,17 @@ class LowPassFilter:
     """
 
     def __init__(self, alpha: float) -> None:
-        self._alpha = _f32(alpha)
-        self._last: Floats | None = None
+        self._alpha = np.array(alpha, dtype=np.float32)
+        self._rest = 1.0 - self._alpha.astype(np.float64)
+        self._last: Doubles | None = None
 
     def smoothed(self, values: Floats) -> Floats:
-        """Values of any one shape, weighed with all earlier ones; the first stay as they are."""
-        if self._last is None:
-            self._last = np.array(values, dtype=np.float32)
-        else:
-            self._last = _blended(self._alpha, values, self._last)
-        return self._last.copy()
+        """Float32 values of any one shape, weighed with all earlier ones; the first stay."""
+        result = values.copy()
+        if self._last is not None:
+            result = _blended(self._alpha, self._rest, values, self._last)
+        self._last = result.astype(np.float64)
+        return result
 
     def reset(self) -> None:
         """Forget all earlier values."""
@@ -99,7 +101,9 @@ class OneEuroFilter:
                 *((row.min_cutoff_hz, row.beta, row.derivate_cutoff_hz) for row in rows)
             )
         )
-        self._last: tuple[int, Floats, Floats, Floats] | None = None
+        # When, and as float64 holding float32s: the values, their speeds, the smoothed values.
+        self._last: tuple[int, Doubles, Doubles, Doubles] | None = None
+        self._elapsed_us = 0
 
     def smoothed(
         self, values: Floats, timestamp_us: int, object_size: float | None = None
@@ -118,26 +122,32 @@ class OneEuroFilter:
             if not size >= MIN_OBJECT_SIZE:
                 return values.copy()
             scale = float(_f32(1) / size)
+        new = values.astype(np.float64)
         if self._last is None:
-            first = np.array(values, dtype=np.float32)
-            self._last = (timestamp_us, first, np.zeros_like(first), first)
-            return first.copy()
-        then_us, raw, speed, smooth = self._last
-        if timestamp_us <= then_us:
+            self._last = (timestamp_us, new, np.zeros_like(new), new)
             return values.copy()
-        frequency = 1.0 / ((timestamp_us - then_us) * 1000 * 1e-9)
+        then_us, raw, speed, smooth = self._last
+        elapsed_us = timestamp_us - then_us
+        if elapsed_us <= 0:
+            return values.copy()
+        if elapsed_us != self._elapsed_us:
+            self._elapsed_us = elapsed_us
+            self._frequency = 1.0 / (elapsed_us * 1000 * 1e-9)
+            alphas = _alphas(self._derivate_cutoff.copy(), self._frequency)
+            self._speed_alphas, self._speed_rest = alphas, 1.0 - alphas.astype(np.float64)
         # Scaled by a scale and a frequency, one after the other: the order decides the last bit.
-        change = np.subtract(values, raw, dtype=np.float64)
+        change = new - raw
         change *= scale
-        change *= frequency
-        alphas = _alphas(self._derivate_cutoff, frequency)
-        speed = _blended(alphas, change.astype(np.float32), speed)
-        cutoff = np.abs(speed, dtype=np.float64)
+        change *= self._frequency
+        newest = change.astype(np.float32)
+        speed = _blended(self._speed_alphas, self._speed_rest, newest, speed).astype(np.float64)
+        cutoff = np.abs(speed)
         cutoff *= self._beta
         cutoff += self._min_cutoff
-        smooth = _blended(_alphas(cutoff, frequency), values, smooth)
-        self._last = (timestamp_us, np.array(values, dtype=np.float32), speed, smooth)
-        return smooth.copy()
+        alphas = _alphas(cutoff, self._frequency)
+        result = _blended(alphas, 1.0 - alphas.astype(np.float64), values, smooth)
+        self._last = (timestamp_us, new, speed, result.astype(np.float64))
+        return result
 
     def reset(self) -> None:
         """Forget all earlier values."""
@@ -182,19 +192,18 @@ class KeypointFilter:
         self._filter.reset()
 
 
-def _blended(alphas: np.float32 | Floats, values: Floats, last: Floats) -> Floats:
+def _blended(alphas: Floats, rest: Doubles, values: Floats, last: Doubles) -> Floats:
     # The first product is float32, the second and the sum float64.
-    rest = 1.0 - np.asarray(alphas, dtype=np.float64)
-    mixed = np.multiply(rest, last, dtype=np.float64)
+    mixed = rest * last
     mixed += alphas * values
     return mixed.astype(np.float32)
 
 
-def _alphas(cutoff_hz: NDArray[np.float64], frequency_hz: float) -> Floats:
-    """Weights of the newest values at those cutoffs."""
-    alphas = 2 * math.pi * cutoff_hz
-    np.divide(1.0, alphas, out=alphas)
-    alphas /= 1.0 / frequency_hz
-    alphas += 1.0
-    np.divide(1.0, alphas, out=alphas)
-    return alphas.astype(np.float32)
+def _alphas(cutoff_hz: Doubles, frequency_hz: float) -> Floats:
+    """Weights of the newest values at those cutoffs, whose array is used up."""
+    cutoff_hz *= 2 * math.pi
+    np.divide(1.0, cutoff_hz, out=cutoff_hz)
+    cutoff_hz /= 1.0 / frequency_hz
+    cutoff_hz += 1.0
+    np.divide(1.0, cutoff_hz, out=cutoff_hz)
+    return cutoff_hz.astype(np.float32)
