@@ -2,8 +2,9 @@
 
 Regularised linear discriminant analysis on the features of `runtime.gesture_features`: one
 Gaussian a gesture, all of one shape, which is estimated from the examples and from copies of them
-turned a little in space. What is far from every gesture, or nearer to an example of none, is none.
-How far is far, and how sure a score may be, is set by leaving out one example at a time.
+turned a little in space. What is far from every gesture is none; examples of none, where there are
+some, make one more Gaussian, as much wider as they differ more. How far is far, and how sure a
+score may be, is set by leaving out one example at a time.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class GestureClassifier:
         centre: (F,) mean of the features.
         whitening: (F, F); (features - centre) @ whitening has unit variance within a gesture.
         means: (C, F) whitened mean of each gesture.
-        nones: (M, F) whitened examples of none.
+        none_mean: (F,) whitened mean of the examples of none; empty without any.
+        none_spread: variance of those, over that within a gesture; 1 or more.
         sharpness: of the scores over squared distances.
         reach: squared distance up to which an example is surely one of its gesture.
         turn_upright: hands are turned upright in the picture first.
@@ -50,7 +52,8 @@ class GestureClassifier:
     centre: Array
     whitening: Array
     means: Array
-    nones: Array
+    none_mean: Array
+    none_spread: float
     sharpness: float
     reach: float
     turn_upright: bool
@@ -68,18 +71,20 @@ class GestureClassifier:
             return NONE, 1.0
         distances = ((self.means - whitened) ** 2).sum(axis=1)
         to_none = np.inf
-        if len(self.nones):
-            to_none = float(((self.nones - whitened) ** 2).sum(axis=1).min())
+        if len(self.none_mean):
+            to_none = float(((self.none_mean - whitened) ** 2).sum())
         return self._decided(distances, to_none)
 
     def _decided(self, distances: Array, to_none: float) -> tuple[str, float]:
         best = int(distances.argmin())
         distance = float(distances[best])
         odds = np.exp(-self.sharpness * (distances - distance))
-        score = float(odds[best] / odds.sum()) * min(1.0, max(0.0, 3 - 2 * distance / self.reach))
-        # Two examples are twice as far apart, squared, as one is from the mean.
-        if to_none / 2 < distance:
-            score *= 0.5 * to_none / 2 / distance
+        # The same for a Gaussian that is wider in each of its dimensions.
+        wider = self.centre.size * math.log(self.none_spread)
+        none_ahead = distance - (to_none / self.none_spread + wider)
+        rest = math.exp(min(50.0, self.sharpness * none_ahead))
+        score = float(odds[best] / (odds.sum() + rest))
+        score *= min(1.0, max(0.0, 3 - 2 * distance / self.reach))
         return (self.names[best], score) if score >= _CERTAIN else (NONE, 1 - score)
 
 
@@ -129,9 +134,11 @@ def train_classifier(
         whitening = seen.whitening()
         means = (seen.means() - example[0]) @ whitening
         distances[i] = (means**2).sum(axis=1)
-        others = np.flatnonzero((truth < 0) & (np.arange(len(truth)) != i))
-        if len(others):
-            to_none[i] = (((copies[others, 0] - example[0]) @ whitening) ** 2).sum(axis=1).min()
+        others = (truth < 0) & (np.arange(len(truth)) != i)
+        if others.any():
+            none_mean = copies[others, 0].mean(axis=0)
+            to_none[i] = (((none_mean - example[0]) @ whitening) ** 2).sum()
+    spread = to_none[truth < 0][np.isfinite(to_none[truth < 0])] / copies.shape[2]
     sharpness = _best_sharpness(distances, truth)
     own = distances[truth >= 0, truth[truth >= 0]]
     reach = max(float(np.quantile(own, _REACH_QUANTILE)), 1e-6)
@@ -142,7 +149,10 @@ def train_classifier(
         centre=centre + middle,
         whitening=whitening,
         means=(means - centre) @ whitening,
-        nones=(copies[truth < 0, 0] - centre) @ whitening,
+        none_mean=((copies[truth < 0, 0] - centre) @ whitening).mean(axis=0)
+        if (truth < 0).any()
+        else np.zeros(0),
+        none_spread=max(1.0, float(spread.mean())) if len(spread) else 1.0,
         sharpness=sharpness,
         reach=reach,
         turn_upright=turn_upright,

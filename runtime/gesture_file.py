@@ -68,7 +68,8 @@ def write_gestures(
         "centre": _numbers(classifier.centre),
         "whitening": _numbers(classifier.whitening),
         "means": _numbers(classifier.means),
-        "nones": _numbers(classifier.nones),
+        "none_mean": _numbers(classifier.none_mean),
+        "none_spread": classifier.none_spread,
         "training": {
             **training,
             "left_out_accuracy": round(assessment.accuracy, 6),
@@ -131,7 +132,8 @@ def parse_gestures(data: bytes, name: str) -> GestureFile:
         centre=_array(content, "centre", name, (FEATURES,)),
         whitening=_array(content, "whitening", name, (FEATURES, FEATURES)),
         means=_array(content, "means", name, (len(names), FEATURES)),
-        nones=_array(content, "nones", name, (None, FEATURES)),
+        none_mean=_array(content, "none_mean", name, (FEATURES,), may_be_empty=True),
+        none_spread=max(1.0, _positive(content, "none_spread", name)),
         sharpness=_positive(content, "sharpness", name),
         reach=_positive(content, "reach", name),
         turn_upright=content.get("turn_upright") is True,
@@ -168,19 +170,17 @@ def _names(content: Mapping[str, Any], file: str) -> tuple[str, ...]:
 
 
 def _array(
-    content: Mapping[str, Any], field: str, file: str, shape: tuple[int | None, ...]
-) -> Array:
+    content: Mapping[str, Any], field: str, file: str, shape: tuple[int, ...],
+    may_be_empty: bool = False,
+) -> Array:  # fmt: skip
     value = content.get(field)
-    if field == "nones" and value == []:
-        return np.zeros((0, FEATURES))
+    if may_be_empty and value == []:
+        return np.zeros(0)
     try:
         array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise _wrong(file, field, "numbers", type(value).__name__) from error
-    fits = array.ndim == len(shape) and all(
-        wanted in (None, found) for wanted, found in zip(shape, array.shape)
-    )
-    if not fits or not np.isfinite(array).all():
+    if array.shape != shape or not np.isfinite(array).all():
         raise _wrong(file, field, f"numbers of shape {shape}", array.shape)
     return array
 

@@ -84,7 +84,7 @@ def hand_state(points: Array) -> HandState:
         [_rising(chord, 0.9, 0.97), _rising(beyond, 1.1, 1.25),
          _falling(bends(hand)[1:, 0], 0.8, 1.2)]
     )  # fmt: skip
-    closed[1:] = np.minimum(_falling(chord, 0.6, 0.75), _falling(beyond, 0.85, 1.0))
+    closed[1:] = np.minimum(_falling(chord, 0.6, 0.75), _falling(beyond, 0.85, 1.0)) * (bones > 0)
     to_middle, to_pinky = _apart(hand, 4, 9), _apart(hand, 4, 17)
     straight[0] = _rising(to_middle, 2.7, 3.1)
     closed[0] = _falling(to_pinky, 2.1, 2.7)
@@ -92,7 +92,7 @@ def hand_state(points: Array) -> HandState:
     return HandState(
         straight=straight,
         closed=closed,
-        pinch=float(_falling(_apart(hand, 4, 8), 0.7, 1.1)),
+        pinch=float(_falling(_apart(hand, 4, 8), 0.7, 1.1)) if hand.any() else 0.0,
         spread_rad=np.array([_angle(ends[i], ends[i + 1]) for i in (1, 2, 3)]),
         directions=ends[:, :2]
         / np.maximum(np.linalg.norm(ends[:, :2], axis=1, keepdims=True), 1e-9),
