@@ -114,7 +114,7 @@ def run(wishes: Wishes) -> int:
         print_comparison(comparing.summary, lineup)
     if tracer is not None:
         _write_trace(wishes, tracer, lineup)
-    return _finished(outcome, source, wishes.out)
+    return _finished(outcome, source, wishes)
 
 
 def choices_of(wishes: Wishes, entry: SolutionEntry, options: SolutionOptions) -> list[Choice]:
@@ -271,11 +271,14 @@ def _progress(source: Source, hidden: bool) -> Iterator[Callable[[int], None]]:
         yield lambda frames: bar.update(task, completed=frames)
 
 
-def _finished(outcome: Outcome, source: Source, out: Path | None) -> int:
-    if out is not None and outcome.frames:
+def _finished(outcome: Outcome, source: Source, wishes: Wishes) -> int:
+    if wishes.out is not None and outcome.frames:
         what = f"{outcome.frames} frame{'s' * (outcome.frames != 1)}"
-        typer.echo(f"{out}: {what}, {outcome.subjects} found", err=True)
-    stopped = outcome.interrupted and not source.live
+        typer.echo(f"{wishes.out}: {what}, {outcome.subjects} found", err=True)
+    # Ctrl-C is how one stops looking; only results that somebody waits for are cut short by it.
+    wanted = wishes.out is not None or wishes.as_json
+    whole = source.live or (source.count is not None and outcome.frames >= source.count)
+    stopped = outcome.interrupted and wanted and not whole
     if stopped:
         typer.echo(
             f"stopped after {outcome.frames} frames; run the same command to start again", err=True

@@ -82,7 +82,8 @@ class Page:
         self._actions: queue.Queue[Action] = queue.Queue(_ACTIONS_KEPT)
         self._server = _opened(host, port, self.token, self._pictures, self._actions)
         self.port = self._server.server_address[1]
-        shown = f"[{host}]" if ":" in host else host
+        shown = _reachable(host)
+        shown = f"[{shown}]" if ":" in shown else shown
         self.url = f"http://{shown}:{self.port}/?token={self.token}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True
@@ -114,6 +115,20 @@ def is_loopback(host: str) -> bool:
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return False
+
+
+def _reachable(host: str) -> str:
+    """The address by which others reach what listens at `host`."""
+    if host not in ("0.0.0.0", "::"):
+        return host
+    family, far = (
+        (socket.AF_INET, "192.0.2.1") if host == "0.0.0.0" else (socket.AF_INET6, "2001:db8::1")
+    )
+    # The address that packets for elsewhere would leave from; none is sent.
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((far, 9))
+        return str(probe.getsockname()[0])
+    return socket.gethostname()
 
 
 class _Pictures:
@@ -219,6 +234,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """What a button asks for."""
         url = urlsplit(self.path)
+        # Nothing here has a body, and what isn't read would be taken for the next request.
+        self.close_connection = self.headers.get("Content-Length", "0") != "0" or (
+            "Transfer-Encoding" in self.headers
+        )
         if not self._allowed(url.query):
             return
         # A form of another page can't set this header.

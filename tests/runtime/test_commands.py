@@ -301,18 +301,6 @@ def test_nothing_is_left_behind_by_a_run_that_never_began(
     assert list(out.iterdir()) == []
 
 
-@pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="needs xvfb-run (apt install xvfb)")
-def test_the_window_opens_and_closes(clip: Path, face_bundle: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "QT_LOGGING_RULES": "*=false"}
-    done = subprocess.run(
-        ["xvfb-run", "-a", sys.executable, "-c", PROGRAM, "run", "face", "--source", str(clip),
-         "--model", str(face_bundle)],
-        capture_output=True, text=True, env=environment, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-
-
 @pytest.mark.usefixtures("mediapipe_models")
 def test_mediapipes_face_on_a_portrait(tmp_path: Path, astronaut: np.ndarray) -> None:
     write_image(tmp_path / "astronaut.png", astronaut)
