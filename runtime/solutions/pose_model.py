@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from runtime.card import CardModel
 from runtime.errors import ViewfinderError
 from runtime.model import Model, PixelScale
-from runtime.roi import Roi, letterbox_padding, roi_padded_to_aspect, warp_crop
-from runtime.solutions.landmarks import turned
+from runtime.roi import Roi, roi_padded_to_aspect, warp_crop
+from runtime.solutions.landmarks import points_in_image, turned, without_letterbox
 from runtime.topology import topology
 
 Floats = NDArray[np.float32]
@@ -95,7 +95,7 @@ class BodyModel:
         if masks:
             self._check("mask_logit", 1)
         self._masks = masks
-        self._side = side
+        self._side, self._divisor = side, _f32(side)
         self._scale = PixelScale(*card.input.range)
         self._crop = np.zeros((side, side, 3), dtype=np.uint8)
         self._refinement = None
@@ -119,12 +119,14 @@ class BodyModel:
         if not presence > min_presence:  # a NaN is no body either
             return None
         values = self._peek("landmarks_visibility", 5)
-        points = values[:, :3] / _f32(self._side)
-        if not np.abs(points).max() < _FARTHEST:  # nor are NaNs
+        norm = np.divide(values.T[:3], self._divisor, out=np.empty((3, self._points), _f32))
+        if not np.abs(norm).max() < _FARTHEST:  # nor are NaNs
             return None
         if self._refinement is not None:
-            self._refinement(points, self.model.peek(self._outputs["heatmaps"])[0])
-        points = _in_image(points, roi, rgb.shape[1], rgb.shape[0])
+            self._refinement(norm.T, self.model.peek(self._outputs["heatmaps"])[0])
+        if roi.width != roi.height:  # by rounding alone
+            without_letterbox(norm, roi, self._side, self._side)
+        points = points_in_image(norm, roi, rgb.shape[1], rgb.shape[0])
         count = self.topology.size
         mask = None
         if self._masks:
@@ -217,18 +219,3 @@ def sigmoid(logits: Floats) -> Floats:
     odds = np.exp(inverse, out=inverse).astype(np.float32)
     odds += _f32(1)
     return np.divide(_f32(1), odds, out=odds)
-
-
-def _in_image(points: Floats, roi: Roi, image_width: int, image_height: int) -> Floats:
-    """Crop-normalised (P, 3) points in the image, in MediaPipe's float32 and order."""
-    # Regions are square but for rounding, which MediaPipe's letterbox makes good.
-    for axis, padding in enumerate(letterbox_padding(roi, 1, 1)):
-        if padding:
-            points[:, axis] = (points[:, axis] - padding) / (_f32(1) - (padding + padding))
-    points[:, :2] -= _f32(0.5)
-    image_points = turned(points, roi.rotation_rad)
-    scale = _f32(roi.width / image_width)
-    image_points *= np.array([scale, roi.height / image_height, scale], dtype=np.float32)
-    shift = [roi.cx / image_width, roi.cy / image_height, 0]
-    image_points += np.array(shift, dtype=np.float32)
-    return image_points
