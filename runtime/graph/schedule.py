@@ -6,13 +6,13 @@ No threads and no locks here: `runtime.graph.threads` holds a lock around every 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from runtime.graph.plan import Plan, Step
 from runtime.graph.timestamps import Pace
-from runtime.graph.trace import clock_ns
+from runtime.graph.trace import Tracer, clock_ns
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Schedule:
 
     Args:
         plan: of the graph.
-        dropped: told the step and timestamp of each that a sparse calculator doesn't look at.
+        tracer: takes down what sparse calculators don't look at.
 
     Attributes:
         results: done, in the order of timestamps; their taker removes them.
@@ -77,12 +77,12 @@ class Schedule:
         sparse_drops: sparse calculator -> timestamps that it didn't look at.
     """
 
-    def __init__(self, plan: Plan, dropped: Callable[[int, int], None]) -> None:
+    def __init__(self, plan: Plan, tracer: Tracer | None = None) -> None:
         self.results: deque[Result] = deque()
         self.ready: list[Task] = []
         self.sparse_drops: Counter[str] = Counter()
         self._plan = plan
-        self._dropped = dropped
+        self._tracer = tracer
         steps = plan.steps
         self._needs_before = [_needs_before(index, step) for index, step in enumerate(steps)]
         self._dependents = [_holding(i, [step.waits for step in steps]) for i in range(len(steps))]
@@ -129,6 +129,14 @@ class Schedule:
         else:
             self._sparse_done(task, step)
         self._begin_rows()
+
+    def clear(self) -> None:
+        """Let everything go that is on its way: rows know each other, and pictures are large."""
+        for row in (*self._begun, *self._barred):
+            row.before = row.after = None
+        for kept in (self._begun, self._barred, self.results, self.ready, self._boxes, self._held):
+            kept.clear()
+        self._last_row = None
 
     def _begin_rows(self) -> None:
         while self._barred:
@@ -236,7 +244,8 @@ class Schedule:
 
     def _drop(self, index: int, timestamp_us: int) -> None:
         self.sparse_drops[self._plan.steps[index].node.name] += 1
-        self._dropped(index, timestamp_us)
+        if self._tracer is not None:
+            self._tracer.drop(self._tracer.row_of(self._plan.steps[index].node), timestamp_us)
 
     def _post(self, slot: int, packet: Any) -> None:
         if packet is not None:

@@ -59,7 +59,7 @@ class ThreadedRunner:
         self._work = threading.Condition(self._lock)
         self._came = threading.Condition(self._lock)
         self._room = threading.Condition(self._lock)
-        self._schedule = Schedule(laid_out, self._trace_sparse_drop)
+        self._schedule = Schedule(laid_out, tracer)
         self._limiter: FlowLimiter[Row] = FlowLimiter(max_in_flight)
         self._rising = RisingTime()
         self._error: BaseException | None = None
@@ -175,6 +175,7 @@ class ThreadedRunner:
             self._wake_all()
         for thread in self._threads:
             thread.join()
+        self._schedule.clear()
 
     def _run(self) -> None:
         task, result = None, None
@@ -253,10 +254,6 @@ class ThreadedRunner:
     def _trace_drop(self, timestamp_us: int) -> None:
         if self._tracer:
             self._tracer.drop(self._limiter_row, timestamp_us)
-
-    def _trace_sparse_drop(self, index: int, timestamp_us: int) -> None:
-        if self._tracer:
-            self._tracer.drop(self._trace_rows[index], timestamp_us)
 
 
 class StepwiseRunner:

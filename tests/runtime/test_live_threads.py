@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -371,6 +373,27 @@ def test_presentation_paces_and_skips_what_is_overdue() -> None:
     now[0] += 0.5
     assert [one[0].index for one in [waiting.due()] if one] == [5]
     assert waiting.waiting == 0
+
+
+@pytest.mark.parametrize("delayed", [False, True])
+def test_nothing_waits_for_the_garbage_collector(delayed: bool) -> None:
+    """Models and pictures are large: what is closed is let go of at once."""
+    solution = Dot(0.002)
+    alive, frames = weakref.ref(solution), list[weakref.ref[Frame]]()
+
+    def seen(frame: Frame) -> Frame:
+        frames.append(weakref.ref(frame))
+        return frame
+
+    gc.collect()
+    gc.disable()
+    try:
+        run(Camera(30, change=seen), solution, Watching(lambda number: number < 5), delayed=delayed)
+        del solution
+        assert alive() is None
+        assert [one().index for one in frames if one() is not None] == []
+    finally:
+        gc.enable()
 
 
 def test_the_trace_has_looking_showing_and_drops() -> None:
