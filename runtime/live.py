@@ -44,6 +44,7 @@ class Outcome:
         interrupted: whether the user stopped it.
         dropped: frames that the source gave and that didn't go through.
         interpolated: those of `frames` that nobody looked at: a delayed viewfinder's.
+        longest_queue: frames of a live source that waited at most.
     """
 
     frames: int
@@ -52,6 +53,7 @@ class Outcome:
     interrupted: bool
     dropped: int = 0
     interpolated: int = 0
+    longest_queue: int = 0
 
 
 def run_source(
@@ -96,7 +98,7 @@ def run_source(
             run.interrupted = True
     return Outcome(
         run.frames, run.subjects, run.problems, run.interrupted, run.offered - run.frames,
-        run.interpolated,
+        run.interpolated, run.longest_queue,
     )  # fmt: skip
 
 
@@ -122,6 +124,7 @@ class _Run:
         self._look_row = tracer.row("look", outer=True) if tracer and not source.live else 0
         self._show_row = tracer.row("show", outer=True) if tracer else 0
         self.frames = self.subjects = self.problems = self.offered = self.interpolated = 0
+        self.longest_queue = 0
         self.interrupted = False
         self._offers: deque[tuple[int, int]] = deque()  # timestamp of a frame, offered until then
 
@@ -163,6 +166,7 @@ class _Run:
                 if hasattr(self._source, "stop"):
                     self._source.stop()
                 feeder.join(timeout=3)
+                self.longest_queue = runner.flow.longest_queue
             if failures:
                 raise failures[0]
 

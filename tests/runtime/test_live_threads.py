@@ -124,6 +124,7 @@ def test_looking_goes_on_in_a_thread_and_every_frame_counts() -> None:
     assert solution.threads == {"camera 1"}
     assert outcome.frames == len(sink.frames) < 40
     assert outcome.frames + outcome.dropped == 60
+    assert outcome.longest_queue == 1
     assert rises([result.timestamp_us for result in sink.results])
     # What each line says was dropped adds up, and the newest came through.
     assert sum(1 + result.dropped for result in sink.results) == 60
