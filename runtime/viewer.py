@@ -154,6 +154,7 @@ class Viewer:
         self._seconds_a_frame = 0.0
         self._last_at = 0.0
         self._last_us = -1
+        self._was_held = False
         controls.while_waiting = self.attend
 
     def write(self, frame: Frame, result: FrameResult) -> bool:
@@ -169,6 +170,7 @@ class Viewer:
         for screen in self._screens:
             for action in screen.actions():
                 self._do(action)
+        self._was_held = self._was_held or self._controls.paused
         if not self._history.entries:
             return
         if self._controls.version != self._shown_version or self._message() != self._message_shown:
@@ -238,15 +240,16 @@ class Viewer:
 
     def _keep_pace(self, timestamp_us: int) -> None:
         now = time.monotonic()
-        if self._pace and self._last_us >= 0 and not self._controls.paused:
+        if self._pace and self._last_us >= 0 and not self._was_held:
             gap = (timestamp_us - self._last_us) / 1e6
             due = self._last_at + min(gap, _LONGEST_PAUSE_S)
             while now < due and not self._controls.quit:
                 time.sleep(min(due - now, 0.01))
                 self.attend()
                 now = time.monotonic()
-        if self._last_at:
+        if self._last_at and not self._was_held:
             spent = now - self._last_at
             rate = 0.1 if self._seconds_a_frame else 1.0
             self._seconds_a_frame += rate * (spent - self._seconds_a_frame)
         self._last_at, self._last_us = now, timestamp_us
+        self._was_held = False

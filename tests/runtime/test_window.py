@@ -321,6 +321,19 @@ def test_a_video_is_shown_no_faster_than_it_was_taken() -> None:
     assert time.monotonic() - start < 1.5
 
 
+def test_a_pause_does_not_count_as_slowness() -> None:
+    session = Session()
+    session.viewer._pace = True
+    session.take(10)
+    before = session.paper.status.fps
+    assert 15 < before < 31
+    session.press(Action.pause)
+    time.sleep(0.5)
+    session.press(Action.pause)
+    session.take(2)
+    assert session.paper.status.fps > 0.7 * before
+
+
 def test_the_last_frame_stays_until_the_person_quits() -> None:
     session = Session()
     session.controls.stay = True
