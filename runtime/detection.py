@@ -86,12 +86,19 @@ class Detector:
         model: with outputs that `card` calls "boxes" and "scores".
         card: its entry in the bundle's card.
         min_score: detections below it are not looked at.
+        min_iou: detections with a larger intersection over union are merged.
 
     Raises:
         ViewfinderError: outputs of a layout that isn't known.
     """
 
-    def __init__(self, model: Model, card: CardModel, min_score: float) -> None:
+    def __init__(
+        self,
+        model: Model,
+        card: CardModel,
+        min_score: float,
+        min_iou: float = MIN_SUPPRESSION_IOU,
+    ) -> None:
         self.model = model
         self._size = card.input.width
         named = {output.meaning: model.output_index(output.name) for output in card.outputs}
@@ -100,6 +107,7 @@ class Detector:
         self._anchors = self._layout.anchors()
         self._scale = PixelScale(*card.input.range)
         self._min_score = min_score
+        self._min_iou = min_iou
         self._min_logit = _logit(min_score)
         self._image_size = (0, 0)
 
@@ -117,7 +125,7 @@ class Detector:
             self._look_at_size(width, height)
         self.model.fill(self._crop(rgb), self._scale)
         self.model.run()
-        return [self._in_image(found) for found in merged(*self._candidates())]
+        return [self._in_image(found) for found in merged(*self._candidates(), self._min_iou)]
 
     def _look_at_size(self, width: int, height: int) -> None:
         self._image_size = (width, height)

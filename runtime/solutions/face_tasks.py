@@ -7,25 +7,44 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
+from runtime.libm import cos_sin
 from runtime.results import Floats
 from runtime.roi import Roi
 from runtime.solutions.landmarks import LandmarkModel
 from runtime.solutions.tracking import MIN_ASSOCIATION_IOU, Track, overlap
 
+TASKS_MIN_SUPPRESSION_IOU = 0.5
+"""Detections that overlap more are merged; the older graphs take 0.3."""
+
+_f32 = np.float32
+_ONE, _HALF = _f32(1), _f32(0.5)
+
 
 class TasksLandmarkModel(LandmarkModel):
-    """Landmarks whose z is in the unit of the crop's own x axis, laid over the picture.
+    """Landmarks laid over the picture by a matrix, in MediaPipe's float32 and order.
 
-    The picture's width and height count for 1 each there, so that z shrinks or grows by some
-    percent where the head is tilted in a picture that isn't square.
+    z is in the unit of the crop's own x axis there, measured with the picture's width and height
+    both counting for 1: it shrinks or grows by some percent where the head is tilted in a picture
+    that isn't square.
     """
 
     def _projected(self, roi: Roi, image_width: int, image_height: int) -> Floats:
-        points = super()._projected(roi, image_width, image_height)
-        along = math.cos(roi.rotation_rad)
-        down = math.sin(roi.rotation_rad) * image_width / image_height
-        points[:, 2] *= math.hypot(along, down)
-        return points
+        width, height = _f32(roi.width), _f32(roi.height)
+        cos, sin = cos_sin(roi.rotation_rad)
+        x_unit, y_unit = _ONE / _f32(image_width), _ONE / _f32(image_height)
+        x_x, x_y = width * cos * x_unit, -height * sin * x_unit
+        y_x, y_y = width * sin * y_unit, height * cos * y_unit
+        x_0 = (-_HALF * width * cos + _HALF * height * sin + _f32(roi.cx)) * x_unit
+        y_0 = (-_HALF * height * cos - _HALF * width * sin + _f32(roi.cy)) * y_unit
+        x, y, z = np.divide(self._crop_points().T, self._input_size)
+        points = np.empty((3, len(x)), dtype=np.float32)
+        np.add(x * x_x + y * x_y, x_0, out=points[0])
+        np.add(x * y_x + y * y_y, y_0, out=points[1])
+        along, down = float((x_x + x_0) - x_0), float((y_x + y_0) - y_0)
+        np.multiply(z, _f32(math.sqrt(along**2 + down**2)), out=points[2])
+        return points.T
 
 
 class AssociateDetectionsLast:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from runtime.bundle import parse_bundle
-from runtime.detection import Detector
+from runtime.detection import MIN_SUPPRESSION_IOU, Detector
 from runtime.errors import ViewfinderError
 from runtime.graph.definition import Graph
 from runtime.graph.types import Picture
@@ -17,7 +17,11 @@ from runtime.smoothing import OneEuroParameters
 from runtime.solutions.crops import FACE_RULES, crop_graph
 from runtime.solutions.face_attention import AttentionLandmarkModel
 from runtime.solutions.face_blendshapes import Blendshapes
-from runtime.solutions.face_tasks import AssociateDetectionsLast, TasksLandmarkModel
+from runtime.solutions.face_tasks import (
+    TASKS_MIN_SUPPRESSION_IOU,
+    AssociateDetectionsLast,
+    TasksLandmarkModel,
+)
 from runtime.solutions.iris import EyeModel, RefineEyes
 from runtime.solutions.iris_depth import MeasureDepth
 from runtime.solutions.landmarks import LandmarkModel
@@ -96,13 +100,15 @@ def _face_graph(
 ) -> Graph:
     """Detector and mesh, then calculators of subjects one after another, with their names."""
     score = MIN_SCORE if options.min_score is None else options.min_score
-    detector = Detector(parts["detector"].load(options), parts["detector"].card, score)
     part, most = parts["landmarks"], options.max_subjects
-    kind, associate = LandmarkModel, None
+    kind, associate, min_iou = LandmarkModel, None, MIN_SUPPRESSION_IOU
     if any(output.meaning == "lips" for output in part.card.outputs):
         kind = AttentionLandmarkModel
     elif _is_of_tasks(part):
         kind, associate = TasksLandmarkModel, AssociateDetectionsLast(most)
+        min_iou = TASKS_MIN_SUPPRESSION_IOU
+    found = parts["detector"]
+    detector = Detector(found.load(options), found.card, score, min_iou)
     streams = [f"before_{stage}" for stage, _ in stages] + ["subjects"]
     graph = crop_graph(
         name, detector, kind(part.load(options), part.card), FACE_RULES, most,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,6 @@ from runtime.model import Model
 from runtime.model_store import released_model
 from runtime.solutions import open_solution
 from runtime.solutions.face_attention import LIPS, RIGHT_EYE, left_eye
-from runtime.sources import open_source
 from tests.runtime.small_models import constant_model
 
 angles = st.floats(-3, 3)
@@ -195,28 +193,3 @@ def test_pictures(real: Path) -> None:
             total += 1
     assert total == 8
     assert worst < 0.005
-
-
-@pytest.mark.usefixtures("mediapipe_models")
-def test_a_clip_is_followed_to_the_last_bit(real: Path) -> None:
-    folder = real / "mediapipe_reference" / "video"
-    stored = np.load(folder / "face_mesh_refined__facerec_hamilton.npz")
-    runner = open_solution("face", models="mediapipe", variant="attention", max_subjects=2)
-    frames = int(stored["frames"])
-    source = open_source(real / "videos" / "facerec_hamilton.mp4").frames(_fail)
-    worst = seen = 0.0
-    for number, frame in enumerate(islice(source, frames)):
-        truths = stored[name] if (name := f"f{number:04d}") in stored.files else []
-        found = runner.process(frame.rgb, number * 33333)
-        assert len(found) == len(truths), number
-        seen += len(found)
-        height, width = frame.rgb.shape[:2]
-        for subject, truth in zip(found, truths):
-            error = np.abs(subject.keypoints - truth[:, :3]) * (width, height, width)
-            worst = max(worst, error.max())
-    assert (frames, seen) == (200, 120)
-    assert worst < 0.001
-
-
-def _fail(error: Exception) -> None:
-    raise error
