@@ -41,6 +41,7 @@ class DelayedView:
         self._held: list[Frame] = []
         self._bytes = 0
         self._last: FrameResult | None = None
+        self._restarted_us = -1
 
     @property
     def held_bytes(self) -> int:
@@ -50,6 +51,8 @@ class DelayedView:
     def hold(self, frame: Frame) -> None:
         """Keep a frame, later than those before, until the next result is in."""
         with self._lock:
+            if frame.restarted:
+                self._restarted_us = frame.timestamp_us
             self._held.append(frame)
             self._bytes += frame.rgb.nbytes
             while self._bytes > self._most_bytes and len(self._held) > 1:
@@ -62,9 +65,10 @@ class DelayedView:
             passed = [one for one in self._held if one.timestamp_us < frame.timestamp_us]
             self._held = [one for one in self._held if one.timestamp_us > frame.timestamp_us]
             self._bytes = sum(one.rgb.nbytes for one in self._held)
+            restarted_us = self._restarted_us
         before, self._last = self._last, result
-        if before is None or frame.restarted:
-            return [(frame, result)]
+        if before is None or before.timestamp_us < restarted_us:
+            return [(frame, result)]  # what lies before has nothing to do with it
         return [*((one, between(before, result, one)) for one in passed), (frame, result)]
 
 

@@ -314,6 +314,12 @@ def test_nothing_is_made_up_across_a_restart_or_before_the_first_result() -> Non
     again = replace(frame(4), restarted=True)
     view.hold(again)
     assert [one.index for one, _ in view.known(again, result(4))] == [4]
+    view.hold(replace(frame(6), restarted=True))  # it was dropped
+    for number in (5, 7, 8):
+        view.hold(frame(number))
+    assert [one.index for one, _ in view.known(frame(8), result(8))] == [8]
+    view.hold(frame(9))
+    assert [one.index for one, _ in view.known(frame(10), result(10))] == [9, 10]
 
 
 @given(st.floats(0, 1), st.floats(-1, 2), st.floats(-1, 2))
