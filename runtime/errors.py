@@ -57,7 +57,7 @@ class ViewfinderError(Exception):
         return _restore, state
 
 
-class Notice(ViewfinderError):
+class Notice(ViewfinderError):  # noqa: N818 - it is none
     """Something that was got over, such as a camera that was away: told, but no failure."""
 
 
