@@ -16,8 +16,8 @@ import queue
 import secrets
 import socket
 import socketserver
+import sys
 import threading
-import time
 from collections.abc import Iterable
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
@@ -26,13 +26,10 @@ from importlib import resources
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import cv2
-
-from runtime.controls import HELP, Action
+from runtime.controls import Action
 from runtime.draw_strokes import Picture
 from runtime.errors import ViewfinderError
-from runtime.image import encode_image
-from runtime.results import Subject
+from runtime.serve_content import Pictures, status_json
 from runtime.viewer import Status
 
 LOOPBACK = "127.0.0.1"
@@ -54,9 +51,6 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _BOUNDARY = "viewfinder-frame"
-_QUALITY = 82
-_LARGEST_SIDE = 1600
-_MOST_STREAMS = 8
 _SILENCE_S = 15.0  # a browser that takes nothing for so long has gone
 _ACTIONS_KEPT = 64
 _STILL_S, _QUIET_S = 0.1, 1.0  # a picture that stays is sent again so soon, then so often
@@ -78,7 +72,7 @@ class Page:
 
     def __init__(self, host: str = LOOPBACK, port: int | None = None) -> None:
         self.token = secrets.token_urlsafe(16)
-        self._pictures = _Pictures()
+        self._pictures = Pictures()
         self._actions: queue.Queue[Action] = queue.Queue(_ACTIONS_KEPT)
         self._server = _opened(host, port, self.token, self._pictures, self._actions)
         self.port = self._server.server_address[1]
@@ -131,48 +125,6 @@ def _reachable(host: str) -> str:
     return socket.gethostname()
 
 
-class _Pictures:
-    """The newest picture, encoded once by the first thread that needs it."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._encoding = threading.Lock()
-        self._picture: Picture | None = None
-        self._status: Status | None = None
-        self._encoded: tuple[int, bytes] = (0, b"")
-        self.number = 0
-        self.ended = False
-        self.streams = threading.BoundedSemaphore(_MOST_STREAMS)
-
-    def put(self, picture: Picture, status: Status) -> None:
-        with self._changed:
-            self._picture, self._status = picture, status
-            self.number += 1
-            self._changed.notify_all()
-
-    def end(self) -> None:
-        with self._changed:
-            self.ended = True
-            self._changed.notify_all()
-
-    def after(self, number: int, timeout_s: float) -> tuple[int, bytes] | None:
-        """The newest picture as JPEG once there is one with a greater number; None if not."""
-        with self._changed:
-            self._changed.wait_for(lambda: self.number > number or self.ended, timeout_s)
-            if self.ended or self.number <= number or self._picture is None:
-                return None
-        with self._encoding:
-            with self._changed:
-                newest, picture = self.number, self._picture
-            if self._encoded[0] != newest:
-                self._encoded = (newest, _jpeg(picture))
-            return self._encoded
-
-    def status(self) -> tuple[int, Status | None]:
-        with self._changed:
-            return self.number, self._status
-
-
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
@@ -180,7 +132,7 @@ class _Server(ThreadingHTTPServer):
     allow_reuse_port = False
 
     def __init__(
-        self, host: str, port: int, token: str, pictures: _Pictures, actions: queue.Queue[Action]
+        self, host: str, port: int, token: str, pictures: Pictures, actions: queue.Queue[Action]
     ) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.host = host
@@ -195,7 +147,9 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = self.host, self.server_address[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that leaves in the middle is no error worth printing."""
+        """A browser that leaves in the middle is no error worth printing; a bug is."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -226,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(HTTPStatus.OK, "image/jpeg", encoded[1])
         elif url.path == "/status":
             number, status = self.server.pictures.status()
-            data = json.dumps(_status_json(number, status)).encode()
+            data = json.dumps(status_json(number, status)).encode()
             self._answer(HTTPStatus.OK, "application/json", data)
         else:
             self._refuse(HTTPStatus.NOT_FOUND, "no such page")
@@ -359,7 +313,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _opened(
-    host: str, port: int | None, token: str, pictures: _Pictures, actions: queue.Queue[Action]
+    host: str, port: int | None, token: str, pictures: Pictures, actions: queue.Queue[Action]
 ) -> _Server:
     wanted = [DEFAULT_PORT, 0] if port is None else [port]
     for number in wanted:
@@ -373,62 +327,3 @@ def _opened(
                     hint="give another port or host",
                 ) from error
     raise AssertionError("unreachable")
-
-
-def _jpeg(picture: Picture) -> bytes:
-    scale = _LARGEST_SIDE / max(picture.shape[:2])
-    if scale < 1:
-        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return encode_image(picture, ".jpg", _QUALITY)
-
-
-def _status_json(number: int, status: Status | None) -> dict[str, Any]:
-    if status is None:
-        return {"number": 0}
-    result, against = status.result, status.result.against
-    fields: dict[str, Any] = {
-        "number": number,
-        "at": round(time.time(), 3),
-        "model": result.model,
-        "source": result.source,
-        "frame": result.frame,
-        "seconds": round(result.timestamp_us / 1e6, 3),
-        "width": result.width,
-        "height": result.height,
-        "fps": round(status.fps, 1),
-        "ms": round(result.spent_ms, 2),
-        "dropped": status.dropped,
-        "back": status.back,
-        "paused": status.paused,
-        "overlays": status.overlays,
-        "view": status.view,
-        "message": status.message,
-        "help": status.help,
-        "keys": HELP,
-        "subjects": [_subject_json(subject) for subject in result.subjects],
-    }
-    if against is not None:
-        fields["against"] = {
-            "model": against.model,
-            "ms": round(against.spent_ms, 2),
-            "words": status.difference(),
-            "difference": against.difference.to_json(against.first, against.subjects),
-        }
-    return fields
-
-
-def _subject_json(subject: Subject) -> dict[str, Any]:
-    """What the table of numbers shows of a subject."""
-    blendshapes = sorted((subject.blendshapes or {}).items(), key=lambda item: -item[1])[:5]
-    fields = {
-        "id": subject.id,
-        "topology": subject.topology,
-        "score": round(float(subject.score), 4),
-        "handedness": subject.handedness,
-        "gesture": subject.gesture,
-        "iris": subject.iris,
-        "blendshapes": {name: round(float(value), 3) for name, value in blendshapes},
-        "size_m": (subject.cuboid or {}).get("size_m"),
-        "mask": None if subject.mask is None else round(float((subject.mask > 0.5).mean()), 4),
-    }
-    return {name: value for name, value in fields.items() if value not in (None, {})}
