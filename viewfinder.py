@@ -52,7 +52,7 @@ def _save_frame(folder: Path, frame: Frame, result: FrameResult) -> str:
 
     labels = capture_labels(result)
     saved = save_capture(folder, frame.rgb, frame.source, frame.index, labels)
-    kept = f"saved as {folder / saved}"
+    kept = f"kept as {saved} in {folder}"
     return f"{kept} with {' and '.join(labels)}" if labels else kept
 
 
