@@ -41,20 +41,16 @@ class SplitModel(Model):
         super().__init__(first.data, name, threads)
         self._first = first
         self._steps: list[_PieceModel | _ReshapeStep | Operators] = []
+        self._tensors: Tensors = {}
         for step in graph.steps[1:]:
             if isinstance(step, Piece):
                 self._steps.append(_PieceModel(Model(step.data, name, threads), step))
             elif isinstance(step, Reshape):
                 self._steps.append(_ReshapeStep(step, graph.shapes[step.target]))
             else:
-                self._steps.append(make_operators(step, graph.shapes, name))
-        self._tensors: Tensors = {
-            number: np.zeros(graph.shapes[number], dtype=np.float32)
-            for step in graph.steps
-            if isinstance(step, tuple)
-            for operator in step
-            for number in operator.outputs
-        }
+                operators = make_operators(step, graph.shapes, name)
+                self._tensors |= operators.outputs
+                self._steps.append(operators)
         self._results = graph.outputs
         self.outputs = tuple(
             TensorInfo(graph.names[number], graph.shapes[number], "float32")

@@ -20,10 +20,17 @@ from runtime.libm import atan2f, cosf, sinf
 Floats = NDArray[np.float32]
 Tensors = MutableMapping[int, Floats]
 _f32 = np.float32
+_TWO = _f32(2)
 
 
 class Operators(Protocol):
-    """A group of custom operators of one kind."""
+    """A group of custom operators of one kind.
+
+    Attributes:
+        outputs: tensor number -> the array that each of them writes, every time the same.
+    """
+
+    outputs: dict[int, Floats]
 
     def run(self, tensors: Tensors) -> None:
         """Read their inputs and write their outputs."""
@@ -40,7 +47,6 @@ class LandmarksToTransformMatrix:
     def __init__(self, operators: Sequence[CustomOperator], shapes: Sequence[Shape]) -> None:
         options = [_options(operator) for operator in operators]
         self._sources = [operator.inputs[0] for operator in operators]
-        self._outputs = [operator.outputs[0] for operator in operators]
         self._subsets, self._ends = [], []
         for source, found in zip(self._sources, options):
             subset = np.array([int(i) for i in found["subset_idxs"]], dtype=np.intp)
@@ -60,8 +66,10 @@ class LandmarksToTransformMatrix:
         longest = max(len(subset) for subset in self._subsets)
         self._subsets = [np.resize(subset, longest) for subset in self._subsets]
         self._points = np.zeros((len(operators), longest, 3), dtype=np.float32)
+        self._turned = np.zeros((2, len(operators), longest), dtype=np.float32)
         self._matrices = np.zeros((len(operators), 4, 4), dtype=np.float32)
         self._matrices[:, 2, 2] = self._matrices[:, 3, 3] = 1
+        self.outputs = _outputs(operators, self._matrices)
 
     def run(self, tensors: Tensors) -> None:
         """Write each matrix."""
@@ -72,23 +80,24 @@ class LandmarksToTransformMatrix:
             turn = float(self._targets[number] - _f32(atan2f(y, x)))
             turns.append((cosf(turn), sinf(turn)))
             points.take(self._subsets[number], axis=0, out=self._points[number], mode="clip")
-        cos, sin = np.array(turns, dtype=np.float32).T
-        x, y = self._points[..., 0], self._points[..., 1]
-        turned = np.stack(
-            (x * cos[:, None] - y * sin[:, None], x * sin[:, None] + y * cos[:, None])
-        )
+        turns_both = np.array(turns, dtype=np.float32)
+        flat, turned = self._points[..., :2], self._turned
+        cos_x, sin_y = np.moveaxis(flat * turns_both[:, None], 2, 0)
+        sin_x, cos_y = np.moveaxis(flat * turns_both[:, None, ::-1], 2, 0)
+        np.subtract(cos_x, sin_y, out=turned[0])
+        np.add(sin_x, cos_y, out=turned[1])
         low, high = turned.min(axis=2), turned.max(axis=2)
-        mid_x, mid_y = (low + high) / _f32(2)
-        grow_x, grow_y = self._scale * (high - low) / self._size
-        matrices, (half_x, half_y) = self._matrices, self._half
-        for row, (first, second), centre in (
-            (0, (cos * grow_x, sin * grow_y), mid_x * cos + mid_y * sin),
-            (1, (-sin * grow_x, cos * grow_y), mid_y * cos - mid_x * sin),
+        self._write(turns_both.T, (low + high) / _TWO, self._scale * (high - low) / self._size)
+
+    def _write(self, turns: Floats, middle: Floats, grow: Floats) -> None:
+        (cos, sin), (grow_x, grow_y), (half_x, half_y) = turns, grow, self._half
+        (mid_x, mid_y), matrices = middle, self._matrices
+        for row, first, second, centre in (
+            (0, cos * grow_x, sin * grow_y, mid_x * cos + mid_y * sin),
+            (1, -sin * grow_x, cos * grow_y, mid_y * cos - mid_x * sin),
         ):
             matrices[:, row, 0], matrices[:, row, 1] = first, second
             matrices[:, row, 3] = first * half_x + second * half_y + centre
-        for number, output in enumerate(self._outputs):
-            tensors[output][0] = matrices[number]
 
 
 class TransformTensorBilinear:
@@ -100,9 +109,8 @@ class TransformTensorBilinear:
     def __init__(self, operators: Sequence[CustomOperator], shapes: Sequence[Shape]) -> None:
         self._source = operators[0].inputs[0]
         self._matrices = [operator.inputs[1] for operator in operators]
-        self._outputs = [operator.outputs[0] for operator in operators]
         batch, self._height, self._width, self._channels = shapes[self._source]
-        sizes = {shapes[output] for output in self._outputs}
+        sizes = {shapes[operator.outputs[0]] for operator in operators}
         if batch != 1 or len(sizes) != 1 or {o.inputs[0] for o in operators} != {self._source}:
             raise ValueError("crops of different maps or sizes")
         _, height, width, channels = sizes.pop()
@@ -115,6 +123,8 @@ class TransformTensorBilinear:
         self._corners = [np.empty((count, channels), dtype=np.float32) for _ in range(4)]
         self._sum = np.empty((count, channels), dtype=np.float64)
         self._shape = (len(operators), height, width, channels)
+        self._crops = self._corners[0].reshape(self._shape)
+        self.outputs = _outputs(operators, self._crops)
 
     def run(self, tensors: Tensors) -> None:
         """Write each crop."""
@@ -129,12 +139,8 @@ class TransformTensorBilinear:
         whole = floor.astype(np.intp)
         first = (whole[:, 1] * self._width + whole[:, 0]).ravel()
         self._blend(tensors[self._source].reshape(-1, self._channels), first, inside - floor)
-        for number, crop in zip(self._outputs, self._corners[0].reshape(self._shape)):
-            tensors[number][0] = crop
         if not (inside == at).all():
-            outside = (inside != at).any(axis=1).reshape(self._shape[:3])
-            for number, mask in zip(self._outputs, outside):
-                tensors[number][0][mask] = 0
+            self._crops[(inside != at).any(axis=1).reshape(self._shape[:3])] = 0
 
     def _blend(self, pixels: Floats, first: NDArray[np.intp], fraction: Floats) -> None:
         """Into the first of the four corners."""
@@ -157,21 +163,38 @@ class TransformLandmarks:
     """Landmarks (1, N, 2) from a crop's pixels back into the whole, by the same matrix."""
 
     def __init__(self, operators: Sequence[CustomOperator], shapes: Sequence[Shape]) -> None:
-        self._nodes = [(*operator.inputs, operator.outputs[0]) for operator in operators]
-        for points, matrix, output in self._nodes:
-            if shapes[matrix] != (1, 4, 4) or shapes[points] != shapes[output]:
+        self._nodes: list[tuple[int, int, int, slice]] = []
+        counts: list[int] = []
+        for number, operator in enumerate(operators):
+            points, matrix = operator.inputs
+            if shapes[matrix] != (1, 4, 4) or shapes[points] != shapes[operator.outputs[0]]:
                 raise ValueError("not landmarks and a matrix")
             if len(shapes[points]) != 3 or shapes[points][2] != 2:
                 raise ValueError("not two coordinates")
+            first = sum(counts)
+            counts.append(shapes[points][1])
+            self._nodes.append((number, points, matrix, slice(first, first + counts[-1])))
+        # All landmarks at once, each with its own matrix's rows.
+        self._whose = np.repeat(np.arange(len(operators)), counts)
+        self._points = np.zeros((2, sum(counts)), dtype=np.float32)
+        self._rows = np.zeros((len(operators), 2, 4), dtype=np.float32)
+        moved = np.zeros((sum(counts), 2), dtype=np.float32)
+        self._moved = moved.T
+        self.outputs = {
+            operator.outputs[0]: moved[None, part]
+            for operator, (_, _, _, part) in zip(operators, self._nodes)
+        }
 
     def run(self, tensors: Tensors) -> None:
         """Write the landmarks."""
-        for source, matrix, output in self._nodes:
-            points, (row_x, row_y) = tensors[source][0], tensors[matrix][0, :2]
-            x, y = points[:, 0], points[:, 1]
-            moved = tensors[output][0]
-            np.add(x * row_x[0] + y * row_x[1], row_x[3], out=moved[:, 0])
-            np.add(x * row_y[0] + y * row_y[1], row_y[3], out=moved[:, 1])
+        for number, points, matrix, part in self._nodes:
+            self._points[:, part] = tensors[points][0].T
+            self._rows[number] = tensors[matrix][0, :2]
+        rows = self._rows.take(self._whose, axis=0).T  # (4, 2, landmarks)
+        moved = self._moved
+        np.multiply(self._points[0], rows[0], out=moved)
+        moved += self._points[1] * rows[1]
+        moved += rows[3]
 
 
 KINDS: Mapping[str, Callable[[Sequence[CustomOperator], Sequence[Shape]], Operators]] = {
@@ -207,6 +230,11 @@ def make_operators(
         raise ViewfinderError(
             "an operator of this model is damaged", file=name, field=kind, found=str(error)
         ) from error
+
+
+def _outputs(operators: Sequence[CustomOperator], results: Floats) -> dict[int, Floats]:
+    """Tensor number -> its part of the results, as a batch of one."""
+    return {operator.outputs[0]: results[i : i + 1] for i, operator in enumerate(operators)}
 
 
 def _columns(options: Sequence[Mapping[str, Any]], *names: str) -> Floats:
