@@ -132,7 +132,8 @@ class Detector:
         image = roi_of_image(width, height)
         roi = roi_padded_to_aspect(image, self._size, self._size)
         self._crop = FixedCrop(roi, self._size, self._size, "zero")
-        self._padding = np.array(letterbox_padding(image, self._size, self._size))
+        padding = letterbox_padding(image, self._size, self._size)
+        self._padding = np.array(padding, dtype=np.float32)
         self._projection = _projection(roi, width, height)
 
     def _candidates(self) -> tuple[Floats, Floats, Floats]:

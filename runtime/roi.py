@@ -20,6 +20,7 @@ pose_landmarks_to_roi), in its float32 arithmetic and order of operations: a reg
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -28,16 +29,15 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from runtime.libm import atan2f, cos_sin
+from runtime.libm import atan2f, cos_sin, float32s
 
 Border = Literal["replicate", "zero"]
 Size = tuple[float, float]
+Box = tuple[float, ...]
+"""Centre x, y, width, height, normalised by the image's size; float32 in Python's floats."""
 PIXELS: Size = (1.0, 1.0)
 """As an image size: the coordinates are pixels already."""
 
-_f32 = np.float32
-# Scalars of their type, made once: in between, Python's floats are slow to mix with NumPy's.
-_HALF, _TWO, _HALF_TURN = _f32(0.5), _f32(2), _f32(180)
 BORDER_MODES = {"replicate": cv2.BORDER_REPLICATE, "zero": cv2.BORDER_CONSTANT}
 
 MOST_READ_AHEAD = 2**21  # bytes: beyond it a crop skips most of what it would read
@@ -52,7 +52,6 @@ HAND_SHIFT_Y = -0.1
 """The same over the box of `HAND_ROI_KEYPOINTS` from the last frame."""
 HAND_ROI_KEYPOINTS = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
 """The keypoints of hand21 that move least with the fingers."""
-_HAND_ROI_KEYPOINTS = np.array(HAND_ROI_KEYPOINTS)
 EYE_SCALE = 2.3
 """Side of an eye's region over the longer side of the box around its corners."""
 BODY_SCALE = 1.25
@@ -78,26 +77,21 @@ class Roi:
     def corners(self) -> NDArray[np.float32]:
         """(4, 2) bottom left, top left, top right, bottom right (before rotation)."""
         # cv::RotatedRect holds degrees in float32, and its points() works in this order.
-        degrees = _f32(float(_f32(self.rotation_rad) * _HALF_TURN) / math.pi)
-        angle = float(degrees) * math.pi / 180
-        half_cos = _f32(math.cos(angle)) * _HALF
-        half_sin = _f32(math.sin(angle)) * _HALF
-        cx, cy, width, height = np.array(
-            (self.cx, self.cy, self.width, self.height), dtype=np.float32
+        cx, cy, width, height, rotation = float32s(
+            self.cx, self.cy, self.width, self.height, self.rotation_rad
         )
-        x0 = cx - half_sin * height - half_cos * width
-        y0 = cy + half_cos * height - half_sin * width
-        x1 = cx + half_sin * height - half_cos * width
-        y1 = cy - half_cos * height - half_sin * width
-        return np.array(
-            (
-                (x0, y0),
-                (x1, y1),
-                (_TWO * cx - x0, _TWO * cy - y0),
-                (_TWO * cx - x1, _TWO * cy - y1),
-            ),
-            dtype=np.float32,
+        (degrees,) = float32s(rotation * 180)
+        (degrees,) = float32s(degrees / math.pi)
+        angle = degrees * math.pi / 180
+        cos, sin = float32s(math.cos(angle), math.sin(angle))
+        cos, sin = cos / 2, sin / 2
+        down_x, down_y, right_x, right_y = float32s(
+            sin * height, cos * height, cos * width, sin * width
         )
+        x0, y0, x1, y1 = float32s(cx - down_x, cy + down_y, cx + down_x, cy - down_y)
+        x0, y0, x1, y1 = float32s(x0 - right_x, y0 - right_y, x1 - right_x, y1 - right_y)
+        opposite = (2 * cx - x0, 2 * cy - y0, 2 * cx - x1, 2 * cy - y1)
+        return np.array((x0, y0, x1, y1, *opposite), dtype=np.float32).reshape(4, 2)
 
 
 def warp_crop(
@@ -206,25 +200,24 @@ def roi_padded_to_aspect(roi: Roi, width: int, height: int) -> Roi:
     """The smallest region around `roi` with the aspect ratio width / height (letterboxing)."""
     aspect, own, own_width, own_height = _aspects(roi, width, height)
     if aspect > own:
-        return Roi(roi.cx, roi.cy, float(own_width), float(own_width * aspect), roi.rotation_rad)
-    return Roi(roi.cx, roi.cy, float(own_height / aspect), float(own_height), roi.rotation_rad)
+        (own_height,) = float32s(own_width * aspect)
+    else:
+        (own_width,) = float32s(own_height / aspect)
+    return Roi(roi.cx, roi.cy, own_width, own_height, roi.rotation_rad)
 
 
-def letterbox_padding(roi: Roi, width: int, height: int) -> tuple[np.float32, np.float32]:
+def letterbox_padding(roi: Roi, width: int, height: int) -> tuple[float, float]:
     """What `roi_padded_to_aspect` adds, as parts of the padded region: left (and right), above."""
     aspect, own, _, _ = _aspects(roi, width, height)
-    one, zero = _f32(1), _f32(0)
-    if aspect > own:
-        return zero, (one - own / aspect) / _TWO
-    return (one - aspect / own) / _TWO, zero
+    (part,) = float32s(own / aspect if aspect > own else aspect / own)
+    (rest,) = float32s(1 - part)
+    return (0.0, rest / 2) if aspect > own else (rest / 2, 0.0)
 
 
-def _aspects(
-    roi: Roi, width: int, height: int
-) -> tuple[np.float32, np.float32, np.float32, np.float32]:
+def _aspects(roi: Roi, width: int, height: int) -> tuple[float, ...]:
     """Height over width wanted, and the region's own; then its sides."""
-    own_width, own_height = _f32(roi.width), _f32(roi.height)
-    return _f32(height) / _f32(width), own_height / own_width, own_width, own_height
+    own_width, own_height = float32s(roi.width, roi.height)
+    return *float32s(height / width, own_height / own_width), own_width, own_height
 
 
 def roi_from_box(
@@ -243,9 +236,10 @@ def roi_from_box(
         shift_y: moves the centre by this part of the box's height, in the rotated direction.
         image_size: what the coordinates are normalised by; by default they are pixels.
     """
-    x, y, width, height = np.asarray(box, dtype=np.float32).reshape(4)
-    middle = (x + width / _TWO, y + height / _TWO, width, height)
-    return _grown(middle, _f32(rotation_rad), scale, shift_y, image_size)
+    x, y, width, height = np.asarray(box, dtype=np.float32).reshape(4).tolist()
+    (rotation,) = float32s(float(rotation_rad))
+    middle = (x + width / 2, y + height / 2, width, height)
+    return _grown(middle, rotation, scale, shift_y, image_size)
 
 
 def square_roi(roi: Roi, scale: float, image_size: Size) -> Roi:
@@ -257,9 +251,9 @@ def square_roi(roi: Roi, scale: float, image_size: Size) -> Roi:
         image_size: of the picture.
     """
     width, height = image_size
-    box = (_f32(roi.cx / width), _f32(roi.cy / height), _f32(roi.width / width),
-           _f32(roi.height / height))  # fmt: skip
-    return _grown(box, _f32(roi.rotation_rad), scale, 0.0, image_size)
+    box = (roi.cx / width, roi.cy / height, roi.width / width, roi.height / height)
+    (rotation,) = float32s(roi.rotation_rad)
+    return _grown(box, rotation, scale, 0.0, image_size)
 
 
 def face_roi_from_detection(box: ArrayLike, keypoints: ArrayLike, image_size: Size = PIXELS) -> Roi:
@@ -270,8 +264,9 @@ def face_roi_from_detection(box: ArrayLike, keypoints: ArrayLike, image_size: Si
         keypoints: (K, 2), the first two being the person's right and left eye.
         image_size: what the coordinates are normalised by; by default they are pixels.
     """
-    points = np.asarray(keypoints, dtype=np.float32) * _size(image_size)
-    return roi_from_box(box, _rotation(points[0], points[1], 0.0), FACE_SCALE, 0.0, image_size)
+    points = np.asarray(keypoints, dtype=np.float32)
+    rotation = _rotation(points[0].tolist(), points[1].tolist(), 0.0, image_size)
+    return roi_from_box(box, rotation, FACE_SCALE, 0.0, image_size)
 
 
 def face_roi_from_landmarks(landmarks: ArrayLike, image_size: Size = PIXELS) -> Roi:
@@ -281,12 +276,12 @@ def face_roi_from_landmarks(landmarks: ArrayLike, image_size: Size = PIXELS) -> 
         landmarks: (N, 2|3); keypoints 33 and 263 are the outer eye corners.
         image_size: what the coordinates are normalised by; by default they are pixels.
     """
-    points, size = np.asarray(landmarks, dtype=np.float32)[:, :2], _size(image_size)
-    x, y = np.minimum.reduce(points)
-    right, below = np.maximum.reduce(points)
-    width, height = right - x, below - y
-    rotation = _rotation(points[33] * size, points[263] * size, 0.0)
-    box = (x + width / _TWO, y + height / _TWO, width, height)
+    points = np.asarray(landmarks, dtype=np.float32)[:, :2]
+    x, y = np.minimum.reduce(points).tolist()
+    right, below = np.maximum.reduce(points).tolist()
+    width, height = float32s(right - x, below - y)
+    rotation = _rotation(points[33].tolist(), points[263].tolist(), 0.0, image_size)
+    box = (x + width / 2, y + height / 2, width, height)
     return _grown(box, rotation, FACE_SCALE, 0.0, image_size)
 
 
@@ -298,10 +293,10 @@ def eye_roi(corners: ArrayLike, image_size: Size = PIXELS) -> Roi:
         image_size: what the coordinates are normalised by; by default they are pixels.
     """
     points = np.asarray(corners, dtype=np.float32)[:, :2]
-    ends = points * _size(image_size)
+    start, end = points.tolist()
     low = points.min(axis=0)
     box = np.concatenate([low, points.max(axis=0) - low])
-    return roi_from_box(box, _rotation(ends[0], ends[1], 0.0), EYE_SCALE, 0.0, image_size)
+    return roi_from_box(box, _rotation(start, end, 0.0, image_size), EYE_SCALE, 0.0, image_size)
 
 
 def hand_roi_from_palm(box: ArrayLike, keypoints: ArrayLike, image_size: Size = PIXELS) -> Roi:
@@ -312,8 +307,8 @@ def hand_roi_from_palm(box: ArrayLike, keypoints: ArrayLike, image_size: Size = 
         keypoints: (7, 2), keypoint 0 the wrist, 2 the middle finger's base.
         image_size: what the coordinates are normalised by; by default they are pixels.
     """
-    points = np.asarray(keypoints, dtype=np.float32) * _size(image_size)
-    rotation = _rotation(points[0], points[2], math.pi / 2)
+    points = np.asarray(keypoints, dtype=np.float32)
+    rotation = _rotation(points[0].tolist(), points[2].tolist(), math.pi / 2, image_size)
     return roi_from_box(box, rotation, PALM_SCALE, PALM_SHIFT_Y, image_size)
 
 
@@ -324,29 +319,29 @@ def hand_roi_from_landmarks(landmarks: ArrayLike, image_size: Size = PIXELS) -> 
         landmarks: (21, 2|3).
         image_size: what the coordinates are normalised by; by default they are pixels.
     """
-    points, size = np.asarray(landmarks, dtype=np.float32)[:, :2], _size(image_size)
+    points: list[list[float]] = np.asarray(landmarks, dtype=np.float32)[:, :2].tolist()
+    image_width, image_height = float32s(*image_size)
     # MediaPipe weighs the middle finger's base half, its two neighbours a quarter each.
-    knuckles = ((points[5] + points[13]) / _TWO + points[9]) / _TWO
-    rotation = _rotation(points[0] * size, knuckles * size, math.pi / 2)
+    (x5, y5), (x9, y9), (x13, y13) = points[5], points[9], points[13]
+    x, y = float32s(x5 + x13, y5 + y13)
+    x, y = float32s(x / 2 + x9, y / 2 + y9)
+    rotation = _rotation(points[0], [x / 2, y / 2], math.pi / 2, image_size)
     cos, sin = cos_sin(rotation)
-    kept = points.take(_HAND_ROI_KEYPOINTS, axis=0)
-    centre = (np.maximum.reduce(kept) + np.minimum.reduce(kept)) / _TWO
-    kept -= centre
-    kept *= size
-    x, y = kept.T
-    along = kept * cos
-    along[:, 0] += y * sin
-    along[:, 1] -= x * sin
-    low, high = np.minimum.reduce(along), np.maximum.reduce(along)
-    mid_x, mid_y = (high + low) / _TWO
-    shift_x, shift_y = centre * size
-    width, height = (high - low) / size
-    box = (
-        (mid_x * cos - mid_y * sin + shift_x) / size[0],
-        (mid_x * sin + mid_y * cos + shift_y) / size[1],
-        width,
-        height,
-    )
+    along_x, along_y = zip(*[points[i] for i in HAND_ROI_KEYPOINTS])
+    cx, cy = float32s((max(along_x) + min(along_x)) / 2, (max(along_y) + min(along_y)) / 2)
+    xs = float32s(*[x * image_width for x in float32s(*[x - cx for x in along_x])])
+    ys = float32s(*[y * image_height for y in float32s(*[y - cy for y in along_y])])
+    # The hand's own axes: x cos + y sin, and y cos - x sin.
+    x_cos, y_sin = float32s(*[x * cos for x in xs]), float32s(*[y * sin for y in ys])
+    y_cos, x_sin = float32s(*[y * cos for y in ys]), float32s(*[x * sin for x in xs])
+    right = float32s(*[a + b for a, b in zip(x_cos, y_sin)])
+    down = float32s(*[a - b for a, b in zip(y_cos, x_sin)])
+    high_x, low_x, high_y, low_y = max(right), min(right), max(down), min(down)
+    mid_x, mid_y = float32s((high_x + low_x) / 2, (high_y + low_y) / 2)
+    a, b, c, d = float32s(mid_x * cos, mid_y * sin, mid_x * sin, mid_y * cos)
+    a, b, c, d = float32s(a - b, c + d, image_width * cx, image_height * cy)
+    a, b, c, d = float32s(a + c, b + d, high_x - low_x, high_y - low_y)
+    box = (a / image_width, b / image_height, c / image_width, d / image_height)
     return _grown(box, rotation, HAND_SCALE, HAND_SHIFT_Y, image_size)
 
 
@@ -366,61 +361,54 @@ def body_roi(points: ArrayLike, image_size: Size = PIXELS) -> Roi:
 def body_size(points: ArrayLike, image_size: Size = PIXELS) -> float:
     """A body's size in pixels: twice the distance between the two points of `body_roi`."""
     (_, _, width, height), _ = _body_box(points, image_size)
-    size = _size(image_size)
-    return float((width * size[0] + height * size[1]) / _f32(2))
+    width, height = float32s(width * image_size[0], height * image_size[1])
+    return float32s(width + height)[0] / 2
 
 
-def _body_box(
-    points: ArrayLike, image_size: Size
-) -> tuple[tuple[np.float32, np.float32, np.float32, np.float32], np.float32]:
+def _body_box(points: ArrayLike, image_size: Size) -> tuple[Box, float]:
     # alignment_points_to_rects_calculator.cc: a square about the first point, turned upright.
-    size = _size(image_size)
-    centre, end = np.asarray(points, dtype=np.float32)[:2, :2] * size
-    x, y = end - centre
-    side = np.sqrt(x * x + y * y) * _f32(2)
-    cx, cy = centre / size
-    return (cx, cy, side / size[0], side / size[1]), _rotation(centre, end, math.pi / 2)
+    centre, end = np.asarray(points, dtype=np.float32)[:2, :2].tolist()
+    width, height = float32s(*image_size)
+    x0, y0, x1, y1 = float32s(
+        centre[0] * width, centre[1] * height, end[0] * width, end[1] * height
+    )
+    x, y = float32s(x1 - x0, y1 - y0)
+    x, y = float32s(x * x, y * y)
+    (square,) = float32s(x + y)
+    side = 2 * float32s(math.sqrt(square))[0]
+    box = float32s(x0 / width, y0 / height, side / width, side / height)
+    return box, _rotation(centre, end, math.pi / 2, image_size)
 
 
-def _grown(
-    box: tuple[np.float32, np.float32, np.float32, np.float32],
-    rotation: np.float32,
-    scale: float,
-    shift_y: float,
-    image_size: Size,
-) -> Roi:
+def _grown(box: Box, rotation: float, scale: float, shift_y: float, image_size: Size) -> Roi:
     # rect_transformation_calculator.cc with square_long: shift first, by the unscaled box.
-    cx, cy, width, height = box
-    image_width, image_height = _size(image_size)
+    cx, cy, width, height = float32s(*box)
+    image_width, image_height, scale, shift_y = float32s(*image_size, scale, shift_y)
     if rotation == 0:
-        cy += height * _f32(shift_y)
-    else:
+        (shift,) = float32s(height * shift_y)
+        (cy,) = float32s(cy + shift)
+    elif shift_y != 0:
         cos, sin = cos_sin(rotation)
-        shift = image_height * height * _f32(shift_y)
-        cx, cy = cx - shift * sin / image_width, cy + shift * cos / image_height
-    longest = max(width * image_width, height * image_height)
-    width = longest / image_width * _f32(scale)
-    height = longest / image_height * _f32(scale)
+        (shift,) = float32s(image_height * height)
+        (shift,) = float32s(shift * shift_y)
+        x, y = float32s(shift * sin, shift * cos)
+        x, y = float32s(x / image_width, y / image_height)
+        cx, cy = float32s(cx - x, cy + y)
+    longest = max(float32s(width * image_width, height * image_height))
+    width, height = float32s(longest / image_width, longest / image_height)
+    width, height = float32s(width * scale, height * scale)
     # In float64 these products are exact, so that dividing by the size gives back the same float32.
     return Roi(
-        float(cx) * float(image_width),
-        float(cy) * float(image_height),
-        float(width) * float(image_width),
-        float(height) * float(image_height),
-        float(rotation),
+        cx * image_width, cy * image_height, width * image_width, height * image_height, rotation
     )
 
 
 def _rotation(
-    start_px: NDArray[np.float32], end_px: NDArray[np.float32], target_rad: float
-) -> np.float32:
+    start: Sequence[float], end: Sequence[float], target_rad: float, image_size: Size
+) -> float:
     """The turn that brings start -> end onto `target_rad` (counter-clockwise from image x)."""
-    x, y = end_px - start_px
-    angle = float(_f32(target_rad) - _f32(atan2f(-y, x)))
-    return _f32(angle - 2 * math.pi * math.floor((angle + math.pi) / (2 * math.pi)))
-
-
-@lru_cache(maxsize=16)
-def _size(image_size: Size) -> NDArray[np.float32]:
-    """As an array, not to be written to."""
-    return np.array(image_size, dtype=np.float32)
+    width, height, target = float32s(*image_size, target_rad)
+    x0, y0, x1, y1 = float32s(start[0] * width, start[1] * height, end[0] * width, end[1] * height)
+    x, y = float32s(x1 - x0, y1 - y0)
+    (angle,) = float32s(target - atan2f(-y, x))
+    return float32s(angle - 2 * math.pi * math.floor((angle + math.pi) / (2 * math.pi)))[0]

@@ -140,10 +140,10 @@ def without_letterbox(norm: Floats, roi: Roi, width: int, height: int) -> None:
     left, above = letterbox_padding(roi, width, height)
     if left:
         norm[0] -= left
-        norm[::2] /= _f32(1) - (left + left)
+        norm[::2] /= _f32(1 - 2 * left)
     elif above:
         norm[1] -= above
-        norm[1] /= _f32(1) - (above + above)
+        norm[1] /= _f32(1 - 2 * above)
 
 
 def points_in_image(norm: Floats, roi: Roi, image_width: int, image_height: int) -> Floats:
