@@ -41,6 +41,7 @@ RIGHT_EYE = (
     + (143, 111, 117, 118, 119, 120, 121, 128, 245, 156, 70, 63, 105, 66, 107, 55, 193)
 )
 """The person's own right eye, its contour first; MediaPipe calls it left."""
+_REFINEMENTS = ("lips", "right_eye", "left_eye", "right_iris", "left_iris")
 
 
 def left_eye() -> tuple[int, ...]:
@@ -55,15 +56,10 @@ class AttentionLandmarkModel(LandmarkModel):
     def __init__(self, model: Model, card: CardModel) -> None:
         super().__init__(model, card)
         self._points = np.zeros((MESH_SIZE + 2 * IRIS_SIZE, 3), dtype=np.float32)
-        eyes = (np.array(RIGHT_EYE), np.array(left_eye()))
-        self._parts = (
-            ("lips", np.array(LIPS)),
-            ("right_eye", eyes[0]),
-            ("left_eye", eyes[1]),
-            ("right_iris", np.arange(MESH_SIZE, MESH_SIZE + IRIS_SIZE)),
-            ("left_iris", np.arange(MESH_SIZE + IRIS_SIZE, MESH_SIZE + 2 * IRIS_SIZE)),
-        )
-        self._contours = tuple(eye[:EYE_CONTOUR_SIZE] for eye in eyes)
+        irises = range(MESH_SIZE, MESH_SIZE + 2 * IRIS_SIZE)
+        eyes = (RIGHT_EYE, left_eye())
+        self._refined = np.array([*LIPS, *eyes[0], *eyes[1], *irises])
+        self._contours = np.array([eye[:EYE_CONTOUR_SIZE] for eye in eyes])
 
     def _required(self) -> dict[str, int]:
         parts = {"lips": len(LIPS), "right_eye": len(RIGHT_EYE), "left_eye": len(RIGHT_EYE)}
@@ -75,13 +71,11 @@ class AttentionLandmarkModel(LandmarkModel):
         }
 
     def _crop_points(self) -> Floats:
-        points = self._points
-        points[:MESH_SIZE] = self.model.peek(self._outputs["landmarks"]).reshape(-1, 3)
-        for name, keypoints in self._parts:
-            points[keypoints, :2] = self.model.peek(self._outputs[name]).reshape(-1, 2)
-        for number, contour in enumerate(self._contours):
-            first = MESH_SIZE + number * IRIS_SIZE
-            # Summed one by one, as MediaPipe does: NumPy's own order differs in the last bit.
-            depth = points[contour, 2].cumsum(dtype=np.float32)[-1] / _f32(EYE_CONTOUR_SIZE)
-            points[first : first + IRIS_SIZE, 2] = depth
+        points, peek, outputs = self._points, self.model.peek, self._outputs
+        points[:MESH_SIZE] = peek(outputs["landmarks"]).reshape(-1, 3)
+        finer = np.concatenate([peek(outputs[name]) for name in _REFINEMENTS], axis=-1)
+        points[self._refined, :2] = finer.reshape(-1, 2)
+        # Summed one by one, as MediaPipe does: NumPy's own order differs in the last bit.
+        depths = points[self._contours, 2].cumsum(axis=1, dtype=np.float32)[:, -1]
+        points[MESH_SIZE:, 2] = np.repeat(depths / _f32(EYE_CONTOUR_SIZE), IRIS_SIZE)
         return points
