@@ -257,8 +257,8 @@ def test_a_browser_that_reads_nothing_holds_nobody_up(page: Page) -> None:
         page.show(noise, status(number))
         spent.append(time.perf_counter() - start)
         time.sleep(0.002)
-    assert np.median(spent) < 0.002
-    assert sum(spent) < 0.5
+    assert np.median(spent) < 0.005
+    assert sum(spent) < 3.0  # a send that waits for a browser takes 15 s
     page.show(picture(77), status())
     reading = Watcher(page)
     assert reading.grey() == pytest.approx(77, abs=2)
