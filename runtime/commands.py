@@ -80,6 +80,15 @@ def make_run(save_frame: SaveFrame | None = None) -> Callable[..., None]:
                 rich_help_panel=_SOURCE,
             ),
         ],
+        patience: Annotated[
+            float,
+            typer.Option(
+                min=0.0,
+                metavar="SECONDS",
+                help="How long a camera or stream that went away is waited for; 0 ends with it.",
+                rich_help_panel=_SOURCE,
+            ),
+        ] = 600.0,
         mirrored: Annotated[
             bool,
             typer.Option(
@@ -328,7 +337,7 @@ def make_run(save_frame: SaveFrame | None = None) -> Callable[..., None]:
         wishes = Wishes(
             solution, source, options, tuple(model or ()), against, most, static, out, as_json,
             show, puppet, save_to, save_frame, serve or serve_port is not None or bool(serve_host),
-            serve_host, serve_port, delayed, trace, graph_picture,
+            serve_host, serve_port, delayed, trace, graph_picture, patience,
         )  # fmt: skip
         code = run_wishes(wishes)
         if code:

@@ -59,21 +59,20 @@ class LiveReader:
     Args:
         address: a camera's number or a URL.
         capture: already opened; the thread releases it.
-        patience_s: how long a source that went away is waited for.
+        patience_s: how long a source that went away is waited for; 0 ends with it.
 
     Attributes:
         failure: why it ended, where that wasn't a file's end or `stop`.
     """
 
-    def __init__(
-        self, address: int | str, capture: cv2.VideoCapture, patience_s: float
-    ) -> None:  # fmt: skip
+    def __init__(self, address: int | str, capture: cv2.VideoCapture, patience_s: float) -> None:
         self.failure = ""
         self._address = address
         self._capture = capture
         self._patience_s = patience_s
         # A URL may lead to a file, which ends for good; cameras and streams are expected back.
-        self._finite = isinstance(address, str) and capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0
+        file = isinstance(address, str) and capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0
+        self._finite = file or patience_s <= 0
         self._changed = threading.Condition()
         self._stopped = threading.Event()
         self._ended = False

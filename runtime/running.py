@@ -25,7 +25,7 @@ from runtime.sinks import SaveFrame, Sink, open_sinks
 from runtime.solutions.options import Models, SolutionOptions
 from runtime.solutions.registry import SolutionEntry, solution_entry
 from runtime.solutions.solution import OUTPUT, GraphSolution
-from runtime.sources import Frame, Source, open_source
+from runtime.sources import PATIENCE_SECONDS, Frame, Source, open_source
 from runtime.viewer import Save, Screen, Viewer
 
 _MOST_IN_A_PICTURE = 8
@@ -48,6 +48,7 @@ class Wishes:
         serve, host, port: the web page.
         delayed: show a live source's every frame, late.
         trace, graph_picture: files for the timeline and the drawn graph.
+        patience_s: how long a live source that went away is waited for.
     """
 
     solution: str
@@ -69,6 +70,7 @@ class Wishes:
     delayed: bool = False
     trace: Path | None = None
     graph_picture: Path | None = None
+    patience_s: float = PATIENCE_SECONDS
 
 
 def run(wishes: Wishes) -> int:
@@ -82,7 +84,7 @@ def run(wishes: Wishes) -> int:
     """
     saver = _bound_saver(wishes)
     entry = solution_entry(wishes.solution)
-    source = open_source(wishes.source)
+    source = open_source(wishes.source, wishes.patience_s)
     options = replace(
         wishes.options,
         static=source.pictures if wishes.static is None else wishes.static,

@@ -78,21 +78,22 @@ class Source(Protocol):
         ...
 
 
-def open_source(source: str | Path) -> Source:
+def open_source(source: str | Path, patience_s: float = PATIENCE_SECONDS) -> Source:
     """The source of that name.
 
     Args:
         source: a picture, folder or video file; a camera's number; an http(s), rtsp, rtmp, udp or
             tcp address.
+        patience_s: how long a camera or stream that went away is waited for; 0 ends with it.
 
     Raises:
         ViewfinderError: it isn't there, or isn't something that gives pictures.
     """
     text = str(source)
     if text.isdecimal() and not Path(text).exists():
-        return LiveSource(int(text), f"camera {int(text)}")
+        return LiveSource(int(text), f"camera {int(text)}", patience_s)
     if text.lower().startswith(_ADDRESSES):
-        return LiveSource(text, text)
+        return LiveSource(text, text, patience_s)
     path = Path(text)
     if path.is_dir():
         return PictureSource(_pictures_in(path), text)
@@ -198,7 +199,7 @@ class LiveSource:
     Args:
         address: a camera's number or a URL.
         name: for people and for the output.
-        patience_s: how long one that went away is waited for.
+        patience_s: how long one that went away is waited for; 0 ends with it.
 
     Raises:
         ViewfinderError: it can't be opened.

@@ -18,6 +18,8 @@ from runtime.graph.limiter import FlowLimiter
 from runtime.graph.runner import Runner
 from runtime.graph.threads import StepwiseRunner, ThreadedRunner, gains_from_threads
 from runtime.graph.timestamps import Pace, RisingTime
+from runtime.solutions import open_solution
+from runtime.solutions.solution import GraphSolution
 
 MODULUS = 1_000_003
 
@@ -508,6 +510,33 @@ def test_step_by_step_threads_are_the_synchronous_runner(plan: list, seed: int) 
             threaded.process(50, 5)
     finally:
         threaded.close()
+
+
+@pytest.mark.parametrize("name", ["face", "hands", "pose"])
+def test_real_solutions_give_the_same_bits_in_threads(
+    name: str, mediapipe_models: None, astronaut: np.ndarray
+) -> None:
+    frames = [np.ascontiguousarray(astronaut[:, 4 * t : 4 * t + 400]) for t in range(6)]
+    runner = open_solution(name, models="mediapipe", max_subjects=1)
+    expected = [runner.process(frame, 33_333 * t) for t, frame in enumerate(frames)]
+    solution = open_solution(name, models="mediapipe", max_subjects=1)
+    assert isinstance(solution, GraphSolution)
+    with ThreadedRunner(solution.graph, ("subjects",), max_in_flight=3, workers=3) as threaded:
+        feeder = threading.Thread(
+            target=lambda: [threaded.put(33_333 * t, frame) for t, frame in enumerate(frames)]
+        )
+        feeder.start()
+        got = []
+        for _ in frames:
+            result = threaded.take(10)
+            assert result is not None
+            got.append(result.packets[0])
+        feeder.join()
+    assert any(expected) == (name != "hands")
+    for ours, theirs in zip(expected, got):
+        assert [one.to_json() for one in ours] == [one.to_json() for one in theirs]
+        for a, b in zip(ours, theirs):
+            np.testing.assert_array_equal(a.keypoints, b.keypoints)
 
 
 def test_which_graphs_gain_from_threads() -> None:

@@ -182,8 +182,14 @@ def test_odd_timestamps_are_survived(live: bool) -> None:
     camera.live = live  # type: ignore[misc]
     outcome = run(camera, solution, sink)
     times = [result.timestamp_us for result in sink.results]
-    assert times == [0, 1000, 2000, 4000, 5000, 6000, 7000, 8000, 9000]
-    assert (outcome.frames, outcome.dropped) == (9, 1)
+    wanted = [0, 1000, 2000, 4000, 5000, 6000, 7000, 8000, 9000]
+    if live:  # a busy machine may drop some
+        assert rises(times)
+        assert set(times) <= set(wanted)
+        assert times[-1] == 9000
+    else:
+        assert times == wanted
+    assert (outcome.frames, outcome.dropped) == (len(times), 10 - len(times))
     assert solution.resets == 1
 
 
