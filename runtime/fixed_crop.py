@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.roi import BORDER_MODES, Border, Roi, crop_corners
+from runtime.roi import BORDER_MODES, MOST_READ_AHEAD, Border, Roi, crop_corners
 
 _STEPS = 32  # of a pixel, in OpenCV's interpolation
+_DENSE = 3.0  # picture pixels a crop pixel, up to which most of the picture is read
 _INT_RANGE = (-(2.0**31), 2.0**31 - 1)
 
 
@@ -34,9 +35,12 @@ class FixedCrop:
         self._interpolation = cv2.INTER_NEAREST if self._parts is None else cv2.INTER_LINEAR
         self._border = BORDER_MODES[border]
         self._crop = np.zeros((height, width, 3), dtype=np.uint8)
+        self._dense = roi.width <= _DENSE * width and roi.height <= _DENSE * height
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The (height, width, 3) crop of an (H, W, 3) picture, in a buffer that is used again."""
+        if self._dense and image.size < MOST_READ_AHEAD:
+            cv2.norm(image, cv2.NORM_INF)  # brings it into the CPU's cache, see `warp_crop`
         return cv2.remap(
             image, self._pixels, self._parts, self._interpolation, dst=self._crop,
             borderMode=self._border,

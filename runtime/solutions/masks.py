@@ -41,6 +41,10 @@ def mask_in_image(mask: Floats, roi: Roi, width: int, height: int) -> Floats:
     Returns:
         (height, width) float32.
     """
+    whole = np.zeros((height, width), dtype=np.float32)
+    _, top, _, bottom = box_of_roi(roi, width, height)
+    if top == bottom:
+        return whole
     rows, columns = mask.shape
     cos, sin = math.cos(roi.rotation_rad), math.sin(roi.rotation_rad)
     across, down = columns / roi.width, rows / roi.height
@@ -49,24 +53,28 @@ def mask_in_image(mask: Floats, roi: Roi, width: int, height: int) -> Floats:
     crop_from_image = np.array(
         [[cos * across, sin * across, shift_x], [-sin * down, cos * down, shift_y]],
         dtype=np.float32,
-    )
-    return cv2.warpAffine(
-        mask, crop_from_image, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    )
+    ).astype(np.float64)
+    # Rows without the crop are left out. OpenCV steps along a row in fixed point, so that starting
+    # later in one would round differently.
+    crop_from_image[:, 2] += crop_from_image[:, 1] * top
+    cv2.warpAffine(
+        mask, crop_from_image, (width, bottom - top), dst=whole[top:bottom],
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+    )  # fmt: skip
+    return whole
 
 
 def box_of_roi(roi: Roi, width: int, height: int) -> Box:
-    """The image's pixels that a region can touch."""
-    low, high = roi.corners().min(axis=0), roi.corners().max(axis=0)
-    scale = math.ceil(max(roi.width, roi.height) / 128) + 1  # a border of some crop pixels
-    left, top = (max(0, int(value) - scale) for value in low)
-    right, bottom = int(high[0]) + scale + 1, int(high[1]) + scale + 1
+    """The image's pixels that a region's mask can touch."""
+    corners = roi.corners()
+    # OpenCV blends the mask's border into the pixels about it, up to one of the mask's.
+    border = math.ceil(max(roi.width, roi.height) / 128) + 1
+    left, top = (int(value) - border for value in corners.min(axis=0).tolist())
+    right, bottom = (int(value) + border + 1 for value in corners.max(axis=0).tolist())
     return (
-        min(left, width),
-        min(top, height),
-        max(0, min(right, width)),
-        max(0, min(bottom, height)),
-    )
+        min(max(0, left), width), min(max(0, top), height),
+        min(max(0, right), width), min(max(0, bottom), height),
+    )  # fmt: skip
 
 
 class MaskFilter:

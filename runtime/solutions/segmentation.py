@@ -45,7 +45,7 @@ def open_segmentation(options: SolutionOptions) -> GraphSolution:
 class Segment:
     """People's mask, as one subject without keypoints.
 
-    Its score is the mean probability inside the mask at 0.5, its box the mask's; both are 0 where
+    Its score is the surest pixel's probability; its box is the mask's at 0.5, of no size where
     nobody is.
 
     Args:
@@ -88,14 +88,13 @@ class Segment:
         self._model.fill(self._crop(picture), self._scale)
         self._model.run()
         small = self._model.peek(self._mask)[0, :, :, 0]
-        score, box = _summary(small)
         return [
             Subject(
                 id=0,
                 topology="",
-                score=score,
+                score=cv2.minMaxLoc(small)[1],
                 keypoints=np.zeros((0, 2), dtype=np.float32),
-                box=box,
+                box=_box(small),
                 mask=cv2.resize(small, (width, height)),
             )
         ]
@@ -119,10 +118,8 @@ class SmoothMask:
         self._filter = MaskFilter()
 
 
-def _summary(mask: Floats) -> tuple[float, tuple[float, float, float, float]]:
-    """Mean inside at 0.5, and the box around it over the mask's size."""
-    inside = cv2.compare(mask, 0.5, cv2.CMP_GT)
-    left, top, width, height = cv2.boundingRect(inside)
+def _box(mask: Floats) -> tuple[float, float, float, float]:
+    """The box around a mask at 0.5, over the mask's size."""
+    left, top, width, height = cv2.boundingRect(cv2.compare(mask, 0.5, cv2.CMP_GT))
     rows, columns = mask.shape
-    box = (left / columns, top / rows, width / columns, height / rows)
-    return min(cv2.mean(mask, inside)[0], 1.0), box
+    return left / columns, top / rows, width / columns, height / rows
