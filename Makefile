@@ -9,10 +9,10 @@ export PYTHONDONTWRITEBYTECODE :=
 # What opens a window runs under a virtual screen where there is no other.
 DISPLAYED := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,xvfb-run -a -s "-screen 0 1920x1080x24")
 
-.PHONY: help setup demo test check unit soak bench clean
+.PHONY: help setup demo test check unit soak bench mediapipe-envs check-mediapipe clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 setup: $(STAMP) ## virtual environment, Debian packages, pinned Python packages, MediaPipe's models
 
@@ -40,8 +40,21 @@ soak: $(STAMP) ## long tests: kills, trainings, parity of prepared assets
 bench: $(STAMP) ## speed against the floors, on an idle machine; writes benchmarks/results/*.json
 	mkdir -p benchmarks/results
 	$(PYTHON) benchmarks/render.py --out benchmarks/results/render.json
-	$(PYTHON) benchmarks/live.py --out benchmarks/results/live.json
+	$(PYTHON) benchmarks/runtime.py --out benchmarks/results/runtime.json
 	$(DISPLAYED) $(PYTHON) benchmarks/annotate.py --out benchmarks/results/annotate.json
+
+# MediaPipe is never installed into .venv: these environments are for comparing with it.
+MEDIAPIPE := .envs/mediapipe-0.10.14/.ready .envs/mediapipe-1.2.2/.ready
+
+mediapipe-envs: $(MEDIAPIPE) ## MediaPipe 0.10.14 and 1.2.2 in environments of their own, 1.6 GB
+
+.envs/mediapipe-%/.ready:
+	$(PYTHON) -m venv .envs/mediapipe-$*
+	.envs/mediapipe-$*/bin/python -m pip install --quiet --disable-pip-version-check mediapipe==$*
+	@touch $@
+
+check-mediapipe: $(STAMP) .envs/mediapipe-1.2.2/.ready ## our answers against MediaPipe 1.2.2's; PICTURES=folder
+	$(PYTHON) -m tests.runtime.check_mediapipe $(PICTURES)
 
 clean: ## remove the environment and everything made
 	rm -rf .venv demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
