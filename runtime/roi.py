@@ -20,9 +20,10 @@ pose_landmarks_to_roi), in its float32 arithmetic and order of operations: a reg
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal
 
 import cv2
@@ -38,6 +39,7 @@ Box = tuple[float, ...]
 PIXELS: Size = (1.0, 1.0)
 """As an image size: the coordinates are pixels already."""
 
+_rounded = partial(array, "f")  # a list of floats to float32
 BORDER_MODES = {"replicate": cv2.BORDER_REPLICATE, "zero": cv2.BORDER_CONSTANT}
 
 MOST_READ_AHEAD = 2**21  # bytes: beyond it a crop skips most of what it would read
@@ -329,13 +331,13 @@ def hand_roi_from_landmarks(landmarks: ArrayLike, image_size: Size = PIXELS) -> 
     cos, sin = cos_sin(rotation)
     along_x, along_y = zip(*[points[i] for i in HAND_ROI_KEYPOINTS])
     cx, cy = float32s((max(along_x) + min(along_x)) / 2, (max(along_y) + min(along_y)) / 2)
-    xs = float32s(*[x * image_width for x in float32s(*[x - cx for x in along_x])])
-    ys = float32s(*[y * image_height for y in float32s(*[y - cy for y in along_y])])
+    xs = _rounded([x * image_width for x in _rounded([x - cx for x in along_x])])
+    ys = _rounded([y * image_height for y in _rounded([y - cy for y in along_y])])
     # The hand's own axes: x cos + y sin, and y cos - x sin.
-    x_cos, y_sin = float32s(*[x * cos for x in xs]), float32s(*[y * sin for y in ys])
-    y_cos, x_sin = float32s(*[y * cos for y in ys]), float32s(*[x * sin for x in xs])
-    right = float32s(*[a + b for a, b in zip(x_cos, y_sin)])
-    down = float32s(*[a - b for a, b in zip(y_cos, x_sin)])
+    x_cos, y_sin = _rounded([x * cos for x in xs]), _rounded([y * sin for y in ys])
+    y_cos, x_sin = _rounded([y * cos for y in ys]), _rounded([x * sin for x in xs])
+    right = _rounded([a + b for a, b in zip(x_cos, y_sin)])
+    down = _rounded([a - b for a, b in zip(y_cos, x_sin)])
     high_x, low_x, high_y, low_y = max(right), min(right), max(down), min(down)
     mid_x, mid_y = float32s((high_x + low_x) / 2, (high_y + low_y) / 2)
     a, b, c, d = float32s(mid_x * cos, mid_y * sin, mid_x * sin, mid_y * cos)

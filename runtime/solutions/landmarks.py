@@ -94,6 +94,8 @@ class LandmarkModel:
         if not presence > min_presence:  # a NaN is no subject either
             return None
         keypoints = self._projected(roi, rgb.shape[1], rgb.shape[0])
+        if not math.isfinite(keypoints.sum()):  # from a damaged model
+            return None
         right_hand = world_m = None
         if "handedness" in self._outputs:
             right_hand = self.model.peek(self._outputs["handedness"]).item()

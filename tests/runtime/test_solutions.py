@@ -64,6 +64,16 @@ def test_presence_decides(presence: float, seen: bool) -> None:
     assert (found is not None) == seen
 
 
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_landmarks_that_are_no_numbers_are_no_subject(wrong: float) -> None:
+    values = {o.name: np.full(o.shape, 0.9) for o in HAND_OUTPUTS}
+    points = np.full((1, 63), 100.0)
+    points[0, 30] = wrong
+    data = constant_model(224, 224, values | {"Identity": points})
+    with np.errstate(all="ignore"):
+        assert hand_landmarks(data).run(PICTURE, Roi(100, 100, 1000, 1000)) is None
+
+
 def test_face_presence_is_a_logit() -> None:
     outputs = (
         CardOutput("points", (1, 1, 1, 1434), "landmarks"),
