@@ -123,7 +123,7 @@ class BodyModel:
         if not np.abs(norm).max() < _FARTHEST:  # nor are NaNs
             return None
         if self._refinement is not None:
-            self._refinement(norm.T, self.model.peek(self._outputs["heatmaps"])[0])
+            self._refinement(norm, self.model.peek(self._outputs["heatmaps"])[0])
         if roi.width != roi.height:  # by rounding alone
             without_letterbox(norm, roi, self._side, self._side)
         points = points_in_image(norm, roi, rgb.shape[1], rgb.shape[0])
@@ -173,43 +173,50 @@ class HeatmapRefinement:
                 "the heatmaps aren't a body model's", expected=f"rows x columns x {points} or more",
                 found=shape,
             )  # fmt: skip
-        self._rows, self._columns, self._channels = shape
-        self._scale = np.array([self._columns, self._rows], dtype=np.float32)
-        offsets = np.arange(KERNEL, dtype=np.int64) - KERNEL // 2
-        # One row a cell of the square: rows from the top, in each the columns from the left.
-        rows, columns = np.repeat(offsets, KERNEL), np.tile(offsets, KERNEL)
-        self._square = np.stack([columns, rows])[:, :, None]
-        cells = (rows * self._columns + columns)[:, None]
-        self._offsets = cells * self._channels + np.arange(points)
-        self._limits = np.array([self._columns, self._rows])
+        rows, columns, channels = shape
+        self._scale = np.array([[columns], [rows]], dtype=np.float32)
+        self._strides = np.array([channels, columns * channels])
+        self._inner = (KERNEL // 2, min(columns, rows) - KERNEL // 2)
+        offsets = np.arange(KERNEL) - KERNEL // 2
+        # For every cell of the square, row by row: 1, its column and its row, from the middle.
+        self._square = np.ones((3, KERNEL * KERNEL, 1), dtype=np.float32)
+        self._square[1, :, 0] = np.tile(offsets, KERNEL)
+        self._square[2, :, 0] = np.repeat(offsets, KERNEL)
+        cells = (self._strides @ self._square[1:, :, 0]).astype(np.int64)
+        self._offsets = cells[:, None] + np.arange(points)
+        self._middle = np.zeros((3, 1, points), dtype=np.float32)
 
-    def __call__(self, points: Floats, heatmaps: Floats) -> None:
+    def __call__(self, norm: Floats, heatmaps: Floats) -> None:
         """Refine points in place.
 
         Args:
-            points: (P, 2|3) float32 normalised by the crop.
+            norm: (2|3, P) float32 x and y normalised by the crop.
             heatmaps: (rows, columns, channels) logits.
         """
-        cells = (points[:, :2] * self._scale).astype(np.int64)
-        column, row = cells.T
-        index = (row * self._columns + column) * self._channels + self._offsets
+        middle = (norm[:2] * self._scale).astype(np.int64)
+        index = self._strides @ middle + self._offsets
         heat = sigmoid(heatmaps.reshape(-1).take(index, mode="clip"))
-        # (2, cells, points): each cell's column and row.
-        places = cells.T[:, None] + self._square
+        self._middle[1:, 0] = middle
+        weights = self._middle + self._square
         looked_at = None
-        if cells.min() < KERNEL // 2 or (cells + KERNEL // 2 >= self._limits).any():
-            # MediaPipe looks at the column twice where it means the row: points below the crop
-            # are refined, too, as long as the square reaches into it.
-            looked_at = (column >= 0) & (column < self._columns) & (row >= 0)
-            inside = (places >= 0) & (places < self._limits[:, None, None])
-            heat[~(inside[0] & inside[1])] = 0
+        if middle.min() < self._inner[0] or middle.max() >= self._inner[1]:
+            looked_at = self._at_the_border(middle, weights[1:], heat)
         # Summed cell by cell in float32, as MediaPipe does: NumPy adds so along an outer axis.
-        total = np.add.reduce(heat)
-        sums = np.add.reduce(places.astype(np.float32) * heat, axis=1)
+        total, *sums = np.add.reduce(weights * heat, axis=1)
         sure = heat.max(axis=0) >= MIN_HEAT
         if looked_at is not None:
             sure &= looked_at
-        points[sure, :2] = sums.T[sure] / self._scale / total[sure, None]
+        np.divide(sums / self._scale, total, out=norm[:2], where=sure)
+
+    def _at_the_border(
+        self, middle: NDArray[np.int64], cells: Floats, heat: Floats
+    ) -> NDArray[np.bool_]:
+        """Put out the heat of cells that aren't there; which points to refine at all."""
+        inside = (cells >= 0) & (cells < self._scale[:, None])
+        heat[~(inside[0] & inside[1])] = 0
+        # MediaPipe looks at the column twice where it means the row: points below the crop are
+        # refined, too, as long as the square reaches into it.
+        return (middle[0] >= 0) & (middle[0] < self._scale[0]) & (middle[1] >= 0)
 
 
 def sigmoid(logits: Floats) -> Floats:

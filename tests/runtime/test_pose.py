@@ -199,7 +199,7 @@ def test_refinement_is_the_mean_of_the_heat_around_a_point(seed: int, warmth: fl
     heat = rng.normal(warmth, 2, (20, 16, 9)).astype(np.float32)
     points = rng.uniform(-0.3, 1.3, (7, 3)).astype(np.float32)
     got = points.copy()
-    HeatmapRefinement(heat.shape, 7)(got, heat)
+    HeatmapRefinement(heat.shape, 7)(got.T, heat)
     expected = [refined(float(x), float(y), heat[..., i]) for i, (x, y, _) in enumerate(points)]
     np.testing.assert_allclose(got[:, :2], expected, atol=2e-6)
     np.testing.assert_array_equal(got[:, 2], points[:, 2])
