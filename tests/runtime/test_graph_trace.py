@@ -83,7 +83,7 @@ def test_times_of_each_calculator() -> None:
     assert lines[0].split() == [
         "calculator", "calls", "dropped", "mean", "ms", "p50", "p95", "longest", "wait", "share",
     ]  # fmt: skip
-    assert re.match(r"slow +10 +0 +[4-9]\.\d{3} ", lines[2])
+    assert re.match(r"slow +10 +0 +\d+\.\d{3} ", lines[2])
 
 
 def test_a_full_ring_forgets_the_oldest_but_counts_all(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_the_picture_as_svg_says_everything(tmp_path: Path) -> None:
     root = ElementTree.parse(tmp_path / "graph.svg").getroot()
     texts = [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"diamond", "quick", "slow", "both", "number", "a", "b", "sum"} <= set(texts)
-    assert any(re.fullmatch(r"[4-9]\.\d\d ms   (9\d|100)%", text) for text in texts)
+    assert any(re.fullmatch(r"\d+\.\d\d ms   (9\d|100)%", text) for text in texts)
     assert "of the previous timestamp" in texts
     dashed = [path for path in root.iter("{http://www.w3.org/2000/svg}path")
               if path.get("stroke-dasharray")]  # fmt: skip
