@@ -184,8 +184,8 @@ def _draw_brow(sheet: Sheet, face: _Expression, side: int) -> None:
     outer = face.pair("browOuterUp", side)
     points = []
     for x, lift_inner, lift_outer, lower, arch in (
-        (0.17, 0.15, 0.02, 0.13, 0.00), (0.34, 0.09, 0.08, 0.09, 0.055),
-        (0.52, 0.03, 0.14, 0.05, 0.060), (0.66, 0.00, 0.12, 0.03, 0.0),
+        (0.17, 0.15, 0.02, 0.105, 0.00), (0.34, 0.09, 0.08, 0.085, 0.055),
+        (0.52, 0.03, 0.14, 0.060, 0.060), (0.66, 0.00, 0.12, 0.040, 0.0),
     ):  # fmt: skip
         rise = lift_inner * inner + lift_outer * outer - lower * down + arch
         points.append((side * (x - 0.03 * down), -0.41 - rise))
