@@ -276,7 +276,8 @@ def _progress(source: Source, hidden: bool) -> Iterator[Callable[[int], None]]:
 def _finished(outcome: Outcome, source: Source, wishes: Wishes) -> int:
     if wishes.out is not None and outcome.frames:
         what = f"{outcome.frames} frame{'s' * (outcome.frames != 1)}"
-        typer.echo(f"{wishes.out}: {what}, {outcome.subjects} found", err=True)
+        dropped = f", {outcome.dropped} dropped" if outcome.dropped else ""
+        typer.echo(f"{wishes.out}: {what}, {outcome.subjects} found{dropped}", err=True)
     # Ctrl-C is how one stops looking; only results that somebody waits for are cut short by it.
     wanted = wishes.out is not None or wishes.as_json
     whole = source.live or (source.count is not None and outcome.frames >= source.count)
