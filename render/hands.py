@@ -13,7 +13,9 @@ from render.settings import RenderSettings
 if TYPE_CHECKING:
     from render.hand_render import HandRenderer
 
-CLASSES = {name: number for number, name in enumerate(("background", *PARTS, "sleeve"))}
+CLASSES = {
+    name: number for number, name in enumerate(("background", *PARTS, "sleeve", "accessory"))
+}
 """Class ids in <id>.seg.png."""
 
 PALM_KEYPOINTS = (0, 5, 9, 13, 17, 1, 2)

@@ -353,3 +353,16 @@ def cloth_material(name: str = "cloth") -> Shader:
     g.feed(mixed.inputs[1], g.node("BsdfTransparent").outputs[0])
     g.feed(mixed.inputs[2], g.node("BsdfPrincipled", sockets).outputs[0])
     return g.finish(mixed.outputs[0], albedo=albedo, second=second, stripes=stripes)
+
+
+def solid_material(name: str) -> Shader:
+    """Metal, leather, rubber or plastic: one colour.
+
+    Returns:
+        Shader with inputs `albedo`, `metallic` and `roughness` (0..1).
+    """
+    g = _Graph(name)
+    albedo, metallic, roughness = g.colour((0.5, 0.5, 0.5)), g.value(0.0), g.value(0.5)
+    sockets = {"Base Color": albedo, "Metallic": metallic, "Roughness": roughness}
+    surface = g.node("BsdfPrincipled", sockets).outputs[0]
+    return g.finish(surface, albedo=albedo, metallic=metallic, roughness=roughness)
