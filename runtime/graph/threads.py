@@ -289,9 +289,13 @@ class StepwiseRunner:
         """Forget every earlier packet."""
         self._anew = True
 
+    def end_threads(self) -> None:
+        """End the threads alone: the calculators stay open for another runner."""
+        self._threads.close()
+
     def close(self) -> None:
         """End the threads, and let the calculators give back what they hold."""
-        self._threads.close()
+        self.end_threads()
         for node in self._graph.nodes:
             if hasattr(node.calculator, "close"):
                 node.calculator.close()

@@ -82,7 +82,7 @@ class GraphSolution:
                 then work beside the others, and what they see depends on time.
         """
         if isinstance(self._runner, StepwiseRunner):
-            self._runner.close()
+            self._runner.end_threads()
         threaded = live and gains_from_threads(self.graph)
         self._runner = (StepwiseRunner if threaded else Runner)(self.graph, (OUTPUT,), tracer)
         self._runner.reset()

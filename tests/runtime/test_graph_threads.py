@@ -18,6 +18,9 @@ from runtime.graph.limiter import FlowLimiter
 from runtime.graph.runner import Runner
 from runtime.graph.threads import StepwiseRunner, ThreadedRunner, gains_from_threads
 from runtime.graph.timestamps import Pace, RisingTime
+from runtime.graph.trace import Tracer
+from runtime.graph.types import Picture
+from runtime.results import Subject
 from runtime.solutions import open_solution
 from runtime.solutions.solution import GraphSolution
 
@@ -556,3 +559,37 @@ def test_which_graphs_gain_from_threads() -> None:
     sparse = Graph("sparse", {"number": int})
     sparse.add(slow, outputs="b", sparse_hz=3.0)
     assert gains_from_threads(sparse)
+
+
+def test_a_live_solution_changes_runners_and_ends_its_threads() -> None:
+    class Find:
+        closed = 0
+
+        def process(self, picture: Picture, seen: int | None) -> list[Subject]:
+            return []
+
+        def close(self) -> None:
+            self.closed += 1
+
+    def watch(picture: Picture) -> int:
+        return 1
+
+    find, before = Find(), threading.active_count()
+    graph = Graph("watched", {"picture": Picture})
+    graph.add(watch, outputs="seen", sparse_hz=5.0)
+    graph.add(find, outputs="subjects", immediate={"seen": "seen"})
+    solution = GraphSolution(graph)
+    solution.prepare(live=True)
+    picture = np.zeros((4, 4, 3), dtype=np.uint8)
+    assert solution.process(picture, 0) == []
+    assert threading.active_count() == before + 2
+    tracer = Tracer()
+    solution.prepare(tracer, live=True)
+    assert solution.process(picture, 1) == []
+    assert (find.closed, threading.active_count()) == (0, before + 2)
+    solution.prepare()
+    assert solution.process(picture, 2) == []
+    assert (find.closed, threading.active_count()) == (0, before)
+    solution.close()
+    assert find.closed == 1
+    assert {one.name: one.calls for one in tracer.times()}["find"] == 1
