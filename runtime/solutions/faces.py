@@ -43,7 +43,7 @@ MESHES = {
     "478": ("face_detection_short_range", TASKS_MESH),
     "attention": ("face_detection_short_range", "face_landmark_with_attention"),
 }
-IRIS_MODELS = {"": ("face_detection_short_range", "face_landmark", "iris_landmark")}
+IRIS_MODELS = {"468": ("face_detection_short_range", "face_landmark", "iris_landmark")}
 MESH_TOPOLOGY, IRIS_TOPOLOGY = "face468@1", "face478@1"
 
 
@@ -109,7 +109,7 @@ def _face_graph(
         min_iou = TASKS_MIN_SUPPRESSION_IOU
     found = parts["detector"]
     detector = Detector(found.load(options), found.card, score, min_iou)
-    streams = [f"before_{stage}" for stage, _ in stages] + ["subjects"]
+    streams = ["faces", *(f"{stage}_faces" for stage, _ in stages)][: len(stages)] + ["subjects"]
     graph = crop_graph(
         name, detector, kind(part.load(options), part.card), FACE_RULES, most,
         subjects=streams[0], associate=associate,
