@@ -166,8 +166,9 @@ class BoxLandmarkModel(LandmarkModel):
         return replace(found, keypoints=np.ascontiguousarray(found.keypoints[:, :2]))
 
     def _crop_points(self) -> NDArray[np.float32]:
-        points = self.model.peek(self._outputs["landmarks"]).reshape(-1, 2)
-        return np.pad(points, ((0, 0), (0, 1)))
+        points = np.zeros((self.topology.size, 3), dtype=np.float32)
+        points[:, :2] = self.model.peek(self._outputs["landmarks"]).reshape(-1, 2)
+        return points
 
     def _required(self) -> dict[str, int]:
         return {**super()._required(), "landmarks": 2 * self.topology.size}
