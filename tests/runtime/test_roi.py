@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime import roi as rois
+from runtime.libm import float32s
 from runtime.roi import Roi, crop_from_image, image_from_crop, warp_crop
 from tests.runtime.warp_reference import perspective_from_corners, warp_perspective
 
@@ -176,3 +177,66 @@ def test_letterbox_keeps_the_centre_and_holds_the_picture() -> None:
     assert (wide.cx, wide.cy, wide.width, wide.height) == (320, 240, 640, 640)
     tall = rois.roi_padded_to_aspect(rois.roi_of_image(300, 480), 128, 128)
     assert (tall.width, tall.height) == (480, 480)
+
+
+def spread(count: int, number: int) -> np.ndarray:
+    """(count, 2) float32 points all over a picture, the same on every machine."""
+    i = np.arange(count, dtype=np.float64)
+    x = 0.2 + 0.6 * ((i * 0.6180339887 + 0.137 * number) % 1)
+    y = 0.1 + 0.7 * ((i * 0.7548776662 + 0.311 * number) % 1)
+    return np.stack([x, y], axis=1).astype(np.float32)
+
+
+def region_of(rule: str, number: int, size: tuple[int, int]) -> Roi:
+    if rule == "hand":
+        return rois.hand_roi_from_landmarks(spread(21, number), size)
+    if rule == "face":
+        return rois.face_roi_from_landmarks(spread(468, number), size)
+    points = spread(9 if rule == "palm" else 8, number)
+    keypoints, box = points[:-2], points[-2:].ravel()
+    from_detection = rois.hand_roi_from_palm if rule == "palm" else rois.face_roi_from_detection
+    return from_detection(box, keypoints, size)
+
+
+WIDE, TALL = (640, 480), (1080, 1920)
+
+
+@pytest.mark.parametrize(
+    ("rule", "size", "number", "expected"),
+    [
+        ("hand", WIDE, 0, (0.44469652, 0.41246438, 1.1333746, 1.5111661, 2.719088)),
+        ("hand", WIDE, 1, (0.5461324, 0.4059629, 1.0593086, 1.4124115, 1.0471292)),
+        ("hand", TALL, 0, (0.4546927, 0.44211042, 2.1500134, 1.2093825, 2.9541526)),
+        ("hand", TALL, 2, (0.49638593, 0.37564427, 2.082475, 1.1713922, 0.6309652)),
+        ("face", WIDE, 0, (0.49964416, 0.4495114, 0.89893246, 1.1985766, -1.1506449)),
+        ("face", TALL, 1, (0.4997595, 0.4508054, 1.862041, 1.0473981, 1.4566884)),
+        ("palm", WIDE, 1, (0.6628462, 0.8415777, 0.6727791, 0.89703876, 2.6548138)),
+        ("palm", TALL, 1, (0.6691544, 0.85746974, 1.5947356, 0.89703876, 2.9219155)),
+        ("face detection", WIDE, 1, (0.9460938, 0.9464865, 0.7169142, 0.95588547, -0.33403474)),
+        ("face detection", TALL, 1, (0.9460938, 0.9464865, 1.3776014, 0.7749008, -0.6883772)),
+    ],
+)
+def test_regions_are_mediapipes(
+    rule: str, size: tuple[int, int], number: int, expected: tuple[float, ...]
+) -> None:
+    # What MediaPipe 0.10.14's calculators give for these points: normalised, in float32. Equal to
+    # the last bit with glibc 2.36; the tolerance is for other C libraries.
+    found = region_of(rule, number, size)
+    width, height = size
+    normalised = (
+        found.cx / width, found.cy / height, found.width / width, found.height / height,
+        found.rotation_rad,
+    )  # fmt: skip
+    assert normalised == tuple(float(np.float32(value)) for value in normalised)
+    np.testing.assert_allclose(normalised, expected, rtol=3e-7)
+
+
+values = st.floats(-1e6, 1e6, width=32)
+
+
+@given(a=values, b=values, c=st.floats(2**-7, 1e6, width=32))
+@settings(max_examples=200)
+def test_rounded_floats_are_float32_arithmetic(a: float, b: float, c: float) -> None:
+    x, y, z = np.array([a, b, c], dtype=np.float32)
+    assert float32s(a + b, a - b, a * b, a / c) == (x + y, x - y, x * y, x / z)
+    assert float32s(math.sqrt(c)) == (np.sqrt(z),)
