@@ -95,7 +95,8 @@ def open_objectron(options: SolutionOptions) -> GraphSolution:
     graph.add(DetectObjects(detector, most), outputs="detected", back=followed, name="detect")
     graph.add(Associate(MIN_ASSOCIATION_IOU), outputs="tracks", back=followed)
     graph.add(FindLandmarks(landmarks), outputs="found", name="landmarks")
-    graph.add(Lift(options.focal_px, options.size_m), outputs="lifted")
+    lift = Lift(options.focal_px, options.principal_px, options.size_m)
+    graph.add(lift, outputs="lifted")
     graph.add(FollowBoxes(), outputs="followed", name="follow")
     graph.add(MakeBoxes(landmarks.topology.id), outputs="subjects", name="subjects")
     return GraphSolution(graph, landmarks.topology.id, options.static)
@@ -195,12 +196,19 @@ class Lift:
     """Boxes in space from keypoints in the picture.
 
     Args:
-        focal_px: of the camera; None for MediaPipe's default camera.
+        focal_px: of the camera; None for that of MediaPipe's default camera.
+        principal_px: of the camera; None for the picture's middle.
         size_m: the longest edge of the objects; None leaves the scale open.
     """
 
-    def __init__(self, focal_px: float | None = None, size_m: float | None = None) -> None:
+    def __init__(
+        self,
+        focal_px: float | None = None,
+        principal_px: tuple[float, float] | None = None,
+        size_m: float | None = None,
+    ) -> None:
         self._focal_px = focal_px
+        self._principal_px = principal_px
         self._size_m = size_m
 
     def process(self, picture: Picture, found: list[Found]) -> list[Lifted]:
@@ -209,6 +217,8 @@ class Lift:
         camera = ndc_camera(width, height)
         if self._focal_px is not None:
             camera = replace(camera, fx=self._focal_px, fy=self._focal_px)
+        if self._principal_px is not None:
+            camera = replace(camera, cx=self._principal_px[0], cy=self._principal_px[1])
         return [Lifted(one, camera, self._lifted(one, camera)) for one in found]
 
     def _lifted(self, found: Found, camera: Camera) -> Cuboid | None:

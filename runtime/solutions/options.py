@@ -35,6 +35,8 @@ class SolutionOptions:
         smoothing: of landmarks over time: None for the solution's own habit, or False, or
             True for its usual parameters, or parameters.
         focal_px: focal length in pixels; None where it isn't known.
+        principal_px: where the optical axis meets the picture, x and y in pixels; None for its
+            middle.
         iris_diameter_m: what iris depth rests on.
         size_m: an object's known size for metric cuboids: width, height or depth, whichever is
             the largest; None for an arbitrary scale.
@@ -54,6 +56,7 @@ class SolutionOptions:
     delegate: str = ""
     smoothing: bool | OneEuroParameters | None = None
     focal_px: float | None = None
+    principal_px: tuple[float, float] | None = None
     iris_diameter_m: float = IRIS_DIAMETER_M
     size_m: float | None = None
     segmentation: bool = False

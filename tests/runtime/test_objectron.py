@@ -207,6 +207,23 @@ def test_known_size_and_focal_length_make_the_box_metric(bundle: Path) -> None:
     assert cuboid["camera"]["fx"] == camera.fx
 
 
+def test_the_principal_point_moves_the_box(bundle: Path) -> None:
+    box, camera = some_box()
+
+    def lifted(cx: float) -> np.ndarray:
+        solution = open_solution(
+            "objectron", model=bundle, static=True, focal_px=camera.fx, size_m=0.35,
+            principal_px=(cx, camera.cy),
+        )  # fmt: skip
+        (found,) = solution.process(GREY, 0)
+        assert found.cuboid is not None
+        assert found.cuboid["camera"]["cx"] == cx
+        return np.array(found.cuboid["translation_m"])
+
+    np.testing.assert_allclose(lifted(camera.cx), box.translation_m, atol=1e-3)
+    assert lifted(camera.cx - 20)[0] > lifted(camera.cx)[0] + 0.05
+
+
 def test_without_them_the_scale_is_arbitrary(bundle: Path) -> None:
     (found,) = open_solution("objectron", model=bundle, static=True).process(GREY, 0)
     assert found.cuboid is not None
