@@ -31,7 +31,7 @@ KERNEL = 9
 asks for 7; what MediaPipe 0.10.14 gives is the mean over 9, its default, to the last bit."""
 MIN_HEAT = 0.5
 """Where no cell of it is that sure, a point stays."""
-_FARTHEST = 1000.0  # sides of the crop: points beyond come from a damaged model
+_FARTHEST = 1e5  # picture sides, of all points together: beyond it the model is damaged
 _LARGEST_EXPONENT = 88.0  # e^88 is a float32 still
 
 
@@ -120,13 +120,13 @@ class BodyModel:
             return None
         values = self._peek("landmarks_visibility", 5)
         norm = np.divide(values.T[:3], self._divisor, out=np.empty((3, self._points), _f32))
-        if not np.abs(norm).max() < _FARTHEST:  # nor are NaNs
-            return None
         if self._refinement is not None:
             self._refinement(norm, self.model.peek(self._outputs["heatmaps"])[0])
         if roi.width != roi.height:  # by rounding alone
             without_letterbox(norm, roi, self._side, self._side)
         points = points_in_image(norm, roi, rgb.shape[1], rgb.shape[0])
+        if not abs(np.add.reduce(points, axis=None)) < _FARTHEST:  # nor are NaNs
+            return None
         count = self.topology.size
         mask = None
         if self._masks:

@@ -145,10 +145,11 @@ def test_presence_decides(presence: float, seen: bool) -> None:
     assert (model.run(PICTURE, Roi(100, 100, 50, 50)) is not None) == seen
 
 
-def test_points_that_are_no_numbers_are_nobody() -> None:
-    model = body_model(body_outputs() | {"points": np.full((1, 195), np.nan)})
-    with np.errstate(invalid="ignore"):
-        assert model.run(PICTURE, Roi(100, 100, 50, 50)) is None
+@pytest.mark.parametrize("value", [np.nan, np.inf, -3e38])
+@pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
+def test_points_that_are_no_numbers_are_nobody(value: float) -> None:
+    model = body_model(body_outputs() | {"points": np.full((1, 195), value)})
+    assert model.run(PICTURE, Roi(100, 100, 50, 50)) is None
 
 
 def test_card_and_model_must_fit() -> None:
