@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from runtime.card import CardModel
 from runtime.errors import ViewfinderError
 from runtime.fixed_crop import FixedCrop
-from runtime.libm import expf
+from runtime.libm import expf, float32s
 from runtime.model import Model, PixelScale
 from runtime.roi import Roi, letterbox_padding, roi_of_image, roi_padded_to_aspect
 
@@ -125,7 +125,12 @@ class Detector:
             self._look_at_size(width, height)
         self.model.fill(self._crop(rgb), self._scale)
         self.model.run()
-        return [self._in_image(found) for found in merged(*self._candidates(), self._min_iou)]
+        logits = self.model.peek(self._scores).reshape(-1)
+        likely = (logits >= self._min_logit).nonzero()[0]
+        if not len(likely):
+            return []
+        candidates = self._candidates(likely, logits[likely].tolist())
+        return [self._in_image(found) for found in merged(*candidates, self._min_iou)]
 
     def _look_at_size(self, width: int, height: int) -> None:
         self._image_size = (width, height)
@@ -136,20 +141,21 @@ class Detector:
         self._padding = np.array(padding, dtype=np.float32)
         self._projection = _projection(roi, width, height)
 
-    def _candidates(self) -> tuple[Floats, Floats, Floats]:
+    def _candidates(
+        self, likely: NDArray[np.intp], logits: list[float]
+    ) -> tuple[Floats, Floats, Floats]:
         """Scores, boxes and keypoints over the input, of what reaches the threshold."""
-        logits = self.model.peek(self._scores).reshape(-1)
-        kept = (logits >= self._min_logit).nonzero()[0]
-        scores = np.array([_sigmoid(logit) for logit in logits[kept].tolist()], dtype=np.float32)
-        raw = self.model.peek(self._boxes)[0].take(kept, axis=0)
+        scores = np.array([_sigmoid(logit) for logit in logits], dtype=np.float32)
+        raw = self.model.peek(self._boxes)[0].take(likely, axis=0)
         raw /= _f32(self._size)
-        points = raw.reshape(len(kept), 2 + self._layout.keypoints, 2)
+        points = raw.reshape(len(likely), 2 + self._layout.keypoints, 2)
         size = points[:, 1].copy()
-        points += self._anchors.take(kept, axis=0)[:, None]
+        points += self._anchors.take(likely, axis=0)[:, None]
         half = size / _f32(2)
         low = points[:, 0] - half
         boxes = np.concatenate([low, points[:, 0] + half - low], axis=1)
         sound = (scores >= self._min_score) & (boxes[:, 2] >= 0) & (boxes[:, 3] >= 0)
+        sound &= np.isfinite(np.add.reduce(raw, axis=1))  # a damaged model may say anything
         if sound.all():
             return scores, boxes, points[:, 2:]
         return scores[sound], boxes[sound], points[sound, 2:]
@@ -240,7 +246,8 @@ def _projection(roi: Roi, width: int, height: int) -> tuple[Floats, Floats]:
 
 def _sigmoid(logit: float) -> float:
     limited = max(-_LOGIT_LIMIT, min(_LOGIT_LIMIT, logit))
-    return float(_f32(1) / (_f32(1) + _f32(expf(-limited))))
+    (odds,) = float32s(1 + expf(-limited))
+    return float32s(1 / odds)[0]
 
 
 def _layout_of(model: Model, card: CardModel, boxes: int, scores: int) -> SsdLayout:

@@ -103,6 +103,16 @@ def test_boxes_turned_inside_out_are_dropped() -> None:
     assert detector.detect(np.zeros((64, 64, 3), dtype=np.uint8)) == []
 
 
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place", [0, 2, 7])
+def test_numbers_that_are_none_are_dropped(wrong: float, place: int) -> None:
+    values = [0.0, 0.0, 5.0, 5.0] + [1.0] * 12
+    values[place] = wrong
+    detector = detector_of({3: values, 700: [0, 0, 5.0, 5.0]}, {3: 4.0, 700: 1.0}, 0.5)
+    found = detector.detect(np.zeros((64, 64, 3), dtype=np.uint8))
+    assert [one.score for one in found] == pytest.approx([1 / (1 + math.exp(-1))])
+
+
 def test_unknown_layout_is_named() -> None:
     model = Model.from_bytes(
         constant_model(64, 64, {"b": np.zeros((1, 10, 16)), "s": np.zeros((1, 10, 1))}), "odd"
