@@ -48,9 +48,12 @@ MEDIAPIPE := .envs/mediapipe-0.10.14/.ready .envs/mediapipe-1.2.2/.ready
 
 mediapipe-envs: $(MEDIAPIPE) ## MediaPipe 0.10.14 and 1.2.2 in environments of their own, 1.6 GB
 
+# Compiled against NumPy 1, which its package doesn't say.
+.envs/mediapipe-0.10.14/.ready: WITH := 'numpy<2'
+
 .envs/mediapipe-%/.ready:
 	$(PYTHON) -m venv .envs/mediapipe-$*
-	.envs/mediapipe-$*/bin/python -m pip install --quiet --disable-pip-version-check mediapipe==$*
+	.envs/mediapipe-$*/bin/python -m pip install --quiet --disable-pip-version-check mediapipe==$* $(WITH)
 	@touch $@
 
 check-mediapipe: $(STAMP) .envs/mediapipe-1.2.2/.ready ## our answers against MediaPipe 1.2.2's; PICTURES=folder

@@ -121,6 +121,13 @@ class Model:
             data = with_reordered_means(data)
         return (SplitModel if needs_splitting(data) else cls)(data, name, threads)
 
+    def __del__(self) -> None:
+        # A model is many large blocks, which glibc likes to keep: without this a process that opens
+        # and closes models swings by tens of MB.
+        self.__dict__.clear()
+        if _malloc_trim is not None:
+            _malloc_trim(0)
+
     def invoke(self, *arrays: ArrayLike) -> dict[str, NDArray[np.float32]]:
         """Run the model on one array for each input.
 
@@ -254,6 +261,16 @@ class ForeignModel(Model):
 
     def _delegates(self) -> list[dict]:
         return []
+
+
+def _find_malloc_trim() -> Callable[[int], int] | None:
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return None  # not glibc
+
+
+_malloc_trim = _find_malloc_trim()
 
 
 def _delegate(library: Path) -> Any:
