@@ -17,6 +17,7 @@ from bootstrap.dataset import (
     encode_normals,
     encode_segmentation,
 )
+from render import hand_objects
 from render.anny_asset import Identity, load_anny
 from render.backgrounds import background_piece
 from render.cycles import CyclesScene, Passes, SceneMesh
@@ -39,7 +40,13 @@ from render.photo import (
 )
 from render.quality import PRESETS
 from render.settings import RenderSettings
-from render.skin import Shader, cloth_material, skin_material, solid_material
+from render.skin import (
+    Shader,
+    cloth_material,
+    patterned_material,
+    skin_material,
+    solid_material,
+)
 from render.skin_tones import tone_albedo
 from render.sleeve import SleeveModel
 from runtime.camera import transform_points
@@ -57,7 +64,7 @@ _SLANT, _SPARE_M = 1.35, 0.002
 @dataclass(frozen=True)
 class Prepared:
     """A sample as Blender gets it: vertices_m (V, 3) in the world, albedo (V, 4), rest_m (V, 3);
-    first the hand's vertices, then the sleeve's, then those of rings and bands."""
+    first the hand's vertices, then the sleeve's, then those of rings and bands, of a thing."""
 
     scene: HandScene
     vertices_m: NDArray[np.float64]
@@ -93,17 +100,21 @@ class HandRenderer:
         self._solids = {kind: solid_material(kind) for kind in ("ring", "strap", "dial")}
         for shader in self._solids.values():
             shader.material.pass_index = CLASSES["accessory"]
+        self._thing = patterned_material("thing")
+        self._thing.material.pass_index = CLASSES["object"]
         # All that is worn is one mesh with the hand: when two meshes with subsurface scattering
         # change at once, Cycles 5.0 renders one of two slightly different pictures, by chance.
         hand, sleeve = self.model.faces, self.sleeve_model.faces + self.model.matrix.shape[0]
         bands = self.band_model.faces + int(sleeve.max()) + 1
-        faces = np.concatenate([hand, sleeve, bands])
+        things = hand_objects.faces() + int(bands.max()) + 1
+        faces = np.concatenate([hand, sleeve, bands, things])
         solid = np.array([len(PARTS) + 1 + kind for kind in (0, 0, 1, 2)])  # of each slot
         materials = np.concatenate(
             [
                 self.model.face_part,
                 np.full(len(sleeve), len(PARTS)),
                 solid[self.band_model.face_slot],
+                np.full(len(things), len(PARTS) + 1 + len(self._solids)),
             ]
         )
         self._meshes = {
@@ -121,6 +132,7 @@ class HandRenderer:
                 *(skin.material for skin in self._skins),
                 self._cloth.material,
                 *(solid.material for solid in self._solids.values()),
+                self._thing.material,
             ],
             materials,
             index=1,
@@ -178,7 +190,11 @@ class HandRenderer:
         else:
             around = self.sleeve_model.vertices(scene.sleeve, scene.shape, arm)
         worn = self.band_model.vertices(scene.bands, scene.shape, scene.posed, far)
-        around = np.concatenate([around, worn])
+        if scene.thing is None:
+            thing = np.broadcast_to(far, (hand_objects.ROWS * hand_objects.COLUMNS, 3))
+        else:
+            thing = scene.thing.vertices()
+        around = np.concatenate([around, worn, thing])
         cloth = np.ones((len(around), 4), dtype=np.float32)
         world_from_hand = scene.world_from_camera @ scene.camera_from_hand
         vertices = np.concatenate([arm, around]) * scene.mirror
@@ -205,6 +221,14 @@ class HandRenderer:
             )
             if band.dial_m:
                 self._solids["dial"].set(albedo=(0.02, 0.02, 0.025), metallic=0.0, roughness=0.08)
+        if scene.thing is not None:
+            self._thing.set(
+                albedo=scene.thing.albedo,
+                second=scene.thing.second,
+                stripes=float(scene.thing.pattern == 1),
+                patches=float(scene.thing.pattern == 2),
+                roughness=scene.thing.roughness,
+            )
         for skin in self._skins:
             skin.set(**scene.skin)
         self.scene.set_hdri(self.hdris[scene.hdri])
@@ -301,6 +325,7 @@ def _attributes(scene: HandScene) -> dict[str, Any]:
         "camera_from_hand": scene.camera_from_hand.round(9).tolist(),
         "sleeve": scene.sleeve is not None,
         "polish": scene.look.polish is not None,
+        "thing": None if scene.thing is None else f"{scene.thing.role} {scene.thing.form.name}",
         "worn": [
             f"{band.finger} ring" if band.finger else "watch" if band.dial_m else "bracelet"
             for band in scene.bands

@@ -15,6 +15,7 @@ from render.environments import hdri_index
 from render.gestures import HandPose, random_pose
 from render.hand_bands import Band, random_bands
 from render.hand_model import HandModel, HandShape, PosedHand, rotation
+from render.hand_objects import Thing, held_thing, thing_before
 from render.hand_skin import HandLook, random_look
 from render.photo import Photo, random_photo
 from render.settings import RenderSettings
@@ -23,6 +24,9 @@ from render.sleeve import Sleeve
 from runtime.camera import Camera
 
 Floats = NDArray[np.float64]
+
+HELD_SHARE, BEFORE_SHARE = 0.22, 0.08
+"""Of the pictures: hands that try to hold something, and hands with something before them."""
 
 _WATCH_NEEDS = 0.78
 """A sleeve that reaches farther along the forearm would cover a watch."""
@@ -38,6 +42,7 @@ class HandScene:
         shape, posed: the right hand that follows from them; a left one is its mirror image.
         sleeve: or None for a bare arm.
         bands: rings, a bracelet or a watch.
+        thing: held, or between hand and camera; or None.
         cloth, skin: inputs of the materials.
         camera: of the picture.
         camera_from_hand: (4, 4); the hand's axes are Anny's for a right hand, their mirror image
@@ -57,6 +62,7 @@ class HandScene:
     shape: HandShape
     sleeve: Sleeve | None
     bands: tuple[Band, ...]
+    thing: Thing | None
     cloth: Mapping[str, Any]
     skin: Mapping[str, Any]
     camera: Camera
@@ -105,6 +111,7 @@ def draw_scene(
         shape=shape,
         sleeve=sleeve,
         bands=random_bands(rng, sleeve is None or sleeve.cuff < _WATCH_NEEDS),
+        thing=_random_thing(rng, shape, posed, hand, camera_from_hand),
         cloth={
             "albedo": rng.uniform(0.02, 0.7, 3),
             "second": rng.uniform(0.02, 0.7, 3),
@@ -124,6 +131,24 @@ def draw_scene(
         photo=random_photo(rng),
     )
     return scene, rng
+
+
+def _random_thing(
+    rng: np.random.Generator,
+    shape: HandShape,
+    posed: PosedHand,
+    hand: str,
+    camera_from_hand: Floats,
+) -> Thing | None:
+    chance = rng.random()
+    if chance < HELD_SHARE:
+        return held_thing(rng, shape, posed)
+    if chance < HELD_SHARE + BEFORE_SHARE:
+        # Things are placed in the axes of the posed right hand, as everything that it wears.
+        eye = np.linalg.inv(camera_from_hand)[:3, 3]
+        eye = eye * (-1.0 if hand == "left" else 1.0, 1.0, 1.0)
+        return thing_before(rng, posed.keypoints_m, eye, float(rng.uniform(0.5, 0.8)))
+    return None
 
 
 def _random_background(rng: np.random.Generator) -> str:

