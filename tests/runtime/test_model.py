@@ -36,10 +36,10 @@ def test_wrong_shape_and_wrong_output_name_are_named(small: bytes) -> None:
         model.output_index("seven")
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 1), (-1, 1), (0, 255), (-0.5, 0.5)])
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-1, 1), (0, 255), (-0.5, 0.5), (0, 7.3)])
 def test_pictures_are_scaled_with_one_rounding(low: float, high: float) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (8, 16, 3), dtype=np.uint8)
-    out = np.full((8, 16, 3), np.nan, dtype=np.float32)
+    picture = np.resize(np.arange(256, dtype=np.uint8), (19, 27, 3))
+    out = np.full((19, 27, 3), np.nan, dtype=np.float32)
     PixelScale(low, high).write(picture, out)
     factor = float(np.float32((high - low) / 255))
     np.testing.assert_array_equal(out, (picture * factor + low).astype(np.float32))
