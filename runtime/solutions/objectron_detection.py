@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from runtime.card import CardModel
 from runtime.detection import Detection, box_iou
 from runtime.errors import ViewfinderError
+from runtime.fixed_crop import FixedCrop
 from runtime.libm import expf
 from runtime.model import Model, PixelScale
-from runtime.roi import Roi, roi_of_image, warp_crop
+from runtime.roi import roi_of_image
 
 Floats = NDArray[np.float32]
 _f32 = np.float32
@@ -100,9 +101,7 @@ class ObjectDetector:
         odds = max(min_score, 1e-9) / max(1 - min_score, 1e-9)
         self._min_logit = math.log(odds) - 1e-4
         self._scale = PixelScale(*card.input.range)
-        self._crop = np.zeros((_SIZE, _SIZE, 3), dtype=np.uint8)
         self._image_size = (0, 0)
-        self._roi = Roi(0, 0, 1, 1)
 
     def detect(self, rgb: NDArray[np.uint8]) -> list[Detection]:
         """Objects of the wanted classes, the best first, without keypoints.
@@ -113,9 +112,8 @@ class ObjectDetector:
         height, width = rgb.shape[:2]
         if (width, height) != self._image_size:
             self._image_size = (width, height)
-            self._roi = roi_of_image(width, height)
-        warp_crop(rgb, self._roi, _SIZE, _SIZE, "replicate", out=self._crop)
-        self.model.fill(self._crop, self._scale)
+            self._crop = FixedCrop(roi_of_image(width, height), _SIZE, _SIZE, "replicate")
+        self.model.fill(self._crop(rgb), self._scale)
         self.model.run()
         return _suppressed(*self._candidates())
 
@@ -131,7 +129,8 @@ class ObjectDetector:
         sides = _exp(raw[:, 2:] / _SIDE_SCALE) * anchor[:, 2:]
         low, high = centres - sides / _f32(2), centres + sides / _f32(2)
         boxes = np.concatenate([low[:, ::-1], (high - low)[:, ::-1]], axis=1)
-        sure = scores >= self._min_score
+        # A damaged model may say anything.
+        sure = (scores >= self._min_score) & np.isfinite(boxes).all(axis=1)
         scores, boxes = scores[sure], boxes[sure]
         order = np.argsort(-scores, kind="stable")
         return scores[order], boxes[order]

@@ -142,6 +142,18 @@ def test_overlapping_detections_leave_the_best() -> None:
     assert len(detector({0: ("Mug", 1.0), 1916: ("Mug", 2.0)}, "Mug").detect(GREY)) == 2
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+def test_boxes_that_are_no_numbers_are_dropped(value: float) -> None:
+    _, card = detector_model({})
+    boxes, logits = np.zeros((1, 1917, 4)), np.full((1, 1917, 24), -20.0)
+    logits[0, 1400, LABELS.index("Mug")] = 2
+    boxes[0, 1400, 3] = value
+    outputs = {"boxes": boxes, "scores": logits}
+    model = Model.from_bytes(constant_model(300, 300, outputs), "detector")
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert ObjectDetector(model, card, ("Mug",), 0.5).detect(GREY) == []
+
+
 def test_another_detector_is_refused() -> None:
     _, card = detector_model({})
     outputs = {"boxes": np.zeros((1, 896, 16)), "scores": np.zeros((1, 896, 1))}
