@@ -94,7 +94,7 @@ class LandmarkModel:
         if not presence > min_presence:  # a NaN is no subject either
             return None
         keypoints = self._projected(roi, rgb.shape[1], rgb.shape[0])
-        if not math.isfinite(keypoints.sum()):  # from a damaged model
+        if not math.isfinite(np.add.reduce(keypoints, axis=None)):  # from a damaged model
             return None
         right_hand = world_m = None
         if "handedness" in self._outputs:
