@@ -37,10 +37,10 @@ print(time.perf_counter() - start, time.process_time() - start_cpu)
 """
 
 
-def import_seconds(python: Path, imports: str) -> tuple[float, float]:
+def import_seconds(python: Path, imports: str, repeats: int = REPEATS) -> tuple[float, float]:
     """Median wall and CPU seconds that imports take in a fresh process."""
     times = []
-    for _ in range(REPEATS + 1):
+    for _ in range(repeats + 1):
         done = subprocess.run(
             [python, "-c", _TIMED.format(imports=imports)], capture_output=True, text=True,
             check=True, cwd=ROOT,

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_import_takes_less_than_half_a_second() -> None:
-    wall, cpu = import_seconds(Path(sys.executable), IMPORTS["runtime"])
+    wall, cpu = import_seconds(Path(sys.executable), IMPORTS["runtime"], repeats=3)
     assert cpu < 0.5
     assert wall >= 0.5 * cpu  # the clock that tells: other processes lengthen the other one
 
