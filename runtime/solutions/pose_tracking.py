@@ -34,9 +34,10 @@ Points = NDArray[np.float32]
 LOOK_EVERY_US = 330_000
 LOOK_FOR_LOST_EVERY_US = 100_000
 SAME_BODY_DISTANCE = 0.04
-"""Keypoints of two crops whose mean distance is below this part of the crop's side are one body's:
-10 cm of a grown-up, where two looks at one body differ by a percent and two people hardly ever
-agree."""
+SAME_HEAD_DISTANCE = 0.07
+"""Two crops show one body if their keypoints, or those of the head alone, are nearer to each other
+on average than this part of the (larger) crop's side: 10 cm and 17 cm of a grown-up. Two looks at
+one body that shows but in part may agree on nothing but the head."""
 CHANGE_COST = 0.03
 """A followed body takes another's id where it is nearer to that one by this part of its crop."""
 CROWDED_IOU = 0.6
@@ -47,6 +48,7 @@ RETURN_DISTANCE = 0.15
 RETURN_DISTANCE_PER_S = 0.4
 """How far from where they should be somebody lost may turn up, in sides of their crop: at once, and
 more with every second."""
+_HEAD = slice(0, 11)
 _NEWEST_MOTION = 0.2  # weight: someone who is hidden bit by bit seems to speed up
 
 
@@ -256,15 +258,23 @@ def one_to_one(costs: NDArray[np.float64], limit: float) -> list[tuple[int, int]
 
 
 def _distinct(bodies: list[Body], size: Points) -> list[Body]:
-    """The bodies, but of those that agree only the surest."""
+    """The bodies, but of those that are one only the followed or else the surest."""
     if len(bodies) < 2:
         return bodies
     kept: list[tuple[Body, Points]] = []
-    for body in sorted(bodies, key=lambda body: -body.found.presence):
+    for body in sorted(bodies, key=lambda body: (body.subject_id < 0, -body.found.presence)):
         mine = _points_px(body, size)
-        if all(_distance(mine, other, body.roi.width) >= SAME_BODY_DISTANCE for _, other in kept):
+        if not any(_same(body, mine, other, theirs) for other, theirs in kept):
             kept.append((body, mine))
     return [body for body, _ in kept]
+
+
+def _same(a: Body, a_points: Points, b: Body, b_points: Points) -> bool:
+    side = max(a.roi.width, b.roi.width)
+    return (
+        _distance(a_points, b_points, side) < SAME_BODY_DISTANCE
+        or _distance(a_points[_HEAD], b_points[_HEAD], side) < SAME_HEAD_DISTANCE
+    )
 
 
 def _points_px(body: Body, size: Points) -> Points:

@@ -310,6 +310,17 @@ def test_a_body_found_twice_is_one_and_keeps_the_id_of_who_was_there() -> None:
     assert left.subject_id == 1
 
 
+def test_bodies_that_share_a_head_are_one() -> None:
+    identify = IdentifyBodies()
+    (followed,) = identify.process([a_body(-1, 300, 1)], PICTURE, 0)
+    other = a_body(-1, 310, 2, presence=0.99)
+    other.found.points[:11] = followed.found.points[:11] + 0.01
+    (one,) = identify.process([followed, other], PICTURE, FRAME_US)
+    assert one.found is followed.found
+    other.found.points[:11, 0] += 0.1
+    assert len(identify.process([followed, other], PICTURE, 2 * FRAME_US)) == 2
+
+
 def test_who_was_lost_gets_the_id_back_for_a_second() -> None:
     for pause_us, expected in ((600_000, [0, 1]), (1_500_000, [0, 2])):
         identify = IdentifyBodies()
