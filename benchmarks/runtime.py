@@ -52,6 +52,11 @@ CLIPS = {
     "cup": "images/smp_cup.png",
 }
 OURS, SOLUTIONS, TASKS = "ours", "mediapipe 0.10.14", "mediapipe 1.2.2"
+CLOCKS = {
+    "cpu": "processor time of all threads, median",
+    "wall": "wall clock, median",
+    "wall_best": "wall clock, the best twentieth, which other programs disturb least",
+}
 BLOCK = 30
 WARM_UP = 30
 
@@ -148,10 +153,11 @@ class Measured:
         self.found += answer["found"]
 
     def summary(self) -> dict[str, float]:
-        """Medians; the 90th percentile of the wall clock; the share of frames with a subject."""
+        """Medians; the wall clock's 5th and 90th percentile; the share of frames with a subject."""
         facts = {
             "cpu_ms": np.median(self.cpu_ms),
             "wall_ms": np.median(self.wall_ms),
+            "wall_best_ms": np.percentile(self.wall_ms, 5),
             "wall_p90_ms": np.percentile(self.wall_ms, 90),
             "found": self.found / len(self.cpu_ms),
         }
@@ -258,6 +264,7 @@ def _ratios(results: dict[str, Any]) -> dict[str, Any]:
         if "cpu_ms" in theirs and "cpu_ms" in ours:
             theirs["cpu_over_ours"] = round(theirs["cpu_ms"] / ours["cpu_ms"], 3)
             theirs["wall_over_ours"] = round(theirs["wall_ms"] / ours["wall_ms"], 3)
+            theirs["wall_best_over_ours"] = round(theirs["wall_best_ms"] / ours["wall_best_ms"], 3)
     return {"contestants": results}
 
 
@@ -289,7 +296,7 @@ def table_of(results: list[dict[str, Any]], names: list[str], clock: str) -> Tab
         "floor", "ours", "ours/floor",
         *(title for name in names for title in (name, "/ours")), "found",
     )]  # fmt: skip
-    table = Table("", *right, title=f"median ms a frame, {clock}")
+    table = Table("", *right, title=f"ms a frame: {CLOCKS[clock]}; the floor is processor time")
     for result in results:
         contestants = result["contestants"]
         ours = contestants[OURS]
@@ -355,7 +362,7 @@ def main() -> None:
             process.close()
         shutil.rmtree(folder)
     names = [name for name in processes if name != OURS]
-    for clock in ("cpu",) if options.cpu else ("cpu", "wall"):
+    for clock in ("cpu",) if options.cpu else CLOCKS:
         console.print(table_of(results, names, clock))
     report = {"before": before, "rows": results}
     options.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
