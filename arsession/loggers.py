@@ -1,0 +1,142 @@
+"""Recordings that are a list of poses: data loggers, Open3D's .log, TUM's trajectories.
+
+Conventions, as the loggers' sources and documents state them:
+
+- ARKit-Data-Logger (PyojinKim, `ARKit_camera_pose*.txt`): nanoseconds, then camera-to-world 3x4 in
+  rows; camera axes ARKit's (x right, y up, z backward), world +y up.
+- ARCore-Data-Logger (`ARCore_sensor_pose.txt`): nanoseconds, quaternion x y z w, translation of
+  the Android sensor frame (x right, y up, z out of the screen), world +y up. The back camera looks
+  along -z, so the same change of axes gives OpenCV's; the few millimetres between sensor and
+  lens are not in the file.
+- Open3D `.log` (open3d.org, file_io): blocks of `index index index` and a camera-to-world 4x4,
+  OpenCV axes; no time.
+- TUM RGB-D (cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats): seconds, translation,
+  quaternion x y z w of the camera in the world; OpenCV axes of the colour camera. The world is a
+  motion capture system's with +z up in `groundtruth.txt`, and anything in a trajectory that a SLAM
+  system wrote.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arsession.boundary import (
+    check_rigid,
+    checked_camera,
+    json_numbers,
+    lines_of,
+    number_table,
+    numbers_in,
+    read_json,
+    since_start,
+    transforms_3x4,
+    transforms_from_quaternions,
+)
+from arsession.session import Points, Session, no_points
+from runtime.camera import OPENCV_FROM_OPENGL, Camera
+from runtime.errors import ViewfinderError
+
+Array = NDArray[np.float64]
+
+_LOG_FRAMES_PER_SECOND = 60.0  # an Open3D log has no time; Stray Scanner records at 60
+_NANOSECOND = 1e-9
+
+
+def read_arkit_logger(poses_file: Path) -> Session:
+    """ARKit-Data-Logger's poses and cloud."""
+    rows = number_table(poses_file, columns=13)
+    world_from_arkit = transforms_3x4(rows[:, 1:].reshape(-1, 3, 4))
+    return _logger_session("arkit-logger", poses_file, rows[:, 0], world_from_arkit)
+
+
+def read_arcore_logger(poses_file: Path) -> Session:
+    """ARCore-Data-Logger's poses and cloud."""
+    rows = number_table(poses_file, columns=8)
+    world_from_sensor = transforms_from_quaternions(rows[:, 1:5], rows[:, 5:8], poses_file)
+    return _logger_session("arcore-logger", poses_file, rows[:, 0], world_from_sensor)
+
+
+def _logger_session(
+    kind: str, poses_file: Path, time_ns: Array, world_from_device: Array
+) -> Session:
+    check_rigid(world_from_device, poses_file)
+    cloud = poses_file.with_name(poses_file.name.split("_")[0] + "_point_cloud.txt")
+
+    def load_points() -> Points:
+        if not cloud.exists():
+            return no_points()
+        positions = number_table(cloud, columns=6)[:, :3]
+        return Points(positions, np.arange(len(positions)))
+
+    return Session(
+        format=kind,
+        path=poses_file,
+        timestamps_s=since_start(time_ns, poses_file) * _NANOSECOND,
+        world_from_camera=world_from_device @ OPENCV_FROM_OPENGL,
+        world_up="+y",
+        start_s=float(time_ns[0]) * _NANOSECOND,
+        load_points=load_points,
+    )
+
+
+def read_open3d_log(log_file: Path) -> Session:
+    """An Open3D trajectory, with the intrinsics that Stray's tools lay beside it."""
+    matrices: list[list[float]] = []
+    lines = 0
+    for number, line in lines_of(log_file):
+        lines += 1
+        if lines % 5 != 1:
+            matrices.append(numbers_in(line, 4, log_file, number))
+    if lines == 0 or lines % 5:
+        raise ViewfinderError(
+            "not an Open3D trajectory",
+            file=log_file,
+            expected="5 lines a frame",
+            found=f"{lines} lines",
+        )
+    world_from_camera = np.array(matrices).reshape(-1, 4, 4)
+    check_rigid(world_from_camera, log_file)
+    return Session(
+        format="open3d-log",
+        path=log_file,
+        timestamps_s=np.arange(len(world_from_camera)) / _LOG_FRAMES_PER_SECOND,
+        world_from_camera=world_from_camera,
+        world_up="+y",
+        camera=_stray_camera(log_file.parent),
+        timed=False,
+    )
+
+
+def _stray_camera(scene: Path) -> Camera | None:
+    # Stray's tools keep one intrinsics file in the scene or in the data set around it.
+    for folder in (scene, scene.parent):
+        file = folder / "camera_intrinsics.json"
+        if file.exists():
+            stored = read_json(file)
+            flat = json_numbers(stored.get("intrinsic_matrix"), 9, file, "intrinsic_matrix")
+            k = flat.reshape(3, 3, order="F")
+            return checked_camera(
+                k[[0, 1, 0, 1], [0, 1, 2, 2]],
+                (stored.get("width"), stored.get("height")),
+                file,
+                "intrinsic_matrix, width, height",
+            )
+    return None
+
+
+def read_tum(trajectory: Path) -> Session:
+    """A trajectory in TUM's format."""
+    rows = number_table(trajectory, columns=8)
+    world_from_camera = transforms_from_quaternions(rows[:, 4:8], rows[:, 1:4], trajectory)
+    check_rigid(world_from_camera, trajectory)
+    return Session(
+        format="tum",
+        path=trajectory,
+        timestamps_s=since_start(rows[:, 0], trajectory),
+        world_from_camera=world_from_camera,
+        world_up="+z" if trajectory.name == "groundtruth.txt" else "",
+        start_s=float(rows[0, 0]),
+    )
