@@ -12,10 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.libm import cos_sin
 from runtime.roi import Roi
 
 Floats = NDArray[np.float32]
 _f32 = np.float32
+_HALF = _f32(0.5)
 
 PREVIOUS_RATIO = 0.7
 """Weight of the previous mask where the new one is wholly unsure (pose_segmentation_filtering)."""
@@ -35,7 +37,7 @@ def mask_in_image(mask: Floats, roi: Roi, width: int, height: int) -> Floats:
 
     Args:
         mask: (h, w) float32 over the crop.
-        roi: the crop's region of the image.
+        roi: the region of the image that the crop shows.
         width, height: of the image.
 
     Returns:
@@ -45,15 +47,7 @@ def mask_in_image(mask: Floats, roi: Roi, width: int, height: int) -> Floats:
     _, top, _, bottom = box_of_roi(roi, width, height)
     if top == bottom:
         return whole
-    rows, columns = mask.shape
-    cos, sin = math.cos(roi.rotation_rad), math.sin(roi.rotation_rad)
-    across, down = columns / roi.width, rows / roi.height
-    shift_x = -(roi.cx * cos + roi.cy * sin) * across + columns / 2
-    shift_y = (roi.cx * sin - roi.cy * cos) * down + rows / 2
-    crop_from_image = np.array(
-        [[cos * across, sin * across, shift_x], [-sin * down, cos * down, shift_y]],
-        dtype=np.float32,
-    ).astype(np.float64)
+    crop_from_image = _crop_from_image(roi, (width, height), mask.shape)
     # Rows without the crop are left out. OpenCV steps along a row in fixed point, so that starting
     # later in one would round differently.
     crop_from_image[:, 2] += crop_from_image[:, 1] * top
@@ -62,6 +56,42 @@ def mask_in_image(mask: Floats, roi: Roi, width: int, height: int) -> Floats:
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
     )  # fmt: skip
     return whole
+
+
+def _crop_from_image(
+    roi: Roi, image_size: tuple[int, int], crop_shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """(2, 3) from the image's pixels to the crop's.
+
+    In MediaPipe's float32 and order of operations (image_to_tensor_utils.cc, then the inverse by
+    2 x 2 blocks, then affine_transformation_runner_opencv.cc): as OpenCV rounds places to 1/32 of
+    a pixel, another last bit shows at the mask's rim.
+    """
+    rows, columns = crop_shape
+    width, height, cx, cy = (_f32(v) for v in (roi.width, roi.height, roi.cx, roi.cy))
+    cos, sin = (_f32(value) for value in cos_sin(roi.rotation_rad))
+    across, down = (_f32(1) / _f32(side) for side in image_size)
+    # The crop in the image, both normalised: a b shift_x, c d shift_y, and a scale of z.
+    a, b = width * cos * across, -height * sin * across
+    c, d = width * sin * down, height * cos * down
+    shift_x = (-_HALF * width * cos + _HALF * height * sin + cx) * across
+    shift_y = (-_HALF * height * cos - _HALF * width * sin + cy) * down
+    z = width * across
+    part = _f32(1) / ((a * d - b * c) * z)
+    x, y = _f32(columns), _f32(rows)
+    inverse = [
+        [
+            x * ((d * z) * part) * across,
+            x * ((-b * z) * part) * down,
+            x * ((z * (b * shift_y - d * shift_x)) * part),
+        ],
+        [
+            y * ((-c * z) * part) * across,
+            y * ((a * z) * part) * down,
+            y * ((z * (c * shift_x - a * shift_y)) * part),
+        ],
+    ]
+    return np.array(inverse, dtype=np.float64)
 
 
 def box_of_roi(roi: Roi, width: int, height: int) -> Box:

@@ -20,7 +20,7 @@ from runtime.detection import Detector
 from runtime.graph.definition import Graph
 from runtime.graph.types import Picture
 from runtime.results import Subject, bounding_box
-from runtime.roi import body_roi, body_size
+from runtime.roi import body_roi, body_size, roi_padded_to_aspect
 from runtime.smoothing import (
     VISIBILITY_ALPHA,
     WORLD,
@@ -212,10 +212,11 @@ class AddMasks:
         masked, filters = [], {}
         for subject, body in zip(subjects, bodies):
             assert body.found.mask is not None
-            mask = mask_in_image(body.found.mask, body.roi, width, height)
+            shown = roi_padded_to_aspect(body.roi, 1, 1)
+            mask = mask_in_image(body.found.mask, shown, width, height)
             if self._smooth:
                 kept = self._filters.get(subject.id) or MaskFilter()
-                kept.smooth(mask, box_of_roi(body.roi, width, height))
+                kept.smooth(mask, box_of_roi(shown, width, height))
                 filters[subject.id] = kept
             masked.append(replace(subject, mask=mask))
         self._filters = filters
