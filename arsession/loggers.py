@@ -105,12 +105,12 @@ def read_open3d_log(log_file: Path) -> Session:
         timestamps_s=np.arange(len(world_from_camera)) / _LOG_FRAMES_PER_SECOND,
         world_from_camera=world_from_camera,
         world_up="+y",
-        camera=_stray_camera(log_file.parent),
+        cameras=_stray_cameras(log_file.parent),
         timed=False,
     )
 
 
-def _stray_camera(scene: Path) -> Camera | None:
+def _stray_cameras(scene: Path) -> tuple[Camera, ...]:
     # Stray's tools keep one intrinsics file in the scene or in the data set around it.
     for folder in (scene, scene.parent):
         file = folder / "camera_intrinsics.json"
@@ -118,13 +118,14 @@ def _stray_camera(scene: Path) -> Camera | None:
             stored = read_json(file)
             flat = json_numbers(stored.get("intrinsic_matrix"), 9, file, "intrinsic_matrix")
             k = flat.reshape(3, 3, order="F")
-            return checked_camera(
+            camera = checked_camera(
                 k[[0, 1, 0, 1], [0, 1, 2, 2]],
                 (stored.get("width"), stored.get("height")),
                 file,
                 "intrinsic_matrix, width, height",
             )
-    return None
+            return (camera,)
+    return ()
 
 
 def read_tum(trajectory: Path) -> Session:

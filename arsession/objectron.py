@@ -106,8 +106,9 @@ def read_objectron(pbdata: Path) -> Session:
     track = read_cameras(pbdata)
     times_s = since_start(track.timestamps_s, pbdata)
     check_rigid(track.world_from_arkit, pbdata)
-    camera = checked_camera(
-        track.intrinsics_px[0], tuple(track.sizes[0]), pbdata, "frame 1, camera.intrinsics"
+    cameras = tuple(
+        checked_camera(row, tuple(size), pbdata, f"frame {index}, camera.intrinsics")
+        for index, (row, size) in enumerate(zip(track.intrinsics_px, track.sizes), 1)
     )
     session = Session(
         format="objectron-sfm" if pbdata.name == ADJUSTED else "objectron",
@@ -115,8 +116,7 @@ def read_objectron(pbdata: Path) -> Session:
         timestamps_s=times_s,
         world_from_camera=track.world_from_arkit @ OPENCV_FROM_OPENGL,
         world_up="+y",
-        camera=camera,
-        intrinsics_px=track.intrinsics_px,
+        cameras=cameras,
         pictures=_video(pbdata, track),
         tracking=tuple(_state_name(state) for state in track.states),
         start_s=float(track.timestamps_s[0]),
@@ -160,17 +160,14 @@ def read_cameras(pbdata: Path) -> CameraTrack:
         np.array([(f.width, f.height) for f in found]),
         np.array([f.state for f in found]),
     )
-    good = np.isfinite(track.intrinsics_px).all(axis=1) & (track.intrinsics_px[:, :2] > 0).all(
-        axis=1
-    )
-    good &= (track.sizes == track.sizes[0]).all(axis=1)
-    if not good.all():
-        index = int(np.argmin(good))
+    same = (track.sizes == track.sizes[0]).all(axis=1)
+    if not same.all():
+        index = int(np.argmin(same))
         raise ViewfinderError(
-            "no camera has these intrinsics, or the picture changes its size",
+            "the picture changes its size",
             file=pbdata,
-            field=f"frame {index + 1}, camera.intrinsics",
-            found=f"{track.intrinsics_px[index]}, size {track.sizes[index]}",
+            field=f"frame {index + 1}, camera.image_resolution",
+            found=f"{track.sizes[index]}",
         )
     return track
 

@@ -34,6 +34,7 @@ class EncodedPictures:
 
     Args:
         load: gives the bytes of frame i, None where that frame has no picture.
+        has: whether frame i has one.
         name: what errors call frame i.
         count: number of frames; the first that has a picture is looked into for size and turn.
 
@@ -42,10 +43,14 @@ class EncodedPictures:
     """
 
     def __init__(
-        self, load: Callable[[int], bytes | None], name: Callable[[int], str], count: int
+        self,
+        load: Callable[[int], bytes | None],
+        has: Callable[[int], bool],
+        name: Callable[[int], str],
+        count: int,
     ) -> None:
-        self._load, self._name = load, name
-        first = next((data for i in range(count) if (data := load(i)) is not None), None)
+        self._load, self._has, self._name = load, has, name
+        first = next((load(i) for i in range(count) if has(i)), None)
         if first is None:
             raise ViewfinderError("no frame has a picture", file=name(0))
         width, height = image_size(first, name(0))
@@ -59,6 +64,7 @@ class EncodedPictures:
                 found=orientation,
             )
         self.quarter_turns = _TURNS_OF_EXIF[orientation]
+        self.raster = (width, height)
         self.size = (height, width) if self.quarter_turns % 2 else (width, height)
 
     def read(self, frame: int) -> NDArray[np.uint8]:
@@ -70,6 +76,10 @@ class EncodedPictures:
             )
         rgb = decode_image(data, self._name(frame))
         return _of_size(rgb, self.size, self._name(frame), frame)
+
+    def has(self, frame: int) -> bool:
+        """Whether that frame has a picture."""
+        return self._has(frame)
 
 
 def file_pictures(paths: Sequence[Path | None], folder: Path) -> EncodedPictures | None:
@@ -87,7 +97,12 @@ def file_pictures(paths: Sequence[Path | None], folder: Path) -> EncodedPictures
         path = there[frame]
         return None if path is None else read_image_file(path)
 
-    return EncodedPictures(load, lambda frame: str(there[frame] or folder), len(there))
+    return EncodedPictures(
+        load,
+        lambda frame: there[frame] is not None,
+        lambda frame: str(there[frame] or folder),
+        len(there),
+    )
 
 
 class VideoPictures:
@@ -97,8 +112,7 @@ class VideoPictures:
         video: the file.
         frames: its frame number for each frame of the recording, rising.
         quarter_turns: how the raster that the intrinsics describe is turned to give the video's
-            shown picture; None for what the video's own rotation metadata says. See
-            `shown_portrait`.
+            shown picture; None for what the video's own rotation metadata says.
 
     Raises:
         ViewfinderError: it can't be opened, or holds fewer frames than are asked for.
@@ -162,6 +176,16 @@ class VideoPictures:
         while len(self._kept) > _KEPT_FRAMES:
             self._kept.popitem(last=False)
         return rgb
+
+    def has(self, frame: int) -> bool:
+        """A video has every frame."""
+        return 0 <= frame < len(self._frames)
+
+    @property
+    def raster(self) -> tuple[int, int]:
+        """Width and height as stored, which the recorder's intrinsics describe."""
+        width, height = self.size
+        return (height, width) if self.quarter_turns % 2 else (width, height)
 
     def _open(self) -> cv2.VideoCapture:
         # FFmpeg prints what it thinks of a damaged file; set before OpenCV first loads it.

@@ -22,7 +22,37 @@ READERS = (
     Reader("Objectron", ("geometry.pbdata", "sfm_arframe.pbdata"), "objectron:read_objectron"),
     Reader("ARKit-Data-Logger", ("ARKit_camera_pose*.txt",), "loggers:read_arkit_logger"),
     Reader("ARCore-Data-Logger", ("ARCore_sensor_pose*.txt",), "loggers:read_arcore_logger"),
+    Reader("Stray Scanner", ("odometry.csv",), "stray_scanner:read_stray_scanner"),
+    Reader("Record3D", ("*.r3d",), "record3d:read_record3d"),
+    Reader(
+        "Polycam",
+        (
+            "keyframes/corrected_cameras/*.json",
+            "corrected_cameras/*.json",
+            "keyframes/cameras/*.json",
+            "cameras/*.json",
+        ),
+        "scan_folders:read_polycam",
+    ),
+    Reader("3D Scanner App", ("frame_*.json",), "scan_folders:read_3d_scanner_app"),
+    Reader("ARKitScenes", ("*.traj", "*_frames/*.traj"), "arkitscenes:read_arkitscenes"),
+    Reader("nerfstudio, instant-ngp", ("transforms*.json",), "transforms_json:read_transforms"),
+    Reader(
+        "COLMAP",
+        (
+            "images.bin",
+            "images.txt",
+            "sparse/0/images.bin",
+            "sparse/0/images.txt",
+            "sparse/images.bin",
+            "sparse/images.txt",
+            "0/images.bin",
+            "0/images.txt",
+        ),
+        "colmap:read_colmap",
+    ),
     Reader("Open3D trajectory", ("trajectory.log", "*.log"), "loggers:read_open3d_log"),
+    Reader("TUM", ("groundtruth.txt", "*Trajectory.txt", "*.tum"), "loggers:read_tum"),
 )
 """In the order in which they are looked for."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -32,6 +32,10 @@ class Pictures(Protocol):
 
     def read(self, frame: int) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB, upright; raises ViewfinderError where it can't be read."""
+        ...
+
+    def has(self, frame: int) -> bool:
+        """Whether the recording has a picture of that frame."""
         ...
 
 
@@ -103,8 +107,7 @@ class Session:
             that of the upright picture: where a video is turned when shown, so are the axes.
         world_up: axis of the recording's world that points away from gravity, as "+y"; "" where
             the recording doesn't know.
-        camera: intrinsics where the recording has them; the first frame's where they change.
-        intrinsics_px: (F, 4) fx, fy, cx, cy of each frame, where they change.
+        cameras: intrinsics: none, one for all frames, or one a frame, all of one size.
         pictures, depths: None where the recording has none.
         tracking: one of TRACKING_STATES a frame; empty where the recording doesn't say.
         start_s: the recorder's own clock at the first frame.
@@ -119,8 +122,7 @@ class Session:
     timestamps_s: Array
     world_from_camera: Array
     world_up: str
-    camera: Camera | None = None
-    intrinsics_px: Array | None = None
+    cameras: tuple[Camera, ...] = ()
     pictures: Pictures | None = None
     depths: Depths | None = None
     tracking: tuple[str, ...] = ()
@@ -160,12 +162,14 @@ class Session:
         up["xyz".index(self.world_up[1])] = 1.0 if self.world_up[0] == "+" else -1.0
         return up
 
+    @property
+    def camera(self) -> Camera | None:
+        """The first frame's intrinsics."""
+        return self.cameras[0] if self.cameras else None
+
     def camera_at(self, frame: int) -> Camera | None:
         """Intrinsics of one frame."""
-        if self.camera is None or self.intrinsics_px is None:
-            return self.camera
-        fx, fy, cx, cy = map(float, self.intrinsics_px[frame])
-        return replace(self.camera, fx=fx, fy=fy, cx=cx, cy=cy)
+        return self.cameras[frame] if len(self.cameras) > 1 else self.camera
 
     def path_length_m(self) -> float:
         """How far the camera travelled."""

@@ -63,35 +63,18 @@ def fit_to_pictures(session: Session) -> Session:
     world_from_camera = session.world_from_camera @ np.linalg.matrix_power(
         CAMERA_FROM_TURNED, turns
     )
-    if session.camera is None:
-        return replace(session, world_from_camera=world_from_camera)
-    camera = turn_camera(session.camera, turns)
+    cameras = tuple(turn_camera(camera, turns) for camera in session.cameras)
     width, height = pictures.size
-    if abs(camera.width * height / (camera.height * width) - 1) > _ASPECT_TOLERANCE:
-        raise ViewfinderError(
-            "the pictures have another shape than the camera",
-            file=session.path,
-            expected=f"{camera.width} x {camera.height}",
-            found=f"{width} x {height}",
-        )
-    rows = session.intrinsics_px
-    if rows is not None:
-        rows = _turned_rows(rows, session.camera, turns)
-        sx, sy = width / camera.width, height / camera.height
-        rows = rows * [sx, sy, sx, sy]
+    for camera in cameras[:1]:
+        if abs(camera.width * height / (camera.height * width) - 1) > _ASPECT_TOLERANCE:
+            raise ViewfinderError(
+                "the pictures have another shape than the camera",
+                file=session.path,
+                expected=f"{camera.width} x {camera.height}",
+                found=f"{width} x {height}",
+            )
     return replace(
         session,
         world_from_camera=world_from_camera,
-        camera=camera.scaled(width, height),
-        intrinsics_px=rows,
+        cameras=tuple(camera.scaled(width, height) for camera in cameras),
     )
-
-
-def _turned_rows(rows: Array, camera: Camera, turns: int) -> Array:
-    height = float(camera.height)
-    other = float(camera.width)
-    for _ in range(turns):
-        fx, fy, cx, cy = rows.T
-        rows = np.stack([fy, fx, height - cy, cx], axis=1)
-        height, other = other, height
-    return rows

@@ -1,0 +1,213 @@
+"""The box that fits its evidence best, and how sure each of its nine degrees of freedom is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arsession.cuboid_evidence import Evidence, PlacedBox
+from arsession.cuboid_residuals import KEYPOINTS, Residuals
+from arsession.views import Views
+from runtime.errors import ViewfinderError
+
+Array = NDArray[np.float64]
+
+ROBUST_FROM = 3.0
+"""Standard deviations beyond which a residual pulls no harder (Huber)."""
+_GUESS_SIZE = 0.3
+_GUESS_DISTANCE_M = 1.0
+_STARTS = 8
+_WEAK = 1e-4
+_BAD_FIT = 4.0
+_ROUNDS = 2  # with a cloud: which points lie near the box depends on the box
+_MOST_EVALUATIONS = 60
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted box.
+
+    Attributes:
+        box: in the session's world.
+        covariance: (9, 9): a turn in the box's own axes (radians), the centre in world axes
+            (metres), logarithms of the sizes. Already enlarged where residuals are larger than
+            the evidence's own sigmas explain.
+        misfit: chi square per degree of freedom; 1 where the evidence agrees with itself.
+        click_errors_px: (clicks,) how far the box is from each click.
+        cost: half the sum of the robust squared residuals.
+    """
+
+    box: PlacedBox
+    covariance: Array
+    misfit: float
+    click_errors_px: Array
+    cost: float
+
+    def sigmas(self) -> dict[str, list[float]]:
+        """One standard deviation of each degree of freedom, for people.
+
+        `rotation_deg` about the box's x, y and z; `centre_m` along the world's axes; `size_m`
+        along the box's.
+        """
+        sigma = np.sqrt(np.diag(self.covariance))
+        return {
+            "rotation_deg": np.rad2deg(sigma[:3]).round(4).tolist(),
+            "centre_m": sigma[3:6].round(6).tolist(),
+            "size_m": (sigma[6:] * self.box.size_m).round(6).tolist(),
+        }
+
+
+def fit_box(evidence: Evidence, views: Views, start: PlacedBox | None = None) -> Fit:
+    """Fit a box to everything that is known of it.
+
+    Args:
+        evidence: clicks and what they are snapped to.
+        views: the session's cameras.
+        start: the box before the last edit, or a proposal; without it one is found.
+
+    Raises:
+        ViewfinderError: a click that can't be, or no box before the camera fits.
+    """
+    evidence.check(len(views))
+    if start is not None:
+        fit = _refined(evidence, views, start)
+        if fit.misfit < _BAD_FIT:
+            return fit
+        candidates = [fit]
+    else:
+        candidates = []
+    point = _near_point(evidence, views)
+    guess = _linear_guess(evidence, views, point)
+    if guess is not None:
+        candidates.append(_refined(evidence, views, guess))
+    if not candidates or min(c.misfit for c in candidates) > _BAD_FIT:
+        candidates += [_refined(evidence, views, g) for g in _turned_guesses(evidence, views, point)]
+    best = min(candidates, key=lambda fit: fit.cost)
+    frames = sorted({click.frame for click in evidence.clicks})
+    ahead = (best.box.centre_m @ views.turns[frames].transpose(0, 2, 1) + views.shifts[frames])[:, 2]
+    if not np.isfinite(best.covariance).all() or not (ahead > 0).any():
+        raise ViewfinderError(
+            "no box before the camera fits these clicks",
+            field="clicks",
+            hint="check which corner each click names",
+        )
+    return best
+
+
+def _refined(evidence: Evidence, views: Views, start: PlacedBox) -> Fit:
+    from scipy.optimize import least_squares
+
+    guess = start
+    for _ in range(_ROUNDS if evidence.cloud_world_m is not None else 1):
+        residuals = Residuals(evidence, views, guess)
+        solved = least_squares(
+            residuals.values,
+            residuals.start(),
+            residuals.slopes,
+            loss="huber",
+            f_scale=ROBUST_FROM,
+            max_nfev=_MOST_EVALUATIONS,
+            x_scale="jac",
+        )
+        guess = residuals.box(solved.x)
+    # solved.jac is weighted by the loss: J^T J is the information that is left.
+    information = solved.jac.T @ solved.jac
+    try:
+        covariance = np.linalg.inv(information)
+    except np.linalg.LinAlgError:
+        covariance = np.full((9, 9), np.inf)
+    freedom = max(len(solved.fun) - 18, 1)  # the prior's nine residuals aren't evidence
+    misfit = 2 * float(solved.cost) / freedom
+    errors = residuals.click_errors_px(solved.x)
+    covariance = covariance * max(1.0, misfit)
+    return Fit(guess, (covariance + covariance.T) / 2, misfit, errors, float(solved.cost))
+
+
+def _near_point(evidence: Evidence, views: Views) -> Array:
+    """Roughly where the box is: where rays through the clicks meet, or the plane, or the cloud."""
+    frames = np.array([click.frame for click in evidence.clicks])
+    px = np.stack([views.straightened_px(c.frame, np.array(c.px)) for c in evidence.clicks])
+    rays = (px - views.principal_px[frames]) / views.focal_px[frames]
+    rays = np.concatenate([rays, np.ones((len(rays), 1))], axis=1)
+    rays = np.einsum("kji,kj->ki", views.turns[frames], rays)
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    origins = views.centres_m()[frames]
+    up, plane = evidence.up_world, evidence.plane
+    if plane is not None and up is not None:
+        down = rays @ up
+        reach = (plane.height_m - origins @ up) / np.where(np.abs(down) > 1e-6, down, 1e-6)
+        if (reach > 0).any():
+            return np.asarray((origins + reach[:, None] * rays)[reach > 0].mean(axis=0))
+    across = np.eye(3) - rays[:, :, None] * rays[:, None]
+    far = origins + _GUESS_DISTANCE_M * rays
+    cloud = evidence.cloud_world_m
+    if cloud is not None and len(cloud):
+        nearest = [
+            cloud[np.linalg.norm((cloud - o) @ a, axis=1).argmin()] for o, a in zip(origins, across)
+        ]
+        far = np.stack(nearest)
+    weak = 1e-3 * np.eye(3)
+    pull = across.sum(axis=0) + weak
+    return np.linalg.solve(pull, np.einsum("kij,kj->i", across, origins) + weak @ far.mean(axis=0))
+
+
+def _linear_guess(evidence: Evidence, views: Views, near: Array) -> PlacedBox | None:
+    """Centre and three half edges, free to be askew, from linear equations; None if too few."""
+    clicks = [click for click in evidence.clicks if click.corner is not None]
+    if len({(c.frame, c.corner) for c in clicks}) < 4:
+        return None
+    rows, right = [], []
+    for click in clicks:
+        f = click.frame
+        xy = (views.straightened_px(f, np.array(click.px)) - views.principal_px[f]) / views.focal_px[f]
+        weights = np.concatenate([[1.0], 2 * KEYPOINTS[click.corner]])
+        for axis in range(2):
+            normal = views.turns[f][axis] - xy[axis] * views.turns[f][2]
+            rows.append(np.kron(weights, normal))
+            right.append(xy[axis] * views.shifts[f][2] - views.shifts[f][axis])
+    if evidence.up_world is not None:
+        up = evidence.up_world
+        side = np.linalg.svd(up[None])[2][1:]
+        rows += [np.kron(np.eye(4)[i], up) for i in (1, 3)]
+        rows += [np.kron(np.eye(4)[2], s) for s in side]
+        right += [0.0] * 4
+        if evidence.plane is not None:
+            rows.append(np.kron([1.0, 0, -1, 0], up))
+            right.append(evidence.plane.height_m)
+    system, known = np.array(rows), np.array(right)
+    if np.linalg.matrix_rank(system, tol=1e-6) < 11:  # one open direction may be the scale
+        return None
+    system = np.concatenate([system, _WEAK * np.eye(12)[:3]])
+    known = np.concatenate([known, _WEAK * near])
+    solved = np.linalg.lstsq(system, known, rcond=None)[0].reshape(4, 3)
+    return _squared(solved[0], solved[1:].T)
+
+
+def _squared(centre: Array, half_edges: Array) -> PlacedBox | None:
+    lengths = np.linalg.norm(half_edges, axis=0)
+    if not (lengths > 1e-4).all() or not np.isfinite(half_edges).all():
+        return None
+    left, _, right = np.linalg.svd(half_edges / lengths)
+    left[:, 2] *= np.linalg.det(left @ right)
+    rotation = left @ right
+    size = 2 * np.maximum(np.abs((rotation * half_edges).sum(axis=0)), 1e-3)
+    return PlacedBox(rotation, centre, size)
+
+
+def _turned_guesses(evidence: Evidence, views: Views, near: Array) -> list[PlacedBox]:
+    """Boxes of one size around a point, turned about the up axis by eighths of a circle."""
+    from scipy.spatial.transform import Rotation
+
+    up = evidence.up_world
+    if up is None:  # as the first clicked frame shows it
+        up = -views.turns[evidence.clicks[0].frame][1]
+    lift, _ = Rotation.align_vectors(up[None], [[0.0, 1.0, 0.0]])
+    away = float(np.linalg.norm(near - views.centres_m()[evidence.clicks[0].frame]))
+    size = np.full(3, max(_GUESS_SIZE * away, 0.01))
+    centre = near + up * size[1] / 2 if evidence.plane is not None else near
+    yaws = 2 * math.pi * np.arange(_STARTS) / _STARTS
+    turns = (lift * Rotation.from_euler("y", yaws)).as_matrix()
+    return [PlacedBox(turn, centre, size) for turn in turns]
