@@ -6,6 +6,7 @@ Nothing heavy is imported at the top: `viewfinder --help` must answer at once.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -103,6 +104,14 @@ def make_run(save_frame: SaveFrame | None = None) -> Callable[..., None]:
                 min=1.0,
                 help="The camera's focal length in pixels, for depths; by default from EXIF, else "
                 "guessed (a view 63 degrees high).",
+                rich_help_panel=_SOURCE,
+            ),
+        ] = None,
+        principal_px: Annotated[
+            str | None,
+            typer.Option(
+                metavar="X,Y",
+                help="objectron: where the optical axis meets the picture; by default its middle.",
                 rich_help_panel=_SOURCE,
             ),
         ] = None,
@@ -331,7 +340,8 @@ def make_run(save_frame: SaveFrame | None = None) -> Callable[..., None]:
         options = SolutionOptions(
             models=models.value, variant=variant, min_score=min_score, mirrored=mirrored,
             threads=threads, delegate=delegate, smoothing=_smoothing(smooth, smoothing),
-            focal_px=focal_px, iris_diameter_m=iris_mm / 1000, size_m=size_m,
+            focal_px=focal_px, principal_px=_point("--principal-px", principal_px),
+            iris_diameter_m=iris_mm / 1000, size_m=size_m,
             segmentation=segmentation, blendshapes=blendshapes or puppet, gestures=gestures,
         )  # fmt: skip
         wishes = Wishes(
@@ -360,16 +370,25 @@ def _smoothing(smooth: bool | None, parameters: str | None) -> bool | OneEuroPar
         return smooth
     from runtime.smoothing import OneEuroParameters
 
+    return OneEuroParameters(*_numbers("--smoothing", "MIN_CUTOFF,BETA,DCUTOFF", parameters))
+
+
+def _point(option: str, text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    x, y = _numbers(option, "X,Y", text)
+    return x, y
+
+
+def _numbers(option: str, form: str, text: str) -> list[float]:
+    """The numbers of an option that takes several, as many as its form names."""
     try:
-        values = [float(part) for part in parameters.split(",")]
+        values = [float(part) for part in text.split(",")]
     except ValueError:
         values = []
-    if len(values) != 3:
-        raise ViewfinderError(
-            "wrong smoothing", field="--smoothing", expected="MIN_CUTOFF,BETA,DCUTOFF",
-            found=repr(parameters),
-        )  # fmt: skip
-    return OneEuroParameters(*values)
+    if len(values) != form.count(",") + 1 or not all(map(math.isfinite, values)):
+        raise ViewfinderError("not what this takes", field=option, expected=form, found=repr(text))
+    return values
 
 
 run = make_run()
