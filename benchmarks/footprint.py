@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 REPEATS = 9
 IMPORTS = {
     "runtime": "import runtime.solutions, runtime.live, runtime.sources, runtime.sinks, "
-    "runtime.trust, runtime.viewer, ai_edge_litert.interpreter",
+    "runtime.trust, runtime.viewing.viewer, ai_edge_litert.interpreter",
     "mediapipe": "import mediapipe",
 }
 _TIMED = """

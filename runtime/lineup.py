@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runtime.compare import Against, compare
-from runtime.controls import Controls
 from runtime.errors import ViewfinderError
 from runtime.model_store import find_model
 from runtime.released import RELEASED_BY_NAME
 from runtime.results import FrameResult, Subject
 from runtime.sources import Frame
+from runtime.viewing.controls import Controls
 
 if TYPE_CHECKING:
     from runtime.solutions import Solution

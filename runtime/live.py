@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from runtime.controls import Controls
 from runtime.delayed import DelayedView, Presentation, Shown
 from runtime.errors import Notice, ViewfinderError
 from runtime.graph.definition import Graph
@@ -25,6 +24,7 @@ from runtime.graph.trace import Tracer, clock_ns
 from runtime.results import FrameResult
 from runtime.sinks import Sink
 from runtime.sources import Frame, Source
+from runtime.viewing.controls import Controls
 
 Look = Callable[[Frame], FrameResult]
 """What finds things in a frame; called for one frame at a time, in order. A frame that says

@@ -117,7 +117,7 @@ class Model:
         Raises:
             ViewfinderError: LiteRT refuses it (an unknown operator, not a model).
         """
-        from runtime.attention import SplitModel, needs_splitting
+        from runtime.attention.model import SplitModel, needs_splitting
         from runtime.mean_order import is_reordered, with_reordered_means
 
         if is_reordered(data):

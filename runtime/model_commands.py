@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from runtime.gesture_commands import train_gestures_command
+from runtime.gestures.commands import train_gestures_command
 
 if TYPE_CHECKING:
     from runtime.bench import Benched

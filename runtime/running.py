@@ -14,8 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column, Table
 
 from runtime.compare import Summary
-from runtime.controls import Controls
-from runtime.draw_result import Look
+from runtime.drawing.result import Look
 from runtime.errors import Notice, ViewfinderError
 from runtime.graph.trace import Tracer
 from runtime.lineup import Choice, Lineup
@@ -26,7 +25,8 @@ from runtime.solutions.options import Models, SolutionOptions
 from runtime.solutions.registry import SolutionEntry, solution_entry
 from runtime.solutions.solution import OUTPUT, GraphSolution
 from runtime.sources import PATIENCE_SECONDS, Frame, Source, open_source
-from runtime.viewer import Save, Screen, Viewer
+from runtime.viewing.controls import Controls
+from runtime.viewing.viewer import Save, Screen, Viewer
 
 _MOST_IN_A_PICTURE = 8
 
@@ -201,11 +201,11 @@ def _viewer(
 ) -> Sink:  # fmt: skip
     screens: list[Screen] = []
     if _windowed(wishes):
-        from runtime.window import Window
+        from runtime.viewing.window import Window
 
         screens.append(Window(any_key=source.pictures))
     if wishes.serve:
-        from runtime.serve import LOOPBACK, Page, is_loopback
+        from runtime.viewing.serve import LOOPBACK, Page, is_loopback
 
         page = Page(wishes.host or LOOPBACK, wishes.port)
         screens.append(page)

@@ -1,4 +1,4 @@
-"""Where results go: a video, annotated pictures, JSON lines. `runtime.viewer` is for people."""
+"""Where results go: a video, annotated pictures, JSON lines; `runtime.viewing` is for people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import IO, Protocol
 
 import cv2
 
-from runtime.draw_result import PLAIN, Look, drawn_result
+from runtime.drawing.result import PLAIN, Look, drawn_result
 from runtime.errors import ViewfinderError
 from runtime.folders import writable_folder
 from runtime.image import write_image

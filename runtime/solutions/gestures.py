@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import ViewfinderError
-from runtime.gesture_classifier import GestureClassifier
-from runtime.gesture_features import hand_points
-from runtime.gesture_file import read_gestures
-from runtime.gesture_rules import NONE, emblem, hand_state
+from runtime.gestures.classifier import GestureClassifier
+from runtime.gestures.features import hand_points
+from runtime.gestures.file import read_gestures
+from runtime.gestures.rules import NONE, emblem, hand_state
 from runtime.graph.types import Picture
 from runtime.model import Model
 from runtime.model_store import released_model

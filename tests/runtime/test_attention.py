@@ -13,9 +13,9 @@ from flatbuffers import flexbuffers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.attention import SplitModel, needs_splitting
-from runtime.attention_operators import make_operators
-from runtime.attention_split import CustomOperator, Piece, split_graph
+from runtime.attention.model import SplitModel, needs_splitting
+from runtime.attention.operators import make_operators
+from runtime.attention.split import CustomOperator, Piece, split_graph
 from runtime.errors import ViewfinderError
 from runtime.image import read_image
 from runtime.model import Model

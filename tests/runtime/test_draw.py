@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from runtime.compare import Against, compare
-from runtime.controls import HELP, AgainstView
-from runtime.draw import draw_text, drawn
-from runtime.draw_mask import outline
-from runtime.draw_panels import draw_bars, draw_keys, draw_status, place_inset
-from runtime.draw_result import Look, drawn_result
+from runtime.drawing.mask import outline
+from runtime.drawing.panels import draw_bars, draw_keys, draw_status, place_inset
+from runtime.drawing.result import Look, drawn_result
+from runtime.drawing.subjects import draw_text, drawn
 from runtime.results import FrameResult, Subject, bounding_box
 from runtime.topology import canonical_face, topology
+from runtime.viewing.controls import HELP, AgainstView
 
 
 def face(centre: tuple[float, float] = (0.5, 0.5), size: float = 0.03) -> Subject:

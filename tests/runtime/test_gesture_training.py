@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from runtime.errors import ViewfinderError
-from runtime.gesture_classifier import (
+from runtime.gestures.classifier import (
     LEAST_EXAMPLES,
     Assessment,
     GestureClassifier,
     train_classifier,
 )
-from runtime.gesture_features import canonical
-from runtime.gesture_file import _digest, parse_gestures, read_gestures, write_gestures
-from runtime.gesture_rules import NONE
-from runtime.gesture_training import gesture_pictures, train_gestures
+from runtime.gestures.features import canonical
+from runtime.gestures.file import _digest, parse_gestures, read_gestures, write_gestures
+from runtime.gestures.rules import NONE
+from runtime.gestures.training import gesture_pictures, train_gestures
 from runtime.image import read_image, write_image
 from runtime.model_commands import models_app
 from runtime.results import Subject, bounding_box

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from runtime.errors import ViewfinderError
-from runtime.gesture_features import bends, canonical, features, hand_points
-from runtime.gesture_rules import EMBLEMS, NONE, emblem, hand_state
+from runtime.gestures.features import bends, canonical, features, hand_points
+from runtime.gestures.rules import EMBLEMS, NONE, emblem, hand_state
 from runtime.image import read_image
 from runtime.model import Model
 from runtime.model_store import released_model

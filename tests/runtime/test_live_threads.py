@@ -19,7 +19,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.controls import Action, Controls
 from runtime.delayed import DelayedView, Presentation, between, subjects_between
 from runtime.errors import Notice, ViewfinderError
 from runtime.graph.trace import Tracer
@@ -27,6 +26,7 @@ from runtime.lineup import looking_with
 from runtime.live import Outcome, run_source
 from runtime.results import FrameResult, Subject
 from runtime.sources import Frame, Report, Source, open_source
+from runtime.viewing.controls import Action, Controls
 from tests.runtime.test_sources import JpegStream
 
 Change = Callable[[Frame], Frame | BaseException]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runtime.drawing.puppet import draw_puppet
 from runtime.head_pose import HeadPose, head_pose
-from runtime.puppet import draw_puppet
 from runtime.solutions.face_blendshapes import BLENDSHAPES
 from runtime.topology import canonical_face
 

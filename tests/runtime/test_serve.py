@@ -18,12 +18,12 @@ import cv2
 import numpy as np
 import pytest
 
-from runtime import serve
-from runtime.controls import Action
 from runtime.errors import ViewfinderError
 from runtime.results import FrameResult, Subject
-from runtime.serve import Page, is_loopback
-from runtime.viewer import Status
+from runtime.viewing import serve as serve
+from runtime.viewing.controls import Action
+from runtime.viewing.serve import Page, is_loopback
+from runtime.viewing.viewer import Status
 from tests.runtime.browser import CHROMIUM, Browser
 
 ROOT = Path(__file__).parents[2]

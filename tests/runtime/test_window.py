@@ -18,16 +18,16 @@ import cv2
 import numpy as np
 import pytest
 
-from runtime import window
-from runtime.controls import HELP, Action, AgainstView, Controls, action_of_key
-from runtime.draw_result import Look
-from runtime.draw_strokes import Picture
+from runtime.drawing.result import Look
+from runtime.drawing.strokes import Picture
 from runtime.errors import ViewfinderError
 from runtime.lineup import Lineup, Running
 from runtime.results import FrameResult, Subject
 from runtime.sources import Frame
-from runtime.viewer import Status, Viewer
-from runtime.window import Window, action_of_code
+from runtime.viewing import window as window
+from runtime.viewing.controls import HELP, Action, AgainstView, Controls, action_of_key
+from runtime.viewing.viewer import Status, Viewer
+from runtime.viewing.window import Window, action_of_code
 
 ROOT = Path(__file__).parents[2]
 

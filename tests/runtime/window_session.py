@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from runtime import running, window
-from runtime.draw_strokes import Picture
+from runtime import running
+from runtime.drawing.strokes import Picture
 from runtime.results import FrameResult
 from runtime.solutions.options import SolutionOptions
 from runtime.sources import Frame
-from runtime.viewer import Status
+from runtime.viewing import window
+from runtime.viewing.viewer import Status
 
 PATIENCE_S = 20.0
 shown: list[Status] = []

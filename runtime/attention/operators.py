@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.attention_split import CustomOperator, Shape
+from runtime.attention.split import CustomOperator, Shape
 from runtime.errors import ViewfinderError
 from runtime.libm import atan2f, cosf, sinf
 

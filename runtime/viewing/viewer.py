@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from runtime.controls import Action, Controls
-from runtime.draw_against import difference_words
-from runtime.draw_result import Look, drawn_result
-from runtime.draw_strokes import Picture
+from runtime.drawing.against import difference_words
+from runtime.drawing.result import Look, drawn_result
+from runtime.drawing.strokes import Picture
 from runtime.errors import ViewfinderError
 from runtime.results import FrameResult
 from runtime.sources import Frame
+from runtime.viewing.controls import Action, Controls
 
 MESSAGE_SECONDS = 2.5
 _HISTORY_BYTES = 96_000_000

@@ -15,7 +15,7 @@ from rich.table import Column, Table
 from runtime.errors import ViewfinderError
 
 if TYPE_CHECKING:
-    from runtime.gesture_training import TrainedGestures
+    from runtime.gestures.training import TrainedGestures
 
 
 def train_gestures_command(
@@ -44,8 +44,8 @@ def train_gestures_command(
     Of each picture the largest hand is taken. Left and right hands are one: a gesture learned with
     one is known of the other. Use the file by `viewfinder run hands --gestures FILE`.
     """
-    from runtime.gesture_file import write_gestures
-    from runtime.gesture_training import train_gestures
+    from runtime.gestures.file import write_gestures
+    from runtime.gestures.training import train_gestures
     from runtime.packing import tool_name
     from runtime.solutions import open_solution
 

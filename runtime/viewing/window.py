@@ -8,12 +8,12 @@ from collections.abc import Iterable
 
 import cv2
 
-from runtime.controls import HELP, Action, action_of_key
-from runtime.draw_panels import draw_keys, draw_status
-from runtime.draw_strokes import Picture
+from runtime.drawing.panels import draw_keys, draw_status
+from runtime.drawing.strokes import Picture
 from runtime.errors import ViewfinderError
 from runtime.native_output import captured_stderr
-from runtime.viewer import Status
+from runtime.viewing.controls import HELP, Action, action_of_key
+from runtime.viewing.viewer import Status
 
 _TITLE = "Viewfinder"
 _LARGEST = 1280
@@ -25,7 +25,7 @@ _ARROWS = {
 
 
 class Window:
-    """A window; its keys are those of `runtime.controls.HELP`.
+    """A window; its keys are those of `runtime.viewing.controls.HELP`.
 
     Args:
         any_key: keys that mean nothing else ask for the next frame (pictures).

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from runtime.compare import Against, Difference, common_points
-from runtime.controls import AgainstView
-from runtime.draw import draw_subjects, drawn, points_in
-from runtime.draw_strokes import (
+from runtime.drawing.strokes import (
     DARK,
     DIM,
     WHITE,
@@ -18,7 +16,9 @@ from runtime.draw_strokes import (
     label_size,
     scale_of,
 )
+from runtime.drawing.subjects import draw_subjects, drawn, points_in
 from runtime.results import FrameResult
+from runtime.viewing.controls import AgainstView
 
 _SECOND: Colour = (255, 92, 214)
 _APART: Colour = (255, 236, 60)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from runtime.controls import AgainstView
-from runtime.draw import drawn
-from runtime.draw_against import drawn_against
-from runtime.draw_panels import draw_bars, place_inset
-from runtime.draw_strokes import Picture
+from runtime.drawing.against import drawn_against
+from runtime.drawing.panels import draw_bars, place_inset
+from runtime.drawing.strokes import Picture
+from runtime.drawing.subjects import drawn
 from runtime.results import FrameResult, Subject
+from runtime.viewing.controls import AgainstView
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ def _draw_puppet(
     picture: Picture, face: Subject, blendshapes: Mapping[str, float], result: FrameResult,
     mirrored: bool,
 ) -> None:  # fmt: skip
+    from runtime.drawing.puppet import draw_puppet
     from runtime.head_pose import head_pose
-    from runtime.puppet import draw_puppet
 
     pose = head_pose(face.keypoints_px(result.width, result.height))
     puppet = draw_puppet(blendshapes, pose)

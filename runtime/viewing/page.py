@@ -8,11 +8,11 @@ from typing import Any
 
 import cv2
 
-from runtime.controls import HELP
-from runtime.draw_strokes import Picture
+from runtime.drawing.strokes import Picture
 from runtime.image import encode_image
 from runtime.results import Subject
-from runtime.viewer import Status
+from runtime.viewing.controls import HELP
+from runtime.viewing.viewer import Status
 
 _QUALITY = 82
 _LARGEST_SIDE = 1600

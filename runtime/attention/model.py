@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.attention_operators import KINDS, Operators, Tensors, make_operators
-from runtime.attention_split import Piece, Reshape, Shape, split_graph
+from runtime.attention.operators import KINDS, Operators, Tensors, make_operators
+from runtime.attention.split import Piece, Reshape, Shape, split_graph
 from runtime.errors import ViewfinderError
 from runtime.model import Model, TensorInfo
 

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import ViewfinderError
-from runtime.gesture_classifier import (
+from runtime.gestures.classifier import (
     LEAST_EXAMPLES,
     Assessment,
     GestureClassifier,
     train_classifier,
 )
-from runtime.gesture_features import Array, canonical, hand_points
-from runtime.gesture_rules import NONE
+from runtime.gestures.features import Array, canonical, hand_points
+from runtime.gestures.rules import NONE
 from runtime.image import PICTURE_EXTENSIONS, read_image
 from runtime.results import Subject
 

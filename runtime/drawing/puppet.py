@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from runtime.drawing.puppet_sheet import Picture, Points, Sheet, curve, ellipse, superellipse
 from runtime.head_pose import HeadPose
-from runtime.puppet_sheet import Picture, Points, Sheet, curve, ellipse, superellipse
 
 # RGB
 _SKIN, _SKIN_SHADE, _SKIN_LIGHT = (255, 209, 170), (240, 178, 138), (255, 224, 194)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.gesture_features import FINGERS, Array, bends, canonical
+from runtime.gestures.features import FINGERS, Array, bends, canonical
 
 NONE = "None"
 """The name of no gesture, as MediaPipe has it."""
@@ -69,7 +69,7 @@ def hand_state(points: Array) -> HandState:
     """How a hand is held.
 
     Args:
-        points: (21, 3) from `runtime.gesture_features.hand_points`.
+        points: (21, 3) from `runtime.gestures.features.hand_points`.
     """
     hand = canonical(points, None)
     # Lengths over whole fingers rather than angles at each joint, in which noise is worse: how

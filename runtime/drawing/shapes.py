@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.draw_strokes import (
+from runtime.drawing.strokes import (
     LEFT,
     RIGHT,
     WHITE,

@@ -13,9 +13,9 @@ import numpy as np
 
 from runtime.durable import write_bytes_durably
 from runtime.errors import ViewfinderError
-from runtime.gesture_classifier import Assessment, GestureClassifier
-from runtime.gesture_features import FEATURES, Array
-from runtime.gesture_rules import NONE
+from runtime.gestures.classifier import Assessment, GestureClassifier
+from runtime.gestures.features import FEATURES, Array
+from runtime.gestures.rules import NONE
 
 GESTURE_FORMAT = "viewfinder.gestures@1"
 _MOST_BYTES = 64 << 20

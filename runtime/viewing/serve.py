@@ -26,11 +26,11 @@ from importlib import resources
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from runtime.controls import Action
-from runtime.draw_strokes import Picture
+from runtime.drawing.strokes import Picture
 from runtime.errors import ViewfinderError
-from runtime.serve_content import Pictures, status_json
-from runtime.viewer import Status
+from runtime.viewing.controls import Action
+from runtime.viewing.page import Pictures, status_json
+from runtime.viewing.viewer import Status
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8765
@@ -57,7 +57,7 @@ _STILL_S, _QUIET_S = 0.1, 1.0  # a picture that stays is sent again so soon, the
 
 
 class Page:
-    """A web page as a screen: `runtime.viewer.Screen`.
+    """A web page as a screen: `runtime.viewing.viewer.Screen`.
 
     Args:
         host: address to listen at.

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.draw_strokes import DARK, Colour, Picture
+from runtime.drawing.strokes import DARK, Colour, Picture
 
 _TINT = 0.32
 _BACKGROUND_LIGHT = np.array([0.42, 0.50, 0.64], dtype=np.float32)  # a dim, cool grey

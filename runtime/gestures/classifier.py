@@ -1,6 +1,6 @@
 """A classifier of one's own gestures, from a few examples of each.
 
-Regularised linear discriminant analysis on the features of `runtime.gesture_features`: one
+Regularised linear discriminant analysis on the features of `runtime.gestures.features`: one
 Gaussian a gesture, all of one shape, which is estimated from the examples and from copies of them
 turned a little in space. What is far from every gesture is none; examples of none, where there are
 some, make one more Gaussian, as much wider as they differ more. How far is far, and how sure a
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from runtime.gesture_features import Array, canonical, features
-from runtime.gesture_rules import NONE
+from runtime.gestures.features import Array, canonical, features
+from runtime.gestures.rules import NONE
 
 LEAST_EXAMPLES = 3
 """Of each gesture: one to leave out, and two that say how much it varies."""
@@ -62,7 +62,7 @@ class GestureClassifier:
         """The gesture of a hand and its score 0..1, or `NONE` and how surely it is none.
 
         Args:
-            points: (21, 3) from `runtime.gesture_features.hand_points`.
+            points: (21, 3) from `runtime.gestures.features.hand_points`.
             handedness: as the hand looks in the picture.
         """
         hand = canonical(points, handedness, self.turn_upright)

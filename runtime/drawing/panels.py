@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import cv2
 
-from runtime.draw_strokes import (
+from runtime.drawing.strokes import (
     DIM,
     LEFT,
     WHITE,

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.draw_mask import dim_outside, outline, tint_inside
-from runtime.draw_shapes import Box, draw_shape
-from runtime.draw_strokes import (
+from runtime.drawing.mask import dim_outside, outline, tint_inside
+from runtime.drawing.shapes import Box, draw_shape
+from runtime.drawing.strokes import (
     DIM,
     LEFT,
     RIGHT,

@@ -1,0 +1,1 @@
+"""Subjects, boxes, masks, comparisons and a puppet drawn with OpenCV."""
