@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from runtime.folders import cache_folder, models_folder
+from runtime.model_store import missing_released
+from runtime.released import RELEASED
 
 # Extra -> the packages that it brings and that its commands can't do without.
 _EXTRAS = {
@@ -19,7 +21,9 @@ _EXTRAS = {
     "ar": ("scipy",),
     "train": ("torch", "litert_torch", "safetensors"),
     "render": ("bpy", "anny"),
+    "cluster": ("distributed",),
     "annotate": ("napari", "PySide6"),
+    "openvino": ("openvino",),
 }
 
 
@@ -48,13 +52,13 @@ def diagnose() -> list[Check]:
     for package in ("numpy", "opencv-python", "ai-edge-litert"):
         checks.append(Check(package, True, metadata.version(package)))
     checks += [_extra(extra, modules) for extra, modules in _EXTRAS.items()]
-    models = sorted(models_folder().glob("**/*.t*")) if models_folder().exists() else []
+    absent = missing_released(*(model.name for model in RELEASED))
     checks.append(
         Check(
             "released models",
-            bool(models),
-            f"{len(models)} in {models_folder()}",
-            "" if models else "viewfinder models fetch mediapipe",
+            not absent,
+            f"{len(RELEASED) - len(absent)} of {len(RELEASED)} in {models_folder()}",
+            "viewfinder models list tells how to get the others" if absent else "",
         )
     )
     free_gb = shutil.disk_usage(_existing(cache_folder())).free / 1e9
