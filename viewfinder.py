@@ -32,6 +32,7 @@ _EXTRA_OF = {
     "bpy": "render",
     "distributed": "cluster",
     "litert_torch": "train",
+    "mcap": "ar",
     "napari": "annotate",
     "pandas": "data",
     "pyarrow": "data",

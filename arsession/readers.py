@@ -24,6 +24,7 @@ READERS = (
     Reader("ARCore-Data-Logger", ("ARCore_sensor_pose*.txt",), "loggers:read_arcore_logger"),
     Reader("Stray Scanner", ("odometry.csv",), "stray_scanner:read_stray_scanner"),
     Reader("Record3D", ("*.r3d",), "record3d:read_record3d"),
+    Reader("MCAP", ("*.mcap",), "mcap_recording:read_mcap"),
     Reader(
         "Polycam",
         (

@@ -10,10 +10,12 @@ from arsession.readers import open_session
 from arsession.turning import CAMERA_FROM_TURNED, turn_camera
 from runtime.camera import OPENCV_FROM_OPENGL, Camera
 from tests.arsession import recordings
+from tests.arsession.mcap_fixture import mcap
 from tests.arsession.recordings import CX, CY, FX, FY, HEIGHT, POINTS, STEP, WIDTH, phones
 
 TRUTH = Camera(FX, FY, CX, CY, WIDTH, HEIGHT)
-LANDSCAPE = pytest.mark.parametrize("write", recordings.WRITERS, ids=lambda w: w.__name__)
+WRITERS = (*recordings.WRITERS, mcap)
+LANDSCAPE = pytest.mark.parametrize("write", WRITERS, ids=lambda w: w.__name__)
 
 
 def seen_in(world_from_camera: np.ndarray, camera: Camera, world: np.ndarray) -> np.ndarray:
