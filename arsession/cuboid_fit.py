@@ -20,9 +20,12 @@ ROBUST_FROM = 3.0
 _GUESS_SIZE = 0.3
 _GUESS_DISTANCE_M = 1.0
 _STARTS = 8
-_WEAK = 1e-4
+_NO_BASELINE_M = 0.01
+_OPEN = 1e-6
 _BAD_FIT = 4.0
-_ROUNDS = 2  # with a cloud: which points lie near the box depends on the box
+_REACHES_M = (0.0, 0.2, 0.1, 0.05, 0.03, 0.03)
+"""With a cloud: which points lie near the box depends on the box, so it is drawn in by and by."""
+_POINT_WORTH = ROBUST_FROM**2 / 2
 _MOST_EVALUATIONS = 60
 
 
@@ -37,7 +40,8 @@ class Fit:
             the evidence's own sigmas explain.
         misfit: chi square per degree of freedom; 1 where the evidence agrees with itself.
         click_errors_px: (clicks,) how far the box is from each click.
-        cost: half the sum of the robust squared residuals.
+        cost: half the sum of the robust squared residuals, less what points near it are worth:
+            smaller is better among fits to the same evidence.
     """
 
     box: PlacedBox
@@ -73,7 +77,7 @@ def fit_box(evidence: Evidence, views: Views, start: PlacedBox | None = None) ->
     """
     evidence.check(len(views))
     if start is not None:
-        fit = _refined(evidence, views, start)
+        fit = _refined(evidence, views, start, near=True)
         if fit.misfit < _BAD_FIT:
             return fit
         candidates = [fit]
@@ -84,10 +88,14 @@ def fit_box(evidence: Evidence, views: Views, start: PlacedBox | None = None) ->
     if guess is not None:
         candidates.append(_refined(evidence, views, guess))
     if not candidates or min(c.misfit for c in candidates) > _BAD_FIT:
-        candidates += [_refined(evidence, views, g) for g in _turned_guesses(evidence, views, point)]
+        candidates += [
+            _refined(evidence, views, g) for g in _turned_guesses(evidence, views, point)
+        ]
     best = min(candidates, key=lambda fit: fit.cost)
     frames = sorted({click.frame for click in evidence.clicks})
-    ahead = (best.box.centre_m @ views.turns[frames].transpose(0, 2, 1) + views.shifts[frames])[:, 2]
+    ahead = (best.box.centre_m @ views.turns[frames].transpose(0, 2, 1) + views.shifts[frames])[
+        :, 2
+    ]
     if not np.isfinite(best.covariance).all() or not (ahead > 0).any():
         raise ViewfinderError(
             "no box before the camera fits these clicks",
@@ -97,12 +105,14 @@ def fit_box(evidence: Evidence, views: Views, start: PlacedBox | None = None) ->
     return best
 
 
-def _refined(evidence: Evidence, views: Views, start: PlacedBox) -> Fit:
+def _refined(evidence: Evidence, views: Views, start: PlacedBox, near: bool = False) -> Fit:
     from scipy.optimize import least_squares
 
     guess = start
-    for _ in range(_ROUNDS if evidence.cloud_world_m is not None else 1):
-        residuals = Residuals(evidence, views, guess)
+    cloud = evidence.cloud_world_m is not None and len(evidence.cloud_world_m) > 0
+    reaches = (_REACHES_M[-2:] if near else _REACHES_M) if cloud else (0.0,)
+    for reach in reaches:
+        residuals = Residuals(evidence, views, guess, reach)
         solved = least_squares(
             residuals.values,
             residuals.start(),
@@ -113,6 +123,8 @@ def _refined(evidence: Evidence, views: Views, start: PlacedBox) -> Fit:
             x_scale="jac",
         )
         guess = residuals.box(solved.x)
+    # Else a box without points near it would have nothing to answer for.
+    cost = float(solved.cost) - _POINT_WORTH * residuals.near_points
     # solved.jac is weighted by the loss: J^T J is the information that is left.
     information = solved.jac.T @ solved.jac
     try:
@@ -123,7 +135,7 @@ def _refined(evidence: Evidence, views: Views, start: PlacedBox) -> Fit:
     misfit = 2 * float(solved.cost) / freedom
     errors = residuals.click_errors_px(solved.x)
     covariance = covariance * max(1.0, misfit)
-    return Fit(guess, (covariance + covariance.T) / 2, misfit, errors, float(solved.cost))
+    return Fit(guess, (covariance + covariance.T) / 2, misfit, errors, cost)
 
 
 def _near_point(evidence: Evidence, views: Views) -> Array:
@@ -149,6 +161,8 @@ def _near_point(evidence: Evidence, views: Views) -> Array:
             cloud[np.linalg.norm((cloud - o) @ a, axis=1).argmin()] for o, a in zip(origins, across)
         ]
         far = np.stack(nearest)
+    if np.ptp(origins, axis=0).max() < _NO_BASELINE_M:
+        return np.asarray(far.mean(axis=0))
     weak = 1e-3 * np.eye(3)
     pull = across.sum(axis=0) + weak
     return np.linalg.solve(pull, np.einsum("kij,kj->i", across, origins) + weak @ far.mean(axis=0))
@@ -159,31 +173,40 @@ def _linear_guess(evidence: Evidence, views: Views, near: Array) -> PlacedBox | 
     clicks = [click for click in evidence.clicks if click.corner is not None]
     if len({(c.frame, c.corner) for c in clicks}) < 4:
         return None
+    origin = views.centres_m()[clicks[0].frame]
     rows, right = [], []
     for click in clicks:
         f = click.frame
-        xy = (views.straightened_px(f, np.array(click.px)) - views.principal_px[f]) / views.focal_px[f]
+        straight = views.straightened_px(f, np.array(click.px))
+        xy = (straight - views.principal_px[f]) / views.focal_px[f]
+        shift = views.turns[f] @ origin + views.shifts[f]
         weights = np.concatenate([[1.0], 2 * KEYPOINTS[click.corner]])
         for axis in range(2):
             normal = views.turns[f][axis] - xy[axis] * views.turns[f][2]
             rows.append(np.kron(weights, normal))
-            right.append(xy[axis] * views.shifts[f][2] - views.shifts[f][axis])
+            right.append(xy[axis] * shift[2] - shift[axis])
     if evidence.up_world is not None:
         up = evidence.up_world
-        side = np.linalg.svd(up[None])[2][1:]
         rows += [np.kron(np.eye(4)[i], up) for i in (1, 3)]
-        rows += [np.kron(np.eye(4)[2], s) for s in side]
+        rows += [np.kron(np.eye(4)[2], side) for side in np.linalg.svd(up[None])[2][1:]]
         right += [0.0] * 4
         if evidence.plane is not None:
             rows.append(np.kron([1.0, 0, -1, 0], up))
-            right.append(evidence.plane.height_m)
+            right.append(evidence.plane.height_m - up @ origin)
     system, known = np.array(rows), np.array(right)
-    if np.linalg.matrix_rank(system, tol=1e-6) < 11:  # one open direction may be the scale
+    _, values, vectors = np.linalg.svd(system)
+    scale_open = np.abs(known).max() < _OPEN  # one frame and no plane
+    needed = 11 if scale_open else 12
+    if len(values) < needed or values[needed - 1] < _OPEN * values[0]:
         return None
-    system = np.concatenate([system, _WEAK * np.eye(12)[:3]])
-    known = np.concatenate([known, _WEAK * near])
-    solved = np.linalg.lstsq(system, known, rcond=None)[0].reshape(4, 3)
-    return _squared(solved[0], solved[1:].T)
+    if scale_open:
+        forwards = views.turns[clicks[0].frame][2]
+        solved = vectors[-1].reshape(4, 3)
+        factor = np.linalg.norm(near - origin) / np.linalg.norm(solved[0])
+        solved = solved * math.copysign(factor, forwards @ solved[0])
+    else:
+        solved = np.linalg.lstsq(system, known, rcond=None)[0].reshape(4, 3)
+    return _squared(origin + solved[0], solved[1:].T)
 
 
 def _squared(centre: Array, half_edges: Array) -> PlacedBox | None:
@@ -209,5 +232,5 @@ def _turned_guesses(evidence: Evidence, views: Views, near: Array) -> list[Place
     size = np.full(3, max(_GUESS_SIZE * away, 0.01))
     centre = near + up * size[1] / 2 if evidence.plane is not None else near
     yaws = 2 * math.pi * np.arange(_STARTS) / _STARTS
-    turns = (lift * Rotation.from_euler("y", yaws)).as_matrix()
+    turns = (lift * Rotation.from_euler("y", yaws[:, None])).as_matrix()
     return [PlacedBox(turn, centre, size) for turn in turns]

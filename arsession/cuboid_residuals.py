@@ -27,8 +27,7 @@ _SQUARE_SIGMA = 0.01
 _SIZE_SIGMA, _CENTRE_SIGMA_M, _TURN_SIGMA_RAD = 1.0, 5.0, math.pi
 """Of the prior that keeps what no evidence tells finite: sizes within a factor of e, the centre
 within 5 m of the first guess, the rotation anything."""
-_CLOUD_REACH_M = 0.03
-_CLOUD_MOST = 400
+_LOG_SIZES = (-12.0, 8.0)  # a step of the solver may try anything
 
 
 def skew(v: Array) -> Array:
@@ -76,9 +75,12 @@ class Residuals:
         evidence: checked.
         views: the session's cameras.
         guess: the box that the fit begins at; the weak prior and the base rotation are its.
+        reach_m: points of the cloud that are farther from the guess's surface are left out.
     """
 
-    def __init__(self, evidence: Evidence, views: Views, guess: PlacedBox) -> None:
+    def __init__(
+        self, evidence: Evidence, views: Views, guess: PlacedBox, reach_m: float = 0.0
+    ) -> None:
         self._evidence, self._guess = evidence, guess
         clicks = evidence.clicks
         frames = np.array([click.frame for click in clicks])
@@ -93,9 +95,14 @@ class Residuals:
         self._edge_of = np.array([c.edge for c in clicks if c.edge is not None], int).reshape(-1, 2)
         self._face = np.array([i for i, c in enumerate(clicks) if c.face is not None], int)
         self._face_of = np.array([FACES.index(c.face) for c in clicks if c.face is not None], int)
-        self._cloud = self._near_points(guess)
+        self._cloud = self._near_points(guess, reach_m)
         self._surface = self._clicked_points()
         self._last: tuple[Array, Linear] | None = None
+
+    @property
+    def near_points(self) -> int:
+        """How many points of the cloud count."""
+        return len(self._cloud)
 
     def start(self) -> Array:
         """The unknowns at the guess, (9,)."""
@@ -104,7 +111,9 @@ class Residuals:
     def box(self, x: Array) -> PlacedBox:
         """The box that unknowns stand for."""
         turn, _ = turn_and_derivative(x[:3])
-        return PlacedBox(self._guess.rotation @ turn, x[3:6].copy(), np.exp(x[6:]))
+        return PlacedBox(
+            self._guess.rotation @ turn, x[3:6].copy(), np.exp(np.clip(x[6:], *_LOG_SIZES))
+        )
 
     def values(self, x: Array) -> Array:
         """(n,) in standard deviations."""
@@ -192,18 +201,16 @@ class Residuals:
         active = (outside > 0) / sigma
         return outside * active, by_off[row] * outwards * active[:, None]
 
-    def _clicked_points(self) -> tuple[Array, Array, Array, Array]:
+    def _clicked_points(self) -> tuple[Array, NDArray[np.intp], Array, Array]:
         """World points under face clicks with depth: (n, 3), axis, side and sigma (n,)."""
         clicks = self._evidence.clicks
         rows = [i for i, f in zip(self._face, self._face_of) if clicks[i].depth_m is not None]
         faces = [f for i, f in zip(self._face, self._face_of) if clicks[i].depth_m is not None]
         depth = np.array([clicks[i].depth_m for i in rows], dtype=np.float64)[:, None]
-        rays = np.concatenate(
-            [self._px[rows] / self._focal[rows], np.ones((len(rows), 1))], axis=1
-        )
+        rays = np.concatenate([self._px[rows] / self._focal[rows], np.ones((len(rows), 1))], axis=1)
         turns = self._turns[rows].transpose(0, 2, 1)
         at = np.einsum("kij,kj->ki", turns, rays * depth - self._shifts[rows])
-        side = np.array(faces, dtype=int)
+        side = np.array(faces, dtype=np.intp)
         sigma = np.array([clicks[i].depth_sigma_m for i in rows], dtype=np.float64)
         return at, side // 2, 2.0 * (side % 2) - 1, sigma
 
@@ -212,7 +219,7 @@ class Residuals:
         pull = np.eye(3)[axis] * side[:, None]
         return _distance_slopes(at, pull, -box.size_m[axis] / 2, axis, box, right, sigma)
 
-    def _near_points(self, box: PlacedBox) -> Array:
+    def _near_points(self, box: PlacedBox, reach_m: float) -> Array:
         evidence = self._evidence
         if evidence.cloud_world_m is None or not len(evidence.cloud_world_m):
             return np.empty((0, 3))
@@ -222,9 +229,7 @@ class Residuals:
             floor = evidence.plane.height_m + 2 * evidence.cloud_sigma_m
             cloud = cloud[cloud @ evidence.up_world > floor]
         distance, *_ = _surface_distance(cloud, box)
-        reach = max(_CLOUD_REACH_M, 3 * evidence.cloud_sigma_m)
-        near = cloud[np.abs(distance) < reach]
-        return near[:: max(1, len(near) // _CLOUD_MOST)]
+        return cloud[np.abs(distance) < reach_m]
 
     def _on_cloud(self, box: PlacedBox, right: Array) -> Linear:
         distance, pull, offset, axis = _surface_distance(self._cloud, box)
@@ -293,7 +298,13 @@ def _surface_distance(points: Array, box: PlacedBox) -> tuple[Array, Array, Arra
 
 
 def _distance_slopes(
-    points: Array, pull: Array, offset: Array, axis: Array, box: PlacedBox, right: Array, sigma: Array
+    points: Array,
+    pull: Array,
+    offset: Array,
+    axis: Array,
+    box: PlacedBox,
+    right: Array,
+    sigma: Array,
 ) -> Linear:
     """Residuals of `pull @ (point in box axes) + offset`, the offset being minus half a size."""
     local = (points - box.centre_m) @ box.rotation
