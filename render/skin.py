@@ -43,7 +43,7 @@ class Shader:
         self.material.node_tree.nodes["painted"].image = image
 
 
-class _Graph:
+class MaterialGraph:
     """Builds one material's nodes; sockets are passed around as values."""
 
     def __init__(self, name: str) -> None:
@@ -135,7 +135,7 @@ def skin_material(
         (0..1), `scatter` (subsurface weight, 0..1), `offset` (3 numbers that move the noise, so
         that no two people share their pores).
     """
-    g = _Graph(name)
+    g = MaterialGraph(name)
     shift = g.vector()
     g.feed(shift.inputs[1], g.node("Attribute", attribute_name="rest").outputs["Vector"])
     place = shift.outputs[0]
@@ -197,7 +197,7 @@ def eye_material(name: str = "eye") -> Shader:
         (colours of the iris), `white` (colour of the sclera), `veins` (0..1), `turn` (moves the
         streaks).
     """
-    g = _Graph(name)
+    g = MaterialGraph(name)
     place = g.node("TexCoord").outputs["Object"]
     unit = g.node("VectorMath", {0: place}, operation="NORMALIZE").outputs[0]
     x, y, z = g.node("SeparateXYZ", {0: unit}).outputs
@@ -264,7 +264,7 @@ def teeth_material(name: str = "teeth", teeth_across: float = 14.0) -> Shader:
     Returns:
         Shader with the input `albedo`.
     """
-    g = _Graph(name)
+    g = MaterialGraph(name)
     albedo = g.colour((0.62, 0.55, 0.44))
     u = g.node("SeparateXYZ", {0: g.node("TexCoord").outputs["UV"]}).outputs[0]
     within = g.math("FRACT", g.math("MULTIPLY", u, teeth_across))
@@ -289,7 +289,7 @@ def teeth_material(name: str = "teeth", teeth_across: float = 14.0) -> Shader:
 
 def wet_tissue_material(name: str = "mouth") -> Shader:
     """Tongue, gums and the lining of the mouth; input `albedo`."""
-    g = _Graph(name)
+    g = MaterialGraph(name)
     albedo = g.colour((0.30, 0.07, 0.06))
     place = g.node("TexCoord").outputs["Object"]
     bump = g.node(
@@ -307,7 +307,7 @@ def hair_material(name: str = "hair") -> Shader:
     Returns:
         Shader with inputs `albedo`, `variety` (0..1) and `roughness`.
     """
-    g = _Graph(name)
+    g = MaterialGraph(name)
     albedo, variety, roughness = g.colour((0.05, 0.03, 0.02)), g.value(0.5), g.value(0.4)
     chance = g.node("HairInfo").outputs["Random"]
     spread = g.math("MULTIPLY", g.math("SUBTRACT", chance, 0.5), variety)
@@ -329,7 +329,7 @@ def cloth_material(name: str = "cloth") -> Shader:
     Returns:
         Shader with inputs `albedo`, `second` (other colour) and `stripes` (0 or 1).
     """
-    g = _Graph(name)
+    g = MaterialGraph(name)
     albedo, second = g.colour((0.2, 0.25, 0.4)), g.colour((0.6, 0.6, 0.6))
     stripes = g.value(0.0)
     place = g.node("Attribute", attribute_name="rest").outputs["Vector"]
@@ -361,7 +361,7 @@ def solid_material(name: str) -> Shader:
     Returns:
         Shader with inputs `albedo`, `metallic` and `roughness` (0..1).
     """
-    g = _Graph(name)
+    g = MaterialGraph(name)
     albedo, metallic, roughness = g.colour((0.5, 0.5, 0.5)), g.value(0.0), g.value(0.5)
     sockets = {"Base Color": albedo, "Metallic": metallic, "Roughness": roughness}
     surface = g.node("BsdfPrincipled", sockets).outputs[0]
@@ -375,7 +375,7 @@ def patterned_material(name: str) -> Shader:
         Shader with inputs `albedo`, `second` (other colour), `stripes` and `patches` (0 or 1),
         and `roughness`.
     """
-    g = _Graph(name)
+    g = MaterialGraph(name)
     albedo, second = g.colour((0.5, 0.5, 0.5)), g.colour((0.1, 0.1, 0.1))
     stripes, patches, roughness = g.value(0.0), g.value(0.0), g.value(0.5)
     place = g.node("Attribute", attribute_name="rest").outputs["Vector"]
