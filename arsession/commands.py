@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-session_app = typer.Typer(
-    no_args_is_help=True, help="Look into recordings made with ARKit or ARCore."
-)
+session_app = typer.Typer(no_args_is_help=True, help="Look into AR recordings and convert them.")
+
+RecordingPath = Annotated[
+    Path, typer.Argument(help="A recording's folder, or the file that holds its poses.")
+]
 
 
-@session_app.callback()
-def _session() -> None:
-    """Keeps `info` a subcommand while it is the only one."""
+class Target(StrEnum):
+    """Formats that recordings can be written in."""
+
+    objectron = "objectron"
 
 
 @session_app.command()
 def info(
-    path: Annotated[Path, typer.Argument(help="A recording's folder, or a logger's pose file.")],
+    path: RecordingPath,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Frames, duration, path length and cloud of one recording.
 
-    Reads ARKit-Data-Logger, ARCore-Data-Logger and Open3D/Stray trajectory.log recordings.
+    Reads Objectron, ARKitScenes, Stray Scanner, Record3D, Polycam, 3D Scanner App, nerfstudio and
+    instant-ngp (transforms.json), COLMAP, MCAP with ROS 2 messages, TUM and Open3D trajectories,
+    ARKit-Data-Logger and ARCore-Data-Logger.
     """
     from arsession.readers import open_session
 
@@ -35,3 +41,29 @@ def info(
         return
     for name, value in summary.items():
         typer.echo(f"{name:>14}  {'-' if value is None else value}")
+
+
+@session_app.command()
+def convert(
+    path: RecordingPath,
+    out: Annotated[Path, typer.Option(help="Folder for the new recording.")],
+    to: Annotated[Target, typer.Option(help="Format to write.")] = Target.objectron,
+) -> None:
+    """Write a recording in another format: an Objectron folder with video and cameras.
+
+    The video is copied where it already is a portrait one, frame for frame; otherwise it is encoded
+    again, turned to portrait as Objectron's are.
+    """
+    from arsession.objectron_writer import write_objectron
+    from arsession.readers import open_session
+    from bootstrap.progress import progress_bar
+
+    session = open_session(path)
+    for doubt, missing in ((not session.metric, "lengths aren't metres"),
+                           (not session.world_up, "which way is up isn't known"),
+                           (not session.timed, "timestamps count frames")):  # fmt: skip
+        if doubt:
+            typer.echo(f"note: {session.format} doesn't say: {missing}", err=True)
+    with progress_bar("converting", "run the command again") as advance:
+        write_objectron(session, out, advance=advance)
+    typer.echo(f"{to.value} recording in {out}")

@@ -118,7 +118,7 @@ def read_objectron(pbdata: Path) -> Session:
         world_up="+y",
         cameras=cameras,
         pictures=_video(pbdata, track),
-        tracking=tuple(_state_name(state) for state in track.states),
+        tracking=tuple(map(_state_name, track.states)) if track.states.any() else (),
         start_s=float(track.timestamps_s[0]),
         load_points=lambda: _all_points(pbdata),
         load_planes=lambda: _all_planes(pbdata),

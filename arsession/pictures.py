@@ -156,7 +156,7 @@ class VideoPictures:
             return self._kept[frame]
         wanted = int(self._frames[frame])
         if self._capture is None or self._at > wanted:
-            self._capture = self._open()
+            self._capture, self._at = self._open(), 0
         capture = self._capture
         with captured_stderr():
             while self._at < wanted and capture.grab():
@@ -181,6 +181,12 @@ class VideoPictures:
         """A video has every frame."""
         return 0 <= frame < len(self._frames)
 
+    def whole_file(self) -> Path | None:
+        """The video, where its frames are the recording's, one for one."""
+        count = int(self._open().get(cv2.CAP_PROP_FRAME_COUNT))
+        same = count == len(self._frames) and self._frames[-1] + 1 == count
+        return self._video if same else None
+
     @property
     def raster(self) -> tuple[int, int]:
         """Width and height as stored, which the recorder's intrinsics describe."""
@@ -198,7 +204,6 @@ class VideoPictures:
                 file=self._video,
             )
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # turned here, so that the camera agrees
-        self._at = 0
         return capture
 
 
