@@ -36,6 +36,8 @@ _EXTRA_OF = {
     "napari": "annotate",
     "pandas": "data",
     "pyarrow": "data",
+    "pyceres": "ar",
+    "pycolmap": "ar",
     "PySide6": "annotate",
     "qtpy": "annotate",
     "safetensors": "train",

@@ -280,7 +280,9 @@ def _off_line(p: Array, q: Array, by_p: Array, by_q: Array, at: Array) -> Linear
     return off, -np.einsum("...i,...in->...n", normal, by_foot)
 
 
-def _surface_distance(points: Array, box: PlacedBox) -> tuple[Array, Array, Array, Array]:
+def _surface_distance(
+    points: Array, box: PlacedBox
+) -> tuple[Array, Array, Array, NDArray[np.intp]]:
     """Signed distance of world points from a box's surface, positive outside.
 
     Near corners and edges the nearest face counts, which is as good for points that lie on it.
@@ -301,7 +303,7 @@ def _distance_slopes(
     points: Array,
     pull: Array,
     offset: Array,
-    axis: Array,
+    axis: NDArray[np.intp],
     box: PlacedBox,
     right: Array,
     sigma: Array,
