@@ -67,3 +67,37 @@ def convert(
     with progress_bar("converting", "run the command again") as advance:
         write_objectron(session, out, advance=advance)
     typer.echo(f"{to.value} recording in {out}")
+
+
+@session_app.command()
+def check(
+    path: RecordingPath,
+    out: Annotated[
+        Path | None, typer.Option(help="Picture of trajectory, planes and points (.png, .jpg).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say which frames of a recording can be trusted, and why the others can't.
+
+    Looks at the frame rate, tracking, pose jumps (over 10 times the median residual), blur, the
+    tilt of horizontal planes, and how far features in the pictures lie from where the poses
+    allow them.
+    """
+    from arsession.check import check_session
+    from arsession.check_picture import draw_check
+    from arsession.readers import open_session
+    from bootstrap.progress import progress_bar
+    from runtime.image import write_image
+
+    session = open_session(path)
+    with progress_bar("looking at pictures", "run the command again") as advance:
+        result = check_session(session, advance)
+    if out is not None:
+        write_image(out, draw_check(session, result))
+    if as_json:
+        typer.echo(json.dumps({"format": session.format, **result.summary()}))
+        return
+    for line in result.in_words():
+        typer.echo(line)
+    if out is not None:
+        typer.echo(f"picture: {out}")
