@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -73,8 +74,23 @@ class FitView:
         return float(np.linalg.norm(centres[0] - centres[1]))
 
 
+class SurfacePoints(Protocol):
+    """Points of a face's surface that landmarks may take.
+
+    Attributes:
+        points_m: (C, 3) on the neutral head.
+        matrix: (C, V) that takes vertices to these points.
+    """
+
+    points_m: Floats
+    matrix: Any
+
+    def normals_on(self, base_m: Floats) -> Floats:
+        """(C, 3) outward directions at the points of a posed head."""
+
+
 class Candidates:
-    """Points of the face's surface that a landmark may take."""
+    """Points of the surface of Anny's face that a landmark may take."""
 
     def __init__(self, mesh: HeadMesh) -> None:
         region = mesh.region
@@ -105,6 +121,10 @@ class Candidates:
         jaw = region.actions[row].reshape(-1, 3)[: len(mesh.neutral_m)].astype(np.float64)
         self.jaw_drop_m: Floats = -(self.matrix @ jaw)[:, 2]
         self.normals: Floats = self.matrix @ vertex_normals(mesh.neutral_m, mesh.base_faces)
+
+    def normals_on(self, base_m: Floats) -> Floats:
+        """(C, 3) outward directions at the points of a posed head."""
+        return np.asarray(self.matrix @ vertex_normals(base_m, self.mesh.base_faces))
 
     def nearest(
         self, points_m: ArrayLike, allowed: NDArray[np.bool_] | None = None
@@ -202,6 +222,29 @@ def registered(mesh: HeadMesh, lifted_m: Floats, landmarks: Sequence[int] = ()) 
     Raises:
         ViewfinderError: trimesh or rtree isn't installed.
     """
+    skin = mesh.faces[mesh.surface == SURFACES.index("skin")]
+    vertices = mesh.rendered(mesh.neutral_m)
+    front = vertices[skin].mean(axis=1)[:, 1] < 0.13
+    triangles = np.concatenate([skin[front][:, [0, 1, 2]], skin[front][:, [0, 2, 3]]])
+    return warped(vertices, triangles, lifted_m, landmarks)
+
+
+def warped(
+    vertices_m: Floats,
+    triangles: NDArray[np.integer],
+    lifted_m: Floats,
+    landmarks: Sequence[int] = (),
+) -> Floats:
+    """(468, 3) the canonical mesh brought onto a surface.
+
+    Args:
+        vertices_m, triangles: the surface, (V, 3) and (F, 3).
+        lifted_m: (468, 3) landmarks known on it, NaN where unknown; three or more.
+        landmarks: those that steer the warp.
+
+    Raises:
+        ViewfinderError: trimesh or rtree isn't installed.
+    """
     try:
         import rtree  # noqa: F401  # trimesh asks for it only in the middle of its work
         import trimesh
@@ -213,19 +256,15 @@ def registered(mesh: HeadMesh, lifted_m: Floats, landmarks: Sequence[int] = ()) 
     known = np.isfinite(lifted_m).all(axis=1)
     scale, rotation, shift = similarity(canonical.vertices_m[:COUNT][known], lifted_m[known])
     start = scale * canonical.vertices_m[:COUNT] @ rotation.T + shift
-    skin = mesh.faces[mesh.surface == SURFACES.index("skin")]
-    vertices = mesh.rendered(mesh.neutral_m)
-    front = vertices[skin].mean(axis=1)[:, 1] < 0.13
-    triangles = np.concatenate([skin[front][:, [0, 1, 2]], skin[front][:, [0, 2, 3]]])
     steering = np.array([i for i in (landmarks or _STEERING) if known[i]])
-    warped = nricp_amberg(
+    warp = nricp_amberg(
         trimesh.Trimesh(start, canonical.triangles, process=False),
-        trimesh.Trimesh(vertices, triangles, process=False),
+        trimesh.Trimesh(vertices_m, triangles, process=False),
         source_landmarks=steering,
         target_positions=lifted_m[steering],
         distance_threshold=0.02,
     )
-    return np.asarray(warped)
+    return np.asarray(warp)
 
 
 # Spread over the face, on features that MediaPipe finds most surely.
@@ -244,37 +283,56 @@ def refined(candidates: Candidates, prior_m: Floats, views: Sequence[FitView]) -
         views: renders with MediaPipe's answers.
     """
     near = candidates.near(prior_m)
+    starts, chosen = chosen_rows(candidates, near, prior_m, views)
+    places = smoothed(symmetric(candidates.points_m[chosen]), symmetric(starts))
+    final = [
+        rows[np.argmin(_apart(candidates.points_m[rows], place))]
+        for rows, place in zip(near, symmetric(places))
+    ]
+    return _mirrored(candidates, np.array(final))
+
+
+def chosen_rows(
+    surface: SurfacePoints,
+    near: Sequence[NDArray[np.int64]],
+    prior_m: Floats,
+    views: Sequence[FitView],
+) -> tuple[Floats, NDArray[np.int64]]:
+    """The points that explain the views best.
+
+    Args:
+        surface: what may be chosen from.
+        near: for every landmark the rows that it may take.
+        prior_m: (468, 3) places on the neutral head.
+        views: renders with MediaPipe's answers.
+
+    Returns:
+        (468, 3) the points nearest to the prior, and (468,) the rows chosen.
+    """
     prior = np.array(
-        [rows[np.argmin(_apart(candidates.points_m[rows], p))] for p, rows in zip(prior_m, near)]
+        [rows[np.argmin(_apart(surface.points_m[rows], p))] for p, rows in zip(prior_m, near)]
     )
-    starts = candidates.points_m[prior]
+    starts = surface.points_m[prior]
     cost = [
-        PRIOR * (_apart(candidates.points_m[rows], start) / NEUTRAL_IOD_M) ** 2
+        PRIOR * (_apart(surface.points_m[rows], start) / NEUTRAL_IOD_M) ** 2
         for rows, start in zip(near, starts)
     ]
-    placed = [_placed(candidates, prior, view) for view in views]
+    placed = [_placed(surface, prior, view) for view in views]
     total = np.sum([weight for _, weight in placed], axis=0) if placed else np.ones(COUNT)
     for view, (pixels, weight) in zip(views, placed):
         share = weight / np.maximum(total, 1e-6)
         for i, rows in enumerate(near):
             error = _apart(pixels[rows], view.detected_px[i, :2]) / view.iod_px
             cost[i] = cost[i] + share[i] * np.minimum(error, CAP)
-    chosen = np.array([rows[np.argmin(values)] for rows, values in zip(near, cost)])
-    places = _smoothed(_symmetric(candidates.points_m[chosen]), _symmetric(starts))
-    final = [
-        rows[np.argmin(_apart(candidates.points_m[rows], place))]
-        for rows, place in zip(near, _symmetric(places))
-    ]
-    return _mirrored(candidates, np.array(final))
+    return starts, np.array([rows[np.argmin(values)] for rows, values in zip(near, cost)])
 
 
 def _placed(
-    candidates: Candidates, prior: NDArray[np.int64], view: FitView
+    candidates: SurfacePoints, prior: NDArray[np.int64], view: FitView
 ) -> tuple[Floats, Floats]:
     """(C, 2) pixels of all candidates and (468,) how squarely the view shows each landmark."""
     camera_m = transform_points(view.camera_from_person, candidates.matrix @ view.base_m)
-    normals = vertex_normals(view.base_m, candidates.mesh.base_faces)
-    normals = (candidates.matrix @ normals) @ view.camera_from_person[:3, :3].T
+    normals = candidates.normals_on(view.base_m) @ view.camera_from_person[:3, :3].T
     toward = -(normals * camera_m).sum(axis=1) / np.linalg.norm(camera_m, axis=1)
     return view.camera.project(camera_m), np.clip(toward[prior], 0.0, 1.0)
 
@@ -283,12 +341,14 @@ def _apart(points: Floats, place: Floats) -> Floats:
     return np.asarray(np.linalg.norm(points - place, axis=1))
 
 
-def _symmetric(points_m: Floats) -> Floats:
+def symmetric(points_m: Floats) -> Floats:
+    """Landmarks (468, 3) averaged with their mirrored partners."""
     mirror = np.array(topology("face478@1").mirror[:COUNT])
     return np.asarray((points_m + points_m[mirror] * [-1.0, 1.0, 1.0]) / 2)
 
 
-def _smoothed(points_m: Floats, prior_m: Floats) -> Floats:
+def smoothed(points_m: Floats, prior_m: Floats) -> Floats:
+    """Landmarks (468, 3) whose move from the prior is smooth, but on lips, lids and brows."""
     face = topology("face478@1")
     sharp = {i for part in ("lips", "eyelids", "brows") for i in face.parts[part]}
     edges = np.array([e for e in face.edges if max(e) < COUNT])
@@ -329,7 +389,11 @@ def errors_by_part(
 ) -> dict[str, float]:
     """Mean distance to MediaPipe's answer in % of the interocular distance, by part."""
     triangles = mapping.local_triangles(mesh.region.base_vertices)
-    matrix = mesh.surface_weights(triangles, mapping.weights)
+    return errors_of(mesh.surface_weights(triangles, mapping.weights), views)
+
+
+def errors_of(matrix: Any, views: Sequence[FitView]) -> dict[str, float]:
+    """As `errors_by_part`, of landmarks given as a matrix (468, V) over the vertices."""
     errors = []
     for view in views:
         points = np.concatenate([matrix @ view.base_m, view.irises_m])

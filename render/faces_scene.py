@@ -63,14 +63,20 @@ _SURFACE_CLASS = {
 
 
 @dataclass(frozen=True)
-class Person:
-    """What the scene shows: shape_m and rest_m (V', 3) of the rendered mesh, landmarks_m (468, 3),
-    eyes, skull_from_rest, look and a generator for strands and paint."""
+class Posed:
+    """Who stands before the camera, in its own axes: shape, vertices_m (V', 3) of the rendered
+    mesh and landmarks_m (468, 3)."""
 
     shape: HeadShape
     vertices_m: Floats
-    rest_m: Floats
     landmarks_m: Floats
+
+
+@dataclass(frozen=True)
+class Person(Posed):
+    """One of Anny's people: rest_m (V', 3) without expression or pose, and the look."""
+
+    rest_m: Floats
     look: Look
 
 
@@ -83,6 +89,7 @@ class FaceScene:
         width, height: of the pictures.
         quality: samples and denoiser.
         threads: of Cycles; 0 for all.
+        transparent: leave the sky out of the picture.
     """
 
     def __init__(
@@ -93,9 +100,10 @@ class FaceScene:
         height: int,
         quality: Quality,
         threads: int = 0,
+        transparent: bool = False,
     ) -> None:
         self.mesh = mesh
-        self.cycles = CyclesScene(width, height, quality, threads)
+        self.cycles = CyclesScene(width, height, quality, threads, transparent)
         self.cycles.scene.cycles_curves.shape = "RIBBONS"
         self._face_uv = unrolled(mesh.rendered(mesh.neutral_m)[mesh.faces]).mean(axis=1)
         self._outside = mesh.surface == SURFACES.index("skin")
@@ -183,8 +191,8 @@ class FaceScene:
         return Person(
             shape,
             self.mesh.rendered(shape.base_m),
-            self.mesh.rendered(shape.rest_m),
             self.landmark_weights @ shape.base_m,
+            self.mesh.rendered(shape.rest_m),
             look,
         )
 
@@ -201,7 +209,7 @@ class FaceScene:
         self._paint(person.look, rng)
         self._head.move(_moved(pose, person.vertices_m))
         for thing, eye in zip(self._eyes, person.shape.eyes):
-            thing.matrix_world = (pose @ _eye_matrix(eye)).T.tolist()
+            thing.matrix_world = (pose @ eye_matrix(eye)).T.tolist()
         self._eye.set(
             iris_half_angle=person.shape.eyes[0].iris_half_angle,
             pupil_half_angle=person.shape.eyes[0].iris_half_angle * person.look.pupil,
@@ -279,19 +287,7 @@ class FaceScene:
         self._lamp.hide_render = view.lamp is None
         if view.lamp is None:
             return
-        azimuth, elevation, size, strength, warmth = view.lamp
-        x, y, _ = toward_camera
-        c, s = math.cos(azimuth), math.sin(azimuth)
-        flat = np.array([c * x - s * y, s * x + c * y, 0.0])
-        direction = math.cos(elevation) * flat + math.sin(elevation) * np.array([0, 0, 1.0])
-        place = target_m + 1.4 * direction
-        self._lamp.location = place.tolist()
-        self._lamp.rotation_mode = "QUATERNION"
-        self._lamp.rotation_quaternion = _aimed(direction)
-        data = self._lamp.data
-        data.size = size
-        data.energy = 14.0 * strength
-        data.color = (1.0, 1.0 - 0.1 * warmth - 0.08, 1.0 - 0.28 * warmth - 0.12)
+        aimed(self._lamp, view.lamp, target_m, toward_camera)
 
     def render(self, world_from_camera: ArrayLike, camera: Camera) -> Passes:
         """The picture."""
@@ -363,7 +359,8 @@ def unit_sphere(around: int, along: int) -> tuple[Floats, NDArray[np.int64]]:
     return vertices, np.array(faces, dtype=np.int64)
 
 
-def _eye_matrix(eye: Eyeball) -> Floats:
+def eye_matrix(eye: Eyeball) -> Floats:
+    """(4, 4) that takes `unit_sphere` to an eyeball."""
     matrix = np.eye(4)
     matrix[:3, :3] = eye.axes * eye.radius_m
     matrix[:3, 3] = eye.centre_m
@@ -374,7 +371,33 @@ def _moved(transform: Floats, points: Floats) -> Floats:
     return np.asarray(points @ transform[:3, :3].T + transform[:3, 3])
 
 
-def _aimed(direction: Floats) -> tuple[float, float, float, float]:
+def aimed(
+    lamp: Any, drawn: tuple[float, float, float, float, float], target_m: Floats,
+    toward_camera: Floats,
+) -> None:  # fmt: skip
+    """Set a lamp before a face.
+
+    Args:
+        lamp: Blender's object.
+        drawn: azimuth, elevation, size, strength and warmth, as `View.lamp` has them.
+        target_m: (3,) the face in world axes.
+        toward_camera: (3,) horizontal unit direction from the face to the camera.
+    """
+    azimuth, elevation, size, strength, warmth = drawn
+    x, y, _ = toward_camera
+    c, s = math.cos(azimuth), math.sin(azimuth)
+    flat = np.array([c * x - s * y, s * x + c * y, 0.0])
+    direction = math.cos(elevation) * flat + math.sin(elevation) * np.array([0, 0, 1.0])
+    lamp.location = (target_m + 1.4 * direction).tolist()
+    lamp.rotation_mode = "QUATERNION"
+    lamp.rotation_quaternion = _turned_to(direction)
+    data = lamp.data
+    data.size = size
+    data.energy = 14.0 * strength
+    data.color = (1.0, 1.0 - 0.1 * warmth - 0.08, 1.0 - 0.28 * warmth - 0.12)
+
+
+def _turned_to(direction: Floats) -> tuple[float, float, float, float]:
     """Quaternion (w, x, y, z) that turns +z, away from which a lamp shines, to `direction`."""
     w = 1.0 + float(direction[2])
     if w < 1e-9:
