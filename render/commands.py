@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -126,6 +127,18 @@ def faces(
     workers: WorkersOption = None,
     cluster: ClusterOption = "",
     hdris: HdrisOption = None,
+    backgrounds: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Put the faces onto pieces of the photographs there."),
+    ] = None,
+    face_model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A head model of yours: Basel 2009 (.mat), 2017 or 2019 (.h5). Its licence goes "
+            "with all that is made with it.",
+        ),
+    ] = None,
     mapping: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Where landmarks sit on the head, not the shipped map."),
@@ -144,31 +157,41 @@ def faces(
     Labels: the 478 points of face478, contours, irises, segmentation, head pose, gaze, expression.
     """
     _need_bpy()
+    from render.backgrounds import find_backgrounds
     from render.environments import find_hdris
     from render.faces import FaceSettings, face_dataset, face_renderers
     from render.job import Job, cores
 
     if out is None and fit_mapping is None:
         raise typer.BadParameter("give --out DIR, --fit-mapping FILE or both", param_hint="--out")
+    if face_model is not None and (mapping or fit_mapping):
+        raise typer.BadParameter(
+            "--mapping and --fit-mapping are for Anny's head; a head model of yours gets its own",
+            param_hint="--face-model",
+        )
     light = () if hdris is None else find_hdris(hdris)
-    settings = FaceSettings(seed, size, preset.value, light, mapping=mapping)
+    photos = () if backgrounds is None else find_backgrounds(backgrounds)
+    settings = FaceSettings(
+        seed, size, preset.value, light, photos, mapping=mapping, face_model=face_model
+    )
     if fit_mapping is not None:
         from render.face_mapping_run import write_fitted_mapping
 
-        errors = write_fitted_mapping(fit_mapping, settings)
+        errors = write_fitted_mapping(fit_mapping, replace(settings, backgrounds=()))
         typer.echo(f"{fit_mapping}: {errors}", err=True)
-        settings = FaceSettings(seed, size, preset.value, light, mapping=fit_mapping)
+        settings = replace(settings, mapping=fit_mapping)
     if out is not None:
         info = face_dataset(settings, shard_size)
         make = face_renderers(settings)
-        _render(Job(out, info, count, make, workers or cores(), cluster=cluster), as_json)
+        job = Job(out, info, count, make, workers or cores(), cluster=cluster)
+        _render(job, as_json, with_anny=face_model is None)
 
 
-def _render(job: Job, as_json: bool) -> None:
+def _render(job: Job, as_json: bool, with_anny: bool = True) -> None:
     from render.anny_asset import load_anny
     from render.job import render_dataset
 
-    if not job.cluster:
+    if with_anny and not job.cluster:
         load_anny()  # prepared once here, not in every worker
     try:
         report = render_dataset(job)
