@@ -25,7 +25,7 @@ TOUCH_M = 0.002
 TRIES = 8
 """Arrangements that are drawn before the second hand is left out."""
 
-_FAR_M, _STEP_M, _EXACT_M = 0.32, 0.012, 0.0003
+_STEP_M, _EXACT_M, _COARSE = 0.012, 0.0004, 6
 _NEAR_M = 0.03  # a hand is thinner than twice that
 _WRIST_RADIUS_M, _ARM_RADIUS_M = 0.034, 0.058  # with a sleeve
 _ALONG_ARM_M = 0.025
@@ -109,16 +109,16 @@ def solid(model: HandModel, shape: HandShape, posed: PosedHand, mirror: Floats) 
     return Solid(skin, normals, arm, radii, keypoints, axes, cKDTree(skin))
 
 
-def depth_m(first: Solid, second: Solid, turn: Floats, shift: Floats) -> float:
+def depth_m(first: Solid, second: Solid, turn: Floats, shift: Floats, stride: int = 1) -> float:
     """How deep palm and fingers of two hands lie in each other, in metres; 0 when apart.
 
     Args:
         first, second: each in its own axes.
         turn, shift: (3, 3) and (3,) first_from_second.
+        stride: only every so many points of the skin are looked at.
     """
-    moved = second.skin_m @ turn.T + shift
-    one = _deepest(first, moved)
-    other = _deepest(second, (first.skin_m - shift) @ turn)
+    one = _deepest(first, second.skin_m[::stride] @ turn.T + shift)
+    other = _deepest(second, (first.skin_m[::stride] - shift) @ turn)
     return max(one, other)
 
 
@@ -188,13 +188,17 @@ def arranged(
     aside = first.axes @ rng.normal(0, 0.015, 3)
     start = palms[0] - turn @ palms[1] + aside - (aside @ away) * away
 
-    def deep(distance: float) -> bool:
-        return depth_m(first, second, turn, start + distance * away) > TOUCH_M
+    def deep(distance: float, stride: int = 1) -> bool:
+        return depth_m(first, second, turn, start + distance * away, stride) > TOUCH_M
 
-    low = _FAR_M
-    while low > 0 and not deep(low):
+    # From where the two can't touch inward; few points tell about where they meet.
+    moved = second.skin_m @ turn.T + start
+    low = float((first.skin_m @ away).max() - (moved @ away).min())
+    while low > 0 and not deep(low, _COARSE):
         low -= _STEP_M
     high = low + _STEP_M
+    while deep(high):
+        low, high = high, high + _STEP_M
     while high - low > _EXACT_M:
         middle = (low + high) / 2
         low, high = (middle, high) if deep(middle) else (low, middle)

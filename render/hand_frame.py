@@ -25,7 +25,7 @@ are outside. Palms differ by 25 times in size."""
 _NEAR, _CLOSE = 0.72, 0.05  # how often
 
 _TRIES = 16
-_ARM_RADIUS_M = 0.06
+_ARM_RADIUS_M = 0.07
 
 
 def random_camera(rng: np.random.Generator, size: int) -> Camera:

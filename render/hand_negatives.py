@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from render.anny_asset import AnnyRegion, Identity
 from render.hand_model import rotation
 from render.hand_objects import Thing, thing_before
-from render.skin_tones import IRIS_COLOURS, linear_from_hex
+from render.skin_tones import HAIR_COLOURS, IRIS_COLOURS, hair_colour, linear_from_hex
 from render.subdivision import subdivide
 
 Floats = NDArray[np.float64]
@@ -93,7 +93,8 @@ class Head:
         vertices = vertices - np.mean([vertices[eye].mean(axis=0) for eye in self._eyes], axis=0)
         colour = np.broadcast_to(tone, vertices.shape).copy()
         x, y, z = vertices.T
-        hair = rng.uniform(0.004, 0.12, 3) if rng.random() < 0.6 else tone
+        name = list(HAIR_COLOURS)[int(rng.integers(len(HAIR_COLOURS)))]
+        hair = hair_colour(name) if rng.random() < 0.6 else tone
         scalp = _ramp(z + 0.45 * y, 0.055, 0.075)
         colour += (hair - colour) * scalp[:, None]
         brow = _ramp(-np.hypot((np.abs(x) - 0.034) / 2.4, z - 0.021), -0.007, -0.003) * (y < 0.02)
@@ -105,8 +106,8 @@ class Head:
             ball = vertices[eye]
             away = np.linalg.norm((ball - ball.mean(axis=0))[:, [0, 2]], axis=1)
             front = ball[:, 1] < ball[:, 1].mean()
-            white = np.where((away < 0.006) & front, 1.0, 0.0)[:, None]
-            shade = np.array([0.62, 0.58, 0.55]) + (iris - 0.6) * white
+            in_iris = ((away < 0.006) & front)[:, None]
+            shade = np.where(in_iris, iris, np.array([0.42, 0.38, 0.36]))
             colour[eye] = np.where(((away < 0.0025) & front)[:, None], 0.01, shade)
         # The bust goes on downward, so that no picture shows its end.
         low = np.maximum(-0.17 - z, 0)

