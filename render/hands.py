@@ -14,9 +14,14 @@ if TYPE_CHECKING:
     from render.hand_render import HandRenderer
 
 CLASSES = {"background": 0} | {part: number for number, part in enumerate(PARTS, start=1)}
-for _worn in ("sleeve", "accessory", "object"):
+for _worn in ("sleeve", "accessory", "object", "distractor"):
     CLASSES[_worn] = len(CLASSES)
-"""Class ids in <id>.seg.png."""
+SECOND = 16
+"""What a second hand's class ids have on top of the first one's."""
+CLASSES |= {
+    f"second {name}": SECOND + number for name, number in CLASSES.items() if 0 < number < 11
+}
+"""Class ids in <id>.seg.png; a distractor is a foot or a head in a picture without hands."""
 
 PALM_KEYPOINTS = (0, 5, 9, 13, 17, 1, 2)
 """What MediaPipe's palm detector learns: wrist, four knuckles, the thumb's first two joints."""
@@ -26,7 +31,7 @@ def hand_dataset(settings: RenderSettings, shard_size: int) -> DatasetInfo:
     """dataset.json of such a data set; HDRIs are named with their SHA-256, without their folder."""
     return description(
         "hands",
-        settings.described(),
+        {**settings.described(), "poses": settings.poses.described()},
         shard_size,
         licences_inherited=settings.licences(),
         topologies=("hand21@1",),

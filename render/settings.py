@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from render.backgrounds import described_backgrounds
 from render.environments import bundled_hdris, hdri_hashes
+from render.hand_poses import PoseSettings
+from runtime.errors import ViewfinderError
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Of a data set's pictures of hands: those without any, those in which a second hand of the
+    same person is close, and those in which somebody else's is farther away."""
+
+    negatives: float = 0.04
+    pairs: float = 0.1
+    bystanders: float = 0.08
+
+    def __post_init__(self) -> None:
+        if min(asdict(self).values()) < 0 or sum(asdict(self).values()) > 1:
+            raise ViewfinderError(
+                "shares must be 0 or more and sum to 1 at most", field="--negatives, --two-hands",
+                found=asdict(self),
+            )  # fmt: skip
+
+
+ONE_HAND = Shares(0.0, 0.0, 0.0)
+"""One hand in every picture."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +43,9 @@ class RenderSettings:
         preset: draft or final.
         hdris: environments; those of bpy when empty.
         backgrounds: photographs to stand behind the subject; the environment itself when empty.
+        poses: that hands take.
+        shares: of pictures with no hand or two.
+        device: "cpu" or "gpu", what Cycles renders on.
     """
 
     seed: int
@@ -27,6 +53,9 @@ class RenderSettings:
     preset: str = "draft"
     hdris: tuple[Path, ...] = ()
     backgrounds: tuple[Path, ...] = ()
+    poses: PoseSettings = PoseSettings()
+    shares: Shares = Shares()
+    device: str = "cpu"
 
     def described(self) -> dict[str, Any]:
         """As dataset.json has them: files by name and SHA-256, without anybody's folders."""
