@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from arsession.cuboid_commands import mount
+
 session_app = typer.Typer(no_args_is_help=True, help="Look into AR recordings and convert them.")
 
 RecordingPath = Annotated[
@@ -101,3 +103,6 @@ def check(
         typer.echo(line)
     if out is not None:
         typer.echo(f"picture: {out}")
+
+
+mount(session_app)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,8 +141,7 @@ def triangulated(tracks: Tracks, views: Views) -> Array:
 
 
 def offsets_from_clicks(
-    box: PlacedBox,
-    clicks: tuple[Click, ...],
+    placed: Sequence[tuple[PlacedBox, tuple[Click, ...]]],
     views: Views,
     timestamps_s: Array,
     drift_m: float = DRIFT_M,
@@ -151,24 +151,25 @@ def offsets_from_clicks(
     constant, as it is for a random walk.
 
     Args:
-        box: fitted to all the clicks.
-        clicks: corners count, other clicks don't.
+        placed: boxes fitted to all the clicks, and those; corners count, other clicks don't.
         views: the tracker's poses.
         timestamps_s: (F,) rising.
         drift_m: the tracker's drift per square root of a second; how far offsets may be.
     """
-    frames = sorted({c.frame for c in clicks if c.corner is not None})
+    corners = [
+        (b.points_world_m()[c.corner], c) for b, cs in placed for c in cs if c.corner is not None
+    ]
+    frames = sorted({click.frame for _, click in corners})
     if not frames:
         return np.zeros((len(views), 3))
-    points = box.points_world_m()
     seconds = max(float(timestamps_s[-1] - timestamps_s[0]), 1e-3)
     information = np.eye(3) / (drift_m**2 * seconds)
     shifts = []
     for frame in frames:
-        mine = [c for c in clicks if c.frame == frame and c.corner is not None]
-        at = points[[c.corner or 0 for c in mine]]
-        wanted = views.straightened_px(frame, np.array([c.px for c in mine]))
-        weight = 1 / np.array([c.sigma_px for c in mine])[:, None]
+        mine = [(point, click) for point, click in corners if click.frame == frame]
+        at = np.array([point for point, _ in mine])
+        wanted = views.straightened_px(frame, np.array([click.px for _, click in mine]))
+        weight = 1 / np.array([click.sigma_px for _, click in mine])[:, None]
         shift = np.zeros(3)
         for _ in range(5):  # nearly linear
             seen = (at - shift) @ views.turns[frame].T + views.shifts[frame]

@@ -142,7 +142,7 @@ def one_session(seed: int, drift_m: float, refine: bool) -> dict[str, float]:
         for _ in range(4):
             fit = fit_box(replace(snapped, clicks=many), shifted, fit.box)
             moved = tracker_poses.copy()
-            moved[:, :3, 3] += offsets_from_clicks(fit.box, many, tracker, TIMES_S)
+            moved[:, :3, 3] += offsets_from_clicks([(fit.box, many)], tracker, TIMES_S)
             shifted = Views.of_poses(moved, (CAMERA,))
         result["9 frames, offsets interpolated"] = error_px(fit.box, shifted, truth_px)
     if refine:

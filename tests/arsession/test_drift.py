@@ -136,9 +136,9 @@ def test_offsets_of_annotated_frames_are_the_drift():
     wrong[:, :3, 3] -= offset
     tracker = Views.of_poses(wrong, VIEWS.cameras)
     clicks = corner_clicks(box, [10, 50, 80], rng, 0.1)
-    found = offsets_from_clicks(box, clicks, tracker, np.arange(90) / 30, drift_m=0.1)
+    found = offsets_from_clicks([(box, clicks)], tracker, np.arange(90) / 30, drift_m=0.1)
     np.testing.assert_allclose(found, np.tile(offset, (90, 1)), atol=0.002)
-    assert not offsets_from_clicks(box, (), tracker, np.arange(90) / 30).any()
+    assert not offsets_from_clicks([(box, ())], tracker, np.arange(90) / 30).any()
     fit = fit_box(Evidence(clicks, UP, plane=PlaneSnap(0.0)), VIEWS)
-    still = offsets_from_clicks(fit.box, clicks, VIEWS, np.arange(90) / 30)
+    still = offsets_from_clicks([(fit.box, clicks)], VIEWS, np.arange(90) / 30)
     assert np.abs(still).max() < 0.003

@@ -1,0 +1,175 @@
+"""A session's frames as a data set, its boxes in the layer `propagated`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from arsession.placing import Placed
+from arsession.propagate import NOT_THERE, Propagated, hidden_by_depth, propagate
+from arsession.session import Pictures, Session
+from bootstrap.dataset import Dataset, DatasetInfo, Label, Sample
+from bootstrap.dataset.photos import PHOTO_SHARD_SIZE
+from runtime.errors import ViewfinderError
+from runtime.image import encode_image
+
+LAYER = "propagated"
+SOURCE = "viewfinder session propagate"
+_JPEG_QUALITY = 95
+
+
+@dataclass
+class PropagationReport:
+    """What was written: frames in the data set, of which packed now; labels; frames with one."""
+
+    frames: int = 0
+    packed: int = 0
+    labels: int = 0
+    labelled_frames: int = 0
+
+
+def write_propagated(
+    session: Session,
+    placed: Placed,
+    out: Path,
+    every: int = 1,
+    shard_size: int = PHOTO_SHARD_SIZE,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> PropagationReport:
+    """Pack a session's frames and label the boxes in all of them.
+
+    Pictures are packed once; run again after an edit, only the labels are written anew. A run that
+    was stopped goes on at the next missing shard.
+
+    Args:
+        session: with pictures.
+        placed: its boxes.
+        out: folder of the data set.
+        every: take every so manieth frame.
+        shard_size: frames in a shard.
+        progress: called with frames done and in all.
+
+    Raises:
+        ViewfinderError: no pictures, or another data set in `out`.
+    """
+    pictures = session.pictures
+    if pictures is None:
+        raise ViewfinderError(
+            "the recording has no pictures to label",
+            file=session.path,
+            expected="a video or images",
+        )
+    frames = [f for f in range(0, len(placed.views), every) if pictures.has(f)]
+    seen = [
+        propagate(cuboid.box, placed.views, covariance)
+        for cuboid, covariance in zip(placed.cuboids, placed.covariances)
+        if cuboid.box is not None
+    ]
+    ds = Dataset.create(out, _info(session, frames, every, shard_size))
+    committed = ds.committed_shards()
+    report = PropagationReport(frames=len(frames))
+    for shard in range((len(frames) + shard_size - 1) // shard_size):
+        part = frames[shard * shard_size : (shard + 1) * shard_size]
+        labels = [label for f in part for label in _labels(session, placed, seen, f)]
+        if shard in committed:
+            ds.write_layer_shard(LAYER, shard, labels)
+        else:
+            ds.write_shard(shard, [_sample(session, pictures, f) for f in part], {LAYER: labels})
+            report.packed += len(part)
+        report.labels += len(labels)
+        report.labelled_frames += len({label.sample_id for label in labels})
+        progress(min((shard + 1) * shard_size, len(frames)), len(frames))
+    return report
+
+
+def _info(session: Session, frames: list[int], every: int, shard_size: int) -> DatasetInfo:
+    poses = hashlib.sha256(np.ascontiguousarray(session.world_from_camera).tobytes())
+    return DatasetInfo(
+        name=session.path.resolve().stem,
+        generator=SOURCE,
+        settings={
+            "format": session.format,
+            "frames": len(frames),
+            "every": every,
+            "poses_sha256": poses.hexdigest(),
+        },
+        topologies=("cuboid9@1",),
+        shard_size=shard_size,
+    )
+
+
+def _sample(session: Session, pictures: Pictures, frame: int) -> Sample:
+    rgb = pictures.read(frame)
+    height, width = rgb.shape[:2]
+    return Sample(
+        sample_id=f"{frame:08d}",
+        image=encode_image(rgb, ".jpg", _JPEG_QUALITY),
+        extension="jpg",
+        width=width,
+        height=height,
+        camera=session.camera_at(frame),
+        attributes={
+            "session": session.path.resolve().name,
+            "frame": frame,
+            "timestamp_s": float(session.timestamps_s[frame]),
+            "world_from_camera": session.world_from_camera[frame].ravel().tolist(),
+        },
+    )
+
+
+def _labels(session: Session, placed: Placed, seen: list[Propagated], frame: int) -> list[Label]:
+    labels = []
+    boxed = [i for i, cuboid in enumerate(placed.cuboids) if cuboid.box is not None]
+    for i, propagated in zip(boxed, seen):
+        if not propagated.seen[frame]:
+            continue
+        cuboid, views = placed.cuboids[i], placed.views
+        assert cuboid.box is not None
+        visibility = propagated.visibility[frame]
+        if session.depths is not None:
+            visibility = hidden_by_depth(propagated, frame, session.depths, views)
+        px = propagated.keypoints_px[frame].copy()
+        px[visibility == NOT_THERE] = np.nan
+        labels.append(
+            Label(
+                sample_id=f"{frame:08d}",
+                subject_id=cuboid.id,
+                topology="cuboid9@1",
+                keypoints_px=px,
+                keypoints_camera_m=propagated.keypoints_camera_m[frame],
+                visibility=visibility,
+                box_px=propagated.box_px[frame],
+                cuboid={
+                    "rotation": (views.turns[frame] @ cuboid.box.rotation).ravel(),
+                    "translation_m": propagated.keypoints_camera_m[frame, 0],
+                    "size_m": cuboid.box.size_m,
+                    "frame": "camera",
+                },
+                attributes=_attributes(session, placed, i, propagated, frame),
+                source=SOURCE,
+            )
+        )
+    return labels
+
+
+def _attributes(
+    session: Session, placed: Placed, i: int, propagated: Propagated, frame: int
+) -> dict[str, Any]:
+    cuboid, snap, up = placed.cuboids[i], placed.planes[i], session.up_world
+    attributes: dict[str, Any] = {
+        "category": cuboid.category,
+        "truncation": round(float(propagated.truncation[frame]), 4),
+    }
+    expected = propagated.expected_px[frame]
+    if np.isfinite(expected).any():
+        attributes["expected_px"] = round(float(np.sqrt(np.nanmean(expected**2))), 3)
+    if snap is not None and up is not None:
+        normal = placed.views.turns[frame] @ up
+        distance = snap.height_m + float(normal @ placed.views.shifts[frame])
+        attributes["plane"] = {"normal": normal.tolist(), "distance_m": distance}
+    return attributes
