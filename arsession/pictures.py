@@ -277,18 +277,28 @@ def file_depths(
     return EncodedDepths(load, lambda frame: str(there[frame] or folder), quarter_turns)
 
 
-def zip_member(archive: Path, member: str, field: str) -> bytes | None:
+def zip_member(
+    archive: Path, member: str, field: str, most: int = LARGEST_MEMBER_BYTES
+) -> bytes | None:
     """One file of a ZIP archive, None where it isn't in it.
+
+    Args:
+        archive, member: the archive, and the file's name in it.
+        field: what errors name.
+        most: bytes that it may unpack to, whatever its header says.
 
     Raises:
         ViewfinderError: no ZIP, a damaged one, or a member that unpacks to too much.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            if opened.NameToInfo.get(member) is None:
+            known = opened.NameToInfo.get(member)
+            if known is None:
                 return None
-            with opened.open(member) as stream:
-                data = stream.read(LARGEST_MEMBER_BYTES + 1)
+            data = None
+            if known.file_size <= most:
+                with opened.open(member) as stream:
+                    data = stream.read(most + 1)
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
         raise ViewfinderError(
             "this archive is truncated or damaged", file=archive, field=field, found=error
@@ -300,11 +310,11 @@ def zip_member(archive: Path, member: str, field: str) -> bytes | None:
             field=field,
             found=error,
         ) from None
-    if len(data) > LARGEST_MEMBER_BYTES:
+    if data is None or len(data) > most:
         raise ViewfinderError(
             "a member of this archive is too large",
             file=archive,
             field=field,
-            expected=f"at most {LARGEST_MEMBER_BYTES:,} bytes",
+            expected=f"at most {most:,} bytes",
         )
     return data

@@ -45,8 +45,8 @@ def read_record3d(archive: Path) -> Session:
         ViewfinderError: no such archive, or one that breaks the format.
     """
     file_size(archive, _LARGEST_ARCHIVE_BYTES)
-    packed = zip_member(archive, "metadata", "metadata")
-    if packed is None or len(packed) > LARGEST_JSON_BYTES:
+    packed = zip_member(archive, "metadata", "metadata", LARGEST_JSON_BYTES)
+    if packed is None:
         raise ViewfinderError(
             "no Record3D archive", file=archive, expected="a member called metadata"
         )

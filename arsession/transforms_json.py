@@ -101,13 +101,9 @@ def _picture(frame: dict[str, Any], index: int, file: Path) -> Path | None:
     name = frame.get("file_path")
     if not name:
         return None
-    path = contained(file.parent, name, file, f"frame {index}, file_path")
-    if path.is_file():
-        return path
-    return next(
-        (p for e in (".png", ".jpg", ".jpeg") if (p := path.with_name(path.name + e)).is_file()),
-        path,
-    )
+    field = f"frame {index}, file_path"
+    paths = [contained(file.parent, name + e, file, field) for e in ("", ".png", ".jpg", ".jpeg")]
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
 def _cameras(
