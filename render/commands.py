@@ -33,6 +33,13 @@ class Preset(StrEnum):
     final = "final"
 
 
+class Device(StrEnum):
+    """What Cycles renders on."""
+
+    cpu = "cpu"
+    gpu = "gpu"
+
+
 OutOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Folder of the data set; made if missing.")
 ]
@@ -57,6 +64,13 @@ HdrisOption = Annotated[
     typer.Option(
         metavar="DIR", help="Light from the .exr and .hdr panoramas there, not Blender's."
     ),
+]
+ShareOption = Annotated[
+    float, typer.Option(min=0, max=1, help="Share of pictures that show no hand, but maybe a foot.")
+]
+DeviceOption = Annotated[
+    Device,
+    typer.Option(help="gpu: let Cycles use the GPU; bytes then differ from machine to machine."),
 ]
 ClusterOption = Annotated[
     str,
@@ -83,13 +97,33 @@ def hands(
         Path | None,
         typer.Option(metavar="DIR", help="Put the hands before pieces of the photographs there."),
     ] = None,
+    gestures: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Hand shapes of your own, not the shipped library."),
+    ] = None,
+    pose_shares: Annotated[
+        tuple[float, float, float],
+        typer.Option(
+            metavar="LIBRARY BETWEEN FREE",
+            help="Shares of poses: around a shape, between two, anything that joints allow.",
+        ),
+    ] = (0.6, 0.25, 0.15),
+    negatives: ShareOption = 0.04,
+    two_hands: Annotated[
+        tuple[float, float],
+        typer.Option(
+            metavar="NEAR FAR",
+            help="Shares of pictures with the other hand close by, and with somebody else's.",
+        ),
+    ] = (0.1, 0.08),
+    device: DeviceOption = Device.cpu,
     gallery: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Also write a picture of every gesture with its name."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Hands with forearm and sleeve: 33 gestures and what lies between, any side, any skin tone.
+    """Hands with forearm and sleeve: 233 shapes, what lies between, free poses; any side, any tone.
 
     Labels: the 21 points of hand21, the hand's outline, fingers and palm as segmentation,
     handedness, gesture, joint angles.
@@ -97,15 +131,20 @@ def hands(
     _need_bpy()
     from render.backgrounds import find_backgrounds
     from render.environments import find_hdris
+    from render.hand_poses import PoseSettings
     from render.hands import hand_dataset, hand_renderers
     from render.job import Job, cores
-    from render.settings import RenderSettings
+    from render.settings import RenderSettings, Shares
 
     if out is None and gallery is None:
         raise typer.BadParameter("give --out DIR, --gallery FILE or both", param_hint="--out")
     paths = () if hdris is None else find_hdris(hdris)
     photos = () if backgrounds is None else find_backgrounds(backgrounds)
-    settings = RenderSettings(seed, size, preset.value, paths, photos)
+    poses = PoseSettings(gestures, pose_shares)
+    shares = Shares(negatives, *two_hands)
+    settings = RenderSettings(
+        seed, size, preset.value, paths, photos, poses, shares, _cycles_device(device)
+    )
     if gallery is not None:
         from render.gallery import write_gallery
 
@@ -215,6 +254,14 @@ def _render(job: Job, as_json: bool, with_anny: bool = True) -> None:
         )
     else:
         typer.echo(f"{job.out}: all {job.count} pictures were there already")
+
+
+def _cycles_device(device: Device) -> str:
+    if device is Device.cpu:
+        return "cpu"
+    from render.cycles import find_gpu
+
+    return find_gpu()
 
 
 def _need_bpy() -> None:

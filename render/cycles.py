@@ -70,6 +70,7 @@ class CyclesScene:
         quality: Quality = DRAFT,
         threads: int = 0,
         transparent: bool = False,
+        device: str = "cpu",
     ) -> None:
         """An empty scene; whatever this process's Blender held before is dropped.
 
@@ -78,6 +79,7 @@ class CyclesScene:
             quality: samples and denoiser.
             threads: of Cycles; 0 takes every core. Pixels don't depend on it.
             transparent: leave the background out (alpha 0) and light the scene only.
+            device: "cpu", or what `find_gpu` gave.
         """
         with quiet():
             bpy.ops.wm.read_factory_settings(use_empty=True)
@@ -89,6 +91,8 @@ class CyclesScene:
         self._set_up_render(threads, transparent)
         with quiet():  # Cycles warns on standard output that it found no CUDA
             self._set_up_cycles(quality)
+            if device != "cpu":
+                _use_gpu(self.scene, device)
         self._set_up_passes()
         self._world = _World(self.scene)
         data = bpy.data.cameras.new("camera")
@@ -320,6 +324,42 @@ class _World:
         # The mapping turns the direction that is looked up: the picture turns the other way.
         self._mapping.inputs["Rotation"].default_value = (0.0, 0.0, -rotation_rad)
         self._background.inputs["Strength"].default_value = strength
+
+
+GPU_KINDS = ("OPTIX", "CUDA", "HIP", "ONEAPI", "METAL")
+"""Ways of Cycles to a GPU, the first one that finds one is taken."""
+
+
+def find_gpu() -> str:
+    """The kind and the names of the GPUs that Cycles renders on, as "OPTIX NVIDIA H200".
+
+    Raises:
+        ViewfinderError: Cycles finds none.
+    """
+    settings = bpy.context.preferences.addons["cycles"].preferences
+    with quiet():
+        for kind in GPU_KINDS:
+            try:
+                found = settings.get_devices_for_type(kind)
+            except (TypeError, ValueError, RuntimeError):
+                continue  # this build of Blender doesn't know that kind
+            names = [device.name for device in found or () if device.type == kind]
+            if names:
+                return f"{kind} {' + '.join(names)}"
+    raise ViewfinderError(
+        "Cycles finds no GPU to render on", field="--device", expected="a GPU and its driver",
+        found=f"none by {', '.join(GPU_KINDS)}", hint="leave --device out to render on the CPU",
+    )  # fmt: skip
+
+
+def _use_gpu(scene: Any, device: str) -> None:
+    kind = device.split()[0]
+    settings = bpy.context.preferences.addons["cycles"].preferences
+    settings.compute_device_type = kind
+    for found in settings.get_devices_for_type(kind):
+        found.use = found.type == kind
+    scene.cycles.device = "GPU"
+    scene.cycles.denoising_use_gpu = True
 
 
 def bpy_version() -> str:

@@ -69,8 +69,9 @@ class HandRenderer:
         self.model = HandModel(asset.hand, asset.masks)
         self.scenes = SceneSampler(settings, self.model, len(self.hdris))
         self.scene = CyclesScene(
-            settings.size, settings.size, PRESETS[settings.preset], threads, transparent=True
-        )
+            settings.size, settings.size, PRESETS[settings.preset], threads,
+            transparent=True, device=settings.device,
+        )  # fmt: skip
         self.stage = HandStage(self.scene, self.model, self.scenes.foot, self.scenes.head)
         self._panoramas: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
 

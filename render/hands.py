@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -31,10 +32,12 @@ def hand_dataset(settings: RenderSettings, shard_size: int) -> DatasetInfo:
     """dataset.json of such a data set; HDRIs are named with their SHA-256, without their folder."""
     return description(
         "hands",
-        {**settings.described(), "poses": settings.poses.described()},
+        settings.described()
+        | {"poses": settings.poses.described(), "shares": asdict(settings.shares)},
         shard_size,
         licences_inherited=settings.licences(),
         topologies=("hand21@1",),
+        device=settings.device,
         classes=CLASSES,
     )
 

@@ -350,7 +350,6 @@ def description(name: str, settings: dict[str, Any], shard_size: int, **rest: An
         generator=f"viewfinder render {name}",
         settings=settings,
         tool_versions={package: metadata.version(package) for package in packages},
-        device="cpu",
         shard_size=shard_size,
         **rest,
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from render.backgrounds import described_backgrounds
 from render.environments import bundled_hdris, hdri_hashes
-from render.hand_poses import PoseSettings
+from render.hand_poses import SHIPPED, PoseSettings
 from runtime.errors import ViewfinderError
 
 
@@ -45,7 +45,7 @@ class RenderSettings:
         backgrounds: photographs to stand behind the subject; the environment itself when empty.
         poses: that hands take.
         shares: of pictures with no hand or two.
-        device: "cpu" or "gpu", what Cycles renders on.
+        device: what Cycles renders on: "cpu", or what `render.cycles.find_gpu` gave.
     """
 
     seed: int
@@ -53,7 +53,7 @@ class RenderSettings:
     preset: str = "draft"
     hdris: tuple[Path, ...] = ()
     backgrounds: tuple[Path, ...] = ()
-    poses: PoseSettings = PoseSettings()
+    poses: PoseSettings = SHIPPED
     shares: Shares = Shares()
     device: str = "cpu"
 

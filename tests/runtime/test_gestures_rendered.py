@@ -22,9 +22,9 @@ OF_EACH = 16
 def render(folder: Path) -> None:
     """Hands seen from any side, of any size of person and tone of skin."""
     from render.hand_render import HandRenderer
-    from render.settings import RenderSettings
+    from render.settings import ONE_HAND, RenderSettings
 
-    renderer = HandRenderer(RenderSettings(seed=11, size=224), threads=0)
+    renderer = HandRenderer(RenderSettings(seed=11, size=224, shares=ONE_HAND), threads=0)
     done = dict.fromkeys(WANTED, 0)
     index = 0
     while min(done.values()) < OF_EACH:
