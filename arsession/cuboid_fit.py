@@ -22,7 +22,7 @@ _GUESS_DISTANCE_M = 1.0
 _STARTS = 8
 _NO_BASELINE_M = 0.01
 _OPEN = 1e-6
-_BAD_FIT = 4.0
+_BAD_FIT, _HOPELESS_FIT = 4.0, 100.0
 _REACHES_M = (0.0, 0.2, 0.1, 0.05, 0.03, 0.03)
 """With a cloud: which points lie near the box depends on the box, so it is drawn in by and by."""
 _POINT_WORTH = ROBUST_FROM**2 / 2
@@ -76,21 +76,18 @@ def fit_box(evidence: Evidence, views: Views, start: PlacedBox | None = None) ->
         ViewfinderError: a click that can't be, or no box before the camera fits.
     """
     evidence.check(len(views))
+    candidates = []
     if start is not None:
-        fit = _refined(evidence, views, start, near=True)
-        if fit.misfit < _BAD_FIT:
-            return fit
-        candidates = [fit]
-    else:
-        candidates = []
+        candidates.append(_refined(evidence, views, start, near=True))
     point = _near_point(evidence, views)
-    guess = _linear_guess(evidence, views, point)
-    if guess is not None:
-        candidates.append(_refined(evidence, views, guess))
-    if not candidates or min(c.misfit for c in candidates) > _BAD_FIT:
-        candidates += [
-            _refined(evidence, views, g) for g in _turned_guesses(evidence, views, point)
-        ]
+    if start is None or candidates[0].misfit > _BAD_FIT:
+        guess = _linear_guess(evidence, views, point)
+        if guess is not None:
+            candidates.append(_refined(evidence, views, guess))
+    # Slow: only for a first fit that has nothing better to begin with.
+    if start is None and (not candidates or candidates[0].misfit > _HOPELESS_FIT):
+        guesses = _turned_guesses(evidence, views, point)
+        candidates += [_refined(evidence, views, guess) for guess in guesses]
     best = min(candidates, key=lambda fit: fit.cost)
     frames = sorted({click.frame for click in evidence.clicks})
     ahead = (best.box.centre_m @ views.turns[frames].transpose(0, 2, 1) + views.shifts[frames])[

@@ -140,11 +140,14 @@ def _fit_one(session: Session, views: Views, cuboid: Cuboid) -> _Result:
         raise ViewfinderError(
             "no such plane", field="plane", expected=names, found=repr(cuboid.plane)
         )
+    start = cuboid.box
+    if len({click.frame for click in cuboid.clicks}) > 1:  # they alone tell where the box is
+        start = fit_box(evidence, views, start).box
     choices: list[tuple[float, float, Fit, PlaneSnap]] = []
     for plane in planes:
         try:
             snap = PlaneSnap(plane_height_m(plane.centre_world_m, plane.normal_world, up))
-            fit = fit_box(replace(evidence, plane=snap), views, cuboid.box)
+            fit = fit_box(replace(evidence, plane=snap), views, start)
         except ViewfinderError:
             if cuboid.plane != "auto":
                 raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 
@@ -12,12 +11,11 @@ from arsession.drift import offsets_from_clicks, refine_poses, triangulated
 from arsession.tracks import Tracks, follow_features
 from arsession.views import Views
 from benchmarks import cuboids
-from runtime.camera import Camera
 from runtime.errors import ViewfinderError
+from tests.arsession.filmed import SMALL, FilmedTable
 from tests.arsession.orbit import UP, VIEWS, corner_clicks, orbit, random_box, seen_px
 
 FRAMES = 40
-SMALL = Camera(530, 530, 320, 240, 640, 480)
 TIMES_S = np.arange(FRAMES) / 30
 
 
@@ -27,34 +25,11 @@ def drifted(poses: np.ndarray, rng: np.random.Generator, step_m: float = 0.003) 
     return result
 
 
-class TableTop:
-    """What each camera sees of a printed plane y = 0, 1.6 m wide."""
-
-    size = (640, 480)
-    quarter_turns = 0
-
-    def __init__(self, views: Views, rng: np.random.Generator) -> None:
-        self._views = views
-        grey = cv2.resize(rng.integers(0, 256, (200, 200), np.uint8), (1600, 1600))
-        self._print = np.repeat(grey[..., None], 3, axis=2)
-
-    def has(self, frame: int) -> bool:
-        return frame != 7
-
-    def read(self, frame: int) -> np.ndarray:
-        turn, shift = self._views.turns[frame], self._views.shifts[frame]
-        # The print's pixel (u, v) lies at x = u / 1000 - 0.8, z = v / 1000 - 0.8.
-        onto = np.column_stack([turn[:, 0], turn[:, 2], shift - 0.8 * (turn[:, 0] + turn[:, 2])])
-        image = SMALL.matrix @ onto @ np.diag([1e-3, 1e-3, 1])
-        half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
-        return cv2.warpPerspective(self._print, np.linalg.inv(half) @ image @ half, self.size)
-
-
 @pytest.fixture(scope="module")
-def table() -> tuple[np.ndarray, Views, TableTop]:
+def table() -> tuple[np.ndarray, Views, FilmedTable]:
     poses = orbit(FRAMES, arc_deg=40)
     views = Views.of_poses(poses, (SMALL,))
-    return poses, views, TableTop(views, np.random.default_rng(0))
+    return poses, views, FilmedTable(views, np.random.default_rng(0), missing=(7,))
 
 
 @pytest.fixture(scope="module")
