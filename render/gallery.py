@@ -20,12 +20,13 @@ from render.hand_render import HandRenderer
 from render.hand_scene import HandScene
 from render.hand_skin import HandLook
 from render.photo import Photo
-from render.settings import RenderSettings
+from render.settings import ONE_HAND, RenderSettings
 from runtime.camera import Camera
 from runtime.image import write_image
 
 _TILE, _COLUMNS = 128, 6
 _LINE, _HEADING = 15, 44
+_TEXT = 2 * _TILE - 10  # pixels of a line
 _GREY = (74, 74, 74)
 
 Picture = NDArray[np.uint8]
@@ -62,7 +63,7 @@ def _tiles(
     from rich.console import Console
     from rich.progress import track
 
-    renderer = HandRenderer(replace(settings, size=_TILE))
+    renderer = HandRenderer(replace(settings, size=_TILE, shares=ONE_HAND))
     try:
         scene, _ = renderer.draw(0)
         shape = renderer.model.shape(Identity({"age": 0.8, "gender": 0.4}))
@@ -83,12 +84,13 @@ def _heading(text: str) -> Picture:
 def _caption(gesture: Gesture) -> Picture:
     """The name, and below it the other names as far as they fit."""
     strip = np.full((2 * _LINE + 4, 2 * _TILE, 3), _GREY, dtype=np.uint8)
-    fits = 42  # letters in a line
-    name, more = gesture.name, ", ".join(gesture.also)
-    if len(more) > fits:
-        more = more[: fits - 2] + ".."
-    cv2.putText(strip, name[:fits], (5, _LINE), 0, 0.37, (255, 255, 255), 1, cv2.LINE_AA)
-    cv2.putText(strip, more, (5, 2 * _LINE), 0, 0.33, (190, 190, 190), 1, cv2.LINE_AA)
+    scale = min(0.37, 0.37 * _TEXT / cv2.getTextSize(gesture.name, 0, 0.37, 1)[0][0])
+    more = ", ".join(gesture.also)
+    while cv2.getTextSize(more, 0, 0.33, 1)[0][0] > _TEXT:
+        more = more.rstrip(".")[:-1] + ".."
+    white, pale = (255, 255, 255), (190, 190, 190)
+    cv2.putText(strip, gesture.name, (5, _LINE), 0, scale, white, 1, cv2.LINE_AA)
+    cv2.putText(strip, more, (5, 2 * _LINE), 0, 0.33, pale, 1, cv2.LINE_AA)
     return strip
 
 

@@ -24,6 +24,7 @@ from render.hand_scene import random_identity
 from render.hands import hand_dataset
 from render.settings import RenderSettings
 from runtime.errors import ViewfinderError
+from runtime.image import decode_image
 
 MESH_SOFT_M = 0.0045
 """What skin may lie deep in other skin, measured on the mesh: the balls' allowance, and what balls
@@ -237,6 +238,21 @@ def own_file(folder: Path, entries: dict[str, object]) -> Path:
         json.dumps({"format": "viewfinder-gestures", "version": 2, "gestures": entries})
     )
     return path
+
+
+def test_the_gallery_shows_each_shape_under_its_family(tmp_path: Path) -> None:
+    from render.gallery import write_gallery
+
+    own = own_file(tmp_path, {"a": entry(), "b": entry(index=[60, 0, 80, 40])})
+    write_gallery(tmp_path / "g.png", RenderSettings(1, poses=PoseSettings(own)))
+    sheet = decode_image((tmp_path / "g.png").read_bytes(), "gallery")
+    heading, caption, size, columns = 44, 34, 128, 6
+    assert sheet.shape == (heading + caption + size, 2 * size * columns, 3)
+    views = sheet[heading + caption :].reshape(size, 2 * columns, size, 3).swapaxes(0, 1)
+    skin = views[..., 0].astype(int) - views[..., 2] > 30
+    assert (skin[:4].mean(axis=(1, 2)) > 0.08).all()  # two shapes from two sides
+    assert not skin[4:].any()
+    assert skin[2].mean() < skin[0].mean()  # a bent finger hides palm
 
 
 def test_a_users_gestures_are_read_and_drawn(model: HandModel, tmp_path: Path) -> None:
