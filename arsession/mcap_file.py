@@ -56,7 +56,7 @@ class McapFile:
     def message(self, place: Place) -> dict[str, Any]:
         """A whole message."""
         if self._last[0] != place.offset:
-            with self.file.open("rb") as stream:
+            with _Clipped(self.file) as stream:
                 stream.seek(place.offset)
                 record = self.guarded(lambda: next(_records(stream, True)), "a message")
             self._last = place.offset, self._inside(record)
@@ -67,7 +67,7 @@ class McapFile:
 
     def messages(self) -> Iterator[tuple[Place, Message]]:
         """Every message and where it stands."""
-        with self.file.open("rb") as stream:
+        with _Clipped(self.file) as stream:
             records = self.guarded(lambda: _records(stream, False), "header")
             index = 0
             while True:
@@ -126,6 +126,33 @@ class McapFile:
                 field=what,
                 found=error if str(error) else type(error).__name__,
             ) from None
+
+
+class _Clipped:
+    """A file whose reads ask for no more than is left: else the memory is taken first."""
+
+    def __init__(self, file: Path) -> None:
+        self._stream = file.open("rb")
+        self._size = file.stat().st_size
+
+    def __enter__(self) -> _Clipped:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+    def read(self, length: int = -1) -> bytes:
+        left = max(0, self._size - self._stream.tell())
+        return self._stream.read(left if length < 0 else min(length, left))
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def seekable(self) -> bool:
+        return True
 
 
 def _records(stream: Any, inside: bool) -> Iterator[object]:

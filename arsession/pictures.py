@@ -1,7 +1,8 @@
 """Pictures and depth images of a recording, from files, a ZIP archive or a video, one at a time.
 
-A video is decoded forward only, since a container's seek lands where its index says and not on the
-frame asked for: stepping on costs one frame, stepping back starts again from the first.
+A container's seek lands where its index says, which need not be the frame asked for. So a video is
+decoded forward, each frame's time is noted on the way, and a step back seeks and then looks for
+that time; where it isn't found, decoding starts again from the first frame.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from runtime.native_output import captured_stderr
 
 LARGEST_MEMBER_BYTES = 256 * 1024 * 1024
 _KEPT_FRAMES = 8
+_MOST_SOUGHT = 300  # frames after a seek
 _TURNS_OF_EXIF = {1: 0, 3: 2, 6: 1, 8: 3}
 _MILLIMETRES_PER_METRE = 1000.0
 
@@ -124,7 +126,8 @@ class VideoPictures:
         file_size(video, 2**40)
         self._video, self._frames = video, frames
         self._capture: cv2.VideoCapture | None = None
-        self._at = 0
+        self._times_ms: list[float] = []
+        self._at = -1  # the frame grabbed last
         self._kept: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
         capture = self._open()
         width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
@@ -155,27 +158,55 @@ class VideoPictures:
             self._kept.move_to_end(frame)
             return self._kept[frame]
         wanted = int(self._frames[frame])
-        if self._capture is None or self._at > wanted:
-            self._capture, self._at = self._open(), 0
-        capture = self._capture
         with captured_stderr():
-            while self._at < wanted and capture.grab():
-                self._at += 1
-            good, bgr = capture.read() if self._at == wanted else (False, None)
+            capture, grabbed = self._at_frame(wanted)
+            good, bgr = capture.retrieve() if grabbed else (False, None)
         if not good:
             raise ViewfinderError(
                 "this video is truncated or damaged",
                 file=self._video,
                 field=f"frame {frame + 1}",
                 expected=f"{wanted + 1} frames in it",
-                found=self._at,
+                found=len(self._times_ms),
             )
-        self._at += 1
         rgb = np.ascontiguousarray(np.rot90(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), -self._turns))
         self._kept[frame] = _of_size(rgb, self.size, str(self._video), frame)
         while len(self._kept) > _KEPT_FRAMES:
             self._kept.popitem(last=False)
         return rgb
+
+    def _at_frame(self, wanted: int) -> tuple[cv2.VideoCapture, bool]:
+        capture = self._capture
+        if capture is not None and self._at >= wanted and self._sought(capture, wanted):
+            return capture, True
+        if capture is None or self._at >= wanted:
+            capture, self._at = self._open(), -1
+            self._capture = capture
+        while self._at < wanted:
+            if not capture.grab():
+                return capture, False
+            self._at += 1
+            if self._at == len(self._times_ms):
+                self._times_ms.append(capture.get(cv2.CAP_PROP_POS_MSEC))
+        return capture, True
+
+    def _sought(self, capture: cv2.VideoCapture, wanted: int) -> bool:
+        # Only for frames seen before, whose time is known and unlike its neighbours'.
+        time_ms = self._times_ms[wanted]
+        if wanted == 0 or time_ms <= self._times_ms[wanted - 1]:
+            return False
+        capture.set(cv2.CAP_PROP_POS_FRAMES, max(0, wanted - 1))
+        for _ in range(_MOST_SOUGHT):
+            if not capture.grab():
+                break
+            found_ms = capture.get(cv2.CAP_PROP_POS_MSEC)
+            if found_ms == time_ms:
+                self._at = wanted
+                return True
+            if found_ms > time_ms:
+                break
+        self._at = len(self._frames) + wanted  # nobody knows: decode from the first
+        return False
 
     def has(self, frame: int) -> bool:
         """A video has every frame."""

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from arsession.colmap import reprojection_errors
+from arsession.pictures import VideoPictures
 from arsession.readers import open_session
 from arsession.turning import CAMERA_FROM_TURNED, turn_camera
 from runtime.camera import OPENCV_FROM_OPENGL, Camera
 from tests.arsession import recordings
 from tests.arsession.mcap_fixture import mcap
 from tests.arsession.recordings import CX, CY, FX, FY, HEIGHT, POINTS, STEP, WIDTH, phones
+from tests.arsession.videos import write_video
 
 TRUTH = Camera(FX, FY, CX, CY, WIDTH, HEIGHT)
 WRITERS = (*recordings.WRITERS, mcap)
@@ -92,6 +94,35 @@ def test_a_turned_video_still_agrees_with_its_camera(tmp_path, clockwise):
     depth = session.depths.read(1)
     where = {90: (5, 20), 180: (20, 26), 270: (26, 3)}[clockwise]
     assert depth[where] == pytest.approx(1.5)
+
+
+def test_a_video_is_read_in_any_order(tmp_path):
+    # The frame's number, a stripe for each binary digit.
+    bits = (np.arange(40)[:, None] >> np.arange(6)) & 1
+    pictures = [np.tile((np.repeat(row, 16) * 255).astype(np.uint8)[None, :, None], (48, 1, 3))
+                for row in bits]  # fmt: skip
+    write_video(tmp_path / "a.mp4", pictures)
+    video = VideoPictures(tmp_path / "a.mp4", np.arange(40))
+    order = [30, 3, 39, 38, 37, 0, 20, *np.random.default_rng(0).integers(0, 40, 60)]
+    for frame in order:
+        read = video.read(int(frame))[24, 8::16, 1] > 128
+        np.testing.assert_array_equal(read, bits[frame])
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_a_picture_turned_by_its_exif_turns_its_camera(tmp_path, orientation):
+    scene = recordings.polycam(tmp_path)
+    for file in (tmp_path / "keyframes" / "corrected_images").iterdir():
+        tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0" + bytes([orientation]) + bytes(7)
+        segment = b"Exif\0\0" + tiff
+        data = file.read_bytes()
+        length = (len(segment) + 2).to_bytes(2, "big")
+        file.write_bytes(data[:2] + b"\xff\xe1" + length + segment + data[2:])
+    session = open_session(scene.path)
+    assert session.pictures.quarter_turns == {3: 2, 6: 1, 8: 3}[orientation]
+    rows, columns = np.nonzero(session.pictures.read(1)[..., 1] > 128)
+    pixel = seen_in(session.world_from_camera[1], session.camera_at(1), POINTS[0])
+    np.testing.assert_allclose((columns.mean() + 0.5, rows.mean() + 0.5), pixel, atol=0.75)
 
 
 @pytest.mark.parametrize("write", recordings.WITH_DEPTH, ids=lambda w: w.__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from contextlib import suppress
 
 import numpy as np
@@ -82,6 +83,20 @@ def test_a_bomb_is_refused(tmp_path):
         stream.write(builder.end())
     with pytest.raises(ViewfinderError, match=r"bomb.mcap.*chunk"):
         open_session(file)
+
+
+def test_a_text_of_gigabytes_in_a_small_file_takes_no_memory(tmp_path):
+    scene = mcap(tmp_path)
+    content = bytearray(scene.path.read_bytes())
+    # The header record's profile, after the magic, the opcode and the record's length.
+    content[17:21] = (2**32 - 1).to_bytes(4, "little")
+    scene.path.write_bytes(content)
+    tracemalloc.start()
+    with suppress(ViewfinderError):
+        open_session(scene.path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50 * 2**20
 
 
 def test_no_poses_says_what_there_is(tmp_path):
