@@ -57,6 +57,15 @@ class HandContact:
         weights = np.concatenate([np.array(rings), model.weights[self._lining]])
         self._weights = np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
         finger = [ring.finger for ring in self._rings]
+        self._finger = np.array(finger)
+        self._phalanx = np.array([ring.phalanx for ring in self._rings])
+        self._bone = 2 + 3 * self._finger + self._phalanx
+        self._next = np.minimum(self._bone + 1, average.joints_m.shape[0] - 1)  # but for tips
+        most = max(len(ring.vertices) for ring in self._rings)
+        # (R, most) vertices of each ring, its last one repeated to fill up.
+        self._around = np.array(
+            [np.pad(ring.vertices, (0, most - len(ring.vertices)), "edge") for ring in self._rings]
+        )
         self.part = np.array(finger + [_PALM] * len(self._lining))
         """(N,) index into `FINGERS` of every ball, -1 for the palm's."""
         phalanx = np.array([ring.phalanx for ring in self._rings] + [0] * len(self._lining))
@@ -69,29 +78,24 @@ class HandContact:
 
     def flesh(self, shape: HandShape) -> Flesh:
         """That person's balls."""
-        centres, radii = [], []
-        for ring in self._rings:
-            skin = shape.vertices_m[ring.vertices]
-            first = 2 + 3 * ring.finger + ring.phalanx
-            start = shape.joints_m[first]
-            end = shape.tips_m[ring.finger] if ring.phalanx == 2 else shape.joints_m[first + 1]
-            along = (end - start) / np.linalg.norm(end - start)
-            hinge = shape.hinges[ring.finger]
-            side = hinge - (hinge @ along) * along
-            side /= np.linalg.norm(side)
-            frame = np.stack([along, side, np.cross(along, side)])
-            local = (skin - start) @ frame.T
-            low, high = local.min(axis=0), local.max(axis=0)
-            half = (high - low)[1:] / 2
-            middle = (low + high) / 2
-            middle[0] = local[:, 0].mean()
-            centres.append(start + middle @ frame)
-            radii.append(half.mean())
+        skin = shape.vertices_m[self._around] - shape.joints_m[self._bone][:, None]
+        ends = np.where(
+            (self._phalanx == 2)[:, None], shape.tips_m[self._finger], shape.joints_m[self._next]
+        )
+        along = _units(ends - shape.joints_m[self._bone])
+        hinges = shape.hinges[self._finger]
+        side = _units(hinges - (hinges * along).sum(axis=1, keepdims=True) * along)
+        frames = np.stack([along, side, np.cross(along, side)], axis=1)
+        local = np.einsum("rkj,rij->rki", skin, frames)
+        low, high = local.min(axis=1), local.max(axis=1)
+        middle = np.einsum("ri,rij->rj", (low + high) / 2, frames)
+        centres = shape.joints_m[self._bone] + middle
+        radii = (high - low)[:, 1:].mean(axis=1) / 2
         inward = vertex_normals(shape.vertices_m, self._model.faces)[self._lining]
         lining = shape.vertices_m[self._lining] - _PALM_BALL_M * inward
         return Flesh(
-            np.concatenate([np.array(centres), lining]),
-            np.concatenate([np.array(radii), np.full(len(lining), _PALM_BALL_M)]),
+            np.concatenate([centres, lining]),
+            np.concatenate([radii, np.full(len(lining), _PALM_BALL_M)]),
         )
 
     def depths(self, flesh: Flesh, transforms: Floats) -> Floats:
@@ -168,3 +172,7 @@ def _uncompared(
     thumb_root = (part == 0) & (phalanx == 1) & (along < 0.5)
     skipped = chained | webbed | (thumb_root[one] & on_palm) | (on_palm & touching)
     return np.where(skipped, np.inf, 0.0)
+
+
+def _units(vectors: Floats) -> Floats:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
