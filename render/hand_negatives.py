@@ -41,7 +41,7 @@ class Negative:
 
     Attributes:
         kind: out of `KINDS`.
-        mesh: the name of what shows it; "" for nothing.
+        mesh: the name of the mesh of a foot or head.
         things: in the camera's axes; of kind "things".
         body: of kinds "foot" and "head".
     """
@@ -128,7 +128,7 @@ def random_negative(
     """
     kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
     if kind == "things":
-        return Negative(kind, "things", _things(rng, view))
+        return Negative(kind, things=_things(rng, view))
     if kind == "foot":
         vertices, albedo = foot.drawn(rng, tone)
         left = rng.random() < 0.5

@@ -21,7 +21,7 @@ from render.cloth import sleeve_material
 from render.cycles import CyclesScene, SceneMesh
 from render.hand_bands import BandModel
 from render.hand_model import PARTS, HandModel
-from render.hand_negatives import MOST_THINGS, Foot, Head
+from render.hand_negatives import Foot, Head
 from render.hand_objects import Thing
 from render.hand_scene import HandScene, ShownHand
 from render.hand_skin import HandPainter
@@ -70,7 +70,7 @@ class HandStage:
 
     def _add_hands(self) -> None:
         faces, slots = self._one_hand()
-        size = int(faces.max()) + 1
+        self._size = size = int(faces.max()) + 1
         sides = {"right": faces, "left": faces[:, ::-1]}
         for side, own in sides.items():
             self._add(side, own, self._outfits[0].materials, slots)
@@ -100,11 +100,6 @@ class HandStage:
         self._distractor = skin
         for name, faces in zip((*FEET, "head"), (foot.faces, foot.faces[:, ::-1], head.faces)):
             self._add(name, faces, [skin.material], np.zeros(len(faces), dtype=np.int64))
-        quads = hand_objects.faces()
-        corners = [quads + k * _THING_SIZE for k in range(MOST_THINGS)]
-        slots = np.repeat(np.arange(MOST_THINGS), len(quads))
-        things = [outfit.thing.material for outfit in self._outfits]
-        self._add("things", np.concatenate(corners), things, slots)
 
     def _add(
         self, name: str, faces: NDArray[np.int32], materials: list[Any], slots: NDArray[np.int64]
@@ -151,13 +146,20 @@ class HandStage:
             world_from_body = scene.world_from_camera @ body.camera_from_body
             places = transform_points(world_from_body, body.vertices_m)
             return Prepared(scene, negative.mesh, places, body.albedo, body.vertices_m)
-        far = np.array([0.0, 0.0, -50.0])  # behind the camera
-        shown = [thing.vertices() for thing in negative.things]
-        shown += [np.broadcast_to(far, (_THING_SIZE, 3))] * (MOST_THINGS - len(shown))
-        vertices = np.concatenate(shown)
-        albedo = np.ones((len(vertices), 4), dtype=np.float32)
-        places = transform_points(scene.world_from_camera, vertices)
-        return Prepared(scene, negative.mesh, places, albedo, vertices)
+        if not negative.things:
+            nothing = np.empty((0, 3))
+            return Prepared(scene, "", nothing, np.empty((0, 4), dtype=np.float32), nothing)
+        # Things come in a hand's mesh, whose hand is hidden in them: of meshes without subsurface
+        # scattering, too, Cycles renders one of two pictures when they take turns with others.
+        hidden = self._size - _THING_SIZE
+        shown = [
+            np.concatenate([np.broadcast_to(thing.centre_m, (hidden, 3)), thing.vertices()])
+            for thing in negative.things
+        ]
+        rest = np.concatenate(shown)
+        albedo = np.ones((len(rest), 4), dtype=np.float32)
+        name = " ".join(["right"] * len(shown))
+        return Prepared(scene, name, transform_points(scene.world_from_camera, rest), albedo, rest)
 
     def place(self, prepared: Prepared) -> None:
         """Put what is shown into Blender, and take away what was."""
