@@ -11,6 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bootstrap.evaluate_boxes import (
+    METRIC,
+    box_details,
+    by_group,
+    categories,
+    measure_boxes,
+    with_boxes,
+)
 from bootstrap.metrics import (
     Estimate,
     bootstrap_mean,
@@ -35,13 +43,15 @@ class Measured:
 
     Attributes:
         predicted_px: (S, N, 2), NaN for a subject that wasn't found.
+        scores: (S,) of found subjects.
         rejected: subjects whose crop the model took for empty (presence 0.5 or less).
-        extra: found subjects that no true one matches.
+        extra_scores: of found subjects that no true one matches.
     """
 
     predicted_px: NDArray[np.float64]
+    scores: NDArray[np.float64]
     rejected: int = 0
-    extra: int = 0
+    extra_scores: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -96,6 +106,9 @@ def evaluate_model(
             found=opened[-1].card.task,
         )  # fmt: skip
     subjects, details = find_subjects(settings, shape)
+    boxes = shape.name == "cuboid9"
+    if boxes:
+        subjects = with_boxes(subjects)
     total = len(subjects) * len(opened)
     measured: list[Measured] = []
     for one in opened:
@@ -103,14 +116,19 @@ def evaluate_model(
         measured.append(
             measure(one, subjects, settings.crop, lambda done: progress(before + done, total))  # noqa: B023
         )
-    errors = [_errors(one.predicted_px, subjects, shape.size) for one in measured]
-    result = _summary(subjects, measured[0], errors[0], shape, settings, details)
+    if boxes:
+        result = _box_summary(subjects, measured[0], settings, details)
+        means = [measure_boxes(subjects, one.predicted_px).percent for one in measured]
+    else:
+        errors = [_errors(one.predicted_px, subjects, shape.size) for one in measured]
+        result = _summary(subjects, measured[0], errors[0], shape, settings, details)
+        means = [mean_known(one) for one in errors]
     details["model"] = {"file": str(opened[0].path), "sha256": opened[0].sha256}
     if against is not None:
         details["against"] = {
             "file": str(opened[1].path),
             "sha256": opened[1].sha256,
-            **_comparison(subjects, mean_known(errors[0]), mean_known(errors[1])),
+            **_comparison(subjects, *means),
         }
     return result
 
@@ -129,7 +147,8 @@ def measure(
         crop: as in `Settings`.
         progress: called with the number of subjects done.
     """
-    measured = Measured(np.full((len(subjects), model.topology.size, 2), np.nan))
+    count = len(subjects)
+    measured = Measured(np.full((count, model.topology.size, 2), np.nan), np.zeros(count))
     one_picture = _truth_runner(model, measured) if crop == "truth" else _pipeline(model, measured)
     for _, group in itertools.groupby(enumerate(subjects), lambda pair: pair[1].picture):
         here = list(group)
@@ -152,6 +171,7 @@ def _truth_runner(model: OpenedModel, measured: Measured) -> _RunPicture:
             found = landmarks.run(image, roi, min_presence=-1.0)
             if found is not None:
                 measured.predicted_px[i] = found.keypoints[:, :2] * size
+                measured.scores[i] = found.presence
             measured.rejected += found is None or found.presence <= 0.5
 
     return run
@@ -169,7 +189,9 @@ def _pipeline(model: OpenedModel, measured: Measured) -> _RunPicture:
         for (i, _), answer in zip(here, pairs):
             if answer is not None:
                 measured.predicted_px[i] = found[answer].keypoints_px(width, height)[:, :2]
-        measured.extra += len(found) - sum(answer is not None for answer in pairs)
+                measured.scores[i] = found[answer].score
+        rest = set(range(len(found))) - {answer for answer in pairs if answer is not None}
+        measured.extra_scores += [float(found[answer].score) for answer in sorted(rest)]
 
     return run
 
@@ -215,7 +237,7 @@ def _summary(
     details["keypoints"] = shape.size
     details["missed"] = int((~np.isfinite(means)).sum())
     details["rejected" if settings.crop == "truth" else "extra"] = (
-        measured.rejected if settings.crop == "truth" else measured.extra
+        measured.rejected if settings.crop == "truth" else len(measured.extra_scores)
     )
     if truth.name.startswith("face"):
         details["six_point"] = _six_point(subjects, measured.predicted_px, pictures).to_json()
@@ -227,6 +249,31 @@ def _summary(
         subjects=subjects,
         predicted_px=measured.predicted_px,
         errors=means,
+    )
+
+
+def _box_summary(
+    subjects: Sequence[Subject], measured: Measured, settings: Settings, details: dict[str, Any]
+) -> Evaluation:
+    """As `_summary`, for boxes in space; by category unless another group is asked for."""
+    pictures = [subject.picture for subject in subjects]
+    found = measure_boxes(subjects, measured.predicted_px)
+    groups: Sequence[str | None] = categories(subjects)
+    if settings.by != "part":
+        groups = grouped(group_values(subjects, settings.by))
+    details["subjects"] = len(subjects)
+    details["missed"] = int((~found.found).sum())
+    details["rejected"] = measured.rejected
+    details["extra"] = len(measured.extra_scores)
+    details["boxes"] = box_details(found, subjects, measured.scores, measured.extra_scores, _rng())
+    return Evaluation(
+        metric=METRIC,
+        overall=bootstrap_mean(found.percent, pictures, _rng()),
+        by=by_group(found.percent, groups, pictures, _rng()),
+        details=details,
+        subjects=subjects,
+        predicted_px=measured.predicted_px,
+        errors=np.where(found.found, found.percent, np.nan),
     )
 
 

@@ -18,16 +18,26 @@ from runtime.roi import Roi, face_roi_from_landmarks, hand_roi_from_landmarks
 from runtime.signatures import card_of
 from runtime.solutions import Solution, open_solution
 from runtime.solutions.landmarks import LandmarkModel
+from runtime.solutions.objectron import BoxLandmarkModel
 from runtime.topology import Topology, topology
 from runtime.trust import load_model
 
 MANY = 16
 """Subjects looked for in a picture; more are rare, and each costs a run of the network."""
 
-_SOLUTIONS = {"face": "face", "hand": "hands"}
+_SOLUTIONS = {"face": "face", "hand": "hands", "object": "objectron"}
+
+
+def _box_roi(keypoints_px: NDArray[np.float32]) -> Roi:
+    low, high = keypoints_px.min(axis=0), keypoints_px.max(axis=0)
+    (cx, cy), (width, height) = ((low + high) / 2).tolist(), (high - low).tolist()
+    return Roi(cx, cy, width, height)
+
+
 _TRUTH_ROIS: dict[str, Callable[[NDArray[np.float32]], Roi]] = {
     "face": face_roi_from_landmarks,
     "hand": hand_roi_from_landmarks,
+    "object": _box_roi,  # its model grows it
 }
 
 
@@ -55,8 +65,9 @@ class OpenedModel:
     def landmark_model(self) -> LandmarkModel:
         """The landmark network, ready to run."""
         entry = next(model for model in self.card.models if model.role == "landmarks")
-        data = self.bundle.members[entry.file]
-        return LandmarkModel(load_model(data, f"{self.path} {entry.file}"), entry)
+        model = load_model(self.bundle.members[entry.file], f"{self.path} {entry.file}")
+        kind = BoxLandmarkModel if self.card.task == "object" else LandmarkModel
+        return kind(model, entry)
 
     def solution(self, min_score: float = 0.5) -> Solution:
         """The whole pipeline, every picture on its own."""
@@ -69,10 +80,10 @@ class OpenedModel:
 
 
 def open_model(model: str | Path) -> OpenedModel:
-    """Read a face or hand bundle, or a bare .tflite whose tensors are known.
+    """Read a bundle for faces, hands or boxes, or a bare .tflite whose tensors are known.
 
     Raises:
-        ViewfinderError: no such file, damaged, or without landmarks of a face or hand.
+        ViewfinderError: no such file, damaged, or without landmarks of one of these.
     """
     path = find_model(model)
     bundle = read_bundle(path)
@@ -80,7 +91,7 @@ def open_model(model: str | Path) -> OpenedModel:
     entry = next((one for one in card.models if one.role == "landmarks"), None)
     if card.task not in _SOLUTIONS or entry is None:
         raise ViewfinderError(
-            "this model has no landmarks of a face or hand", file=path, found=card.task
+            "this model has no landmarks of a face, a hand or a box", file=path, found=card.task
         )
     return OpenedModel(path, bundle, card, topology(entry.topology))
 

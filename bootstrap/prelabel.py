@@ -129,8 +129,11 @@ def predicted_label(
         visibility=np.where(inside, 2, 1),
         contours={name: points[list(line.indices)] for name, line in shape.contours.items()},
         box_px=np.array(subject.box, dtype=np.float32) * scale,
+        cuboid=None if subject.cuboid is None else {**subject.cuboid, "frame": "camera"},
         handedness=subject.handedness,
         gesture=None if subject.gesture is None else str(subject.gesture["name"]),
         score=float(subject.score),
+        # A box's lengths are metres only if the scale says so.
+        attributes={} if subject.cuboid is None else {"scale": subject.cuboid["scale"]},
         source=f"model {sha256}",
     )

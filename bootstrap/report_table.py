@@ -21,6 +21,9 @@ def print_evaluation(result: dict[str, Any]) -> None:
     if "six_point" in result:
         table.add_section()
         table.add_row("six points by outer eye corners", *_cells(result["six_point"]))
+    for name, estimate in result.get("boxes", {}).items():
+        if isinstance(estimate, dict) and "interval" in estimate:
+            table.add_row(name.replace("_", " "), *_cells(estimate, 3))
     if "against" in result:
         other = result["against"]
         table.add_section()
@@ -29,14 +32,19 @@ def print_evaluation(result: dict[str, Any]) -> None:
     console = Console()
     console.print(table)
     judged = "crops around the truth" if result["crop"] == "truth" else "the whole pipeline"
+    if "boxes" in result:
+        precision = result["boxes"]["average_precision"]
+        found = ", ".join(f"{value:.3f} at IoU {t}" for t, value in precision.items())
+        console.print(f"average precision {found}")
     counts = {name: result[name] for name in ("missed", "rejected", "extra", "skipped")
               if name in result}  # fmt: skip
     rest = ", ".join(f"{name} {count}" for name, count in counts.items())
     console.print(f"{judged}; {rest}")
 
 
-def _cells(estimate: dict[str, Any]) -> tuple[str, str, str]:
+def _cells(estimate: dict[str, Any], decimals: int = 2) -> tuple[str, str, str]:
     low, high = estimate["interval"]
     if estimate["mean"] is None:
         return "-", "-", "0"
-    return f"{estimate['mean']:.2f}", f"{low:.2f} to {high:.2f}", str(estimate["n"])
+    mean, low, high = (f"{value:.{decimals}f}" for value in (estimate["mean"], low, high))
+    return mean, f"{low} to {high}", str(estimate["n"])
