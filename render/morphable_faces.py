@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from bootstrap.dataset import Label, Sample
 from render.cycles import PRESETS
-from render.faces import (
-    FaceSettings,
+from render.faces import FaceSettings, Surroundings
+from render.faces_draw import View, draw_view
+from render.faces_head import rotation_matrix
+from render.faces_scene import Posed
+from render.faces_shot import (
     Shot,
-    Surroundings,
     aim,
     directions,
     label_of,
@@ -27,9 +29,6 @@ from render.faces import (
     sample_of,
     skin_weight,
 )
-from render.faces_draw import View, draw_view
-from render.faces_head import rotation_matrix
-from render.faces_scene import Posed
 from render.job import sample_id
 from render.morphable import Coefficients
 from render.morphable_files import load_model

@@ -43,7 +43,7 @@ from runtime.topology import topology
 
 if TYPE_CHECKING:
     from render.face_mapping_run import Detector
-    from render.faces import Shot
+    from render.faces_shot import Shot
     from render.morphable_faces import MorphableRenderer
 
 Floats = NDArray[np.float64]

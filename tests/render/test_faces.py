@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -21,13 +22,7 @@ from bootstrap.dataset import (
 from render.anny_asset import Identity, load_anny
 from render.commands import render_app
 from render.environments import find_hdris
-from render.faces import (
-    DETECTOR_KEYPOINTS,
-    FaceRenderer,
-    FaceSettings,
-    face_dataset,
-    pose_angles,
-)
+from render.faces import FaceRenderer, FaceSettings, face_dataset
 from render.faces_draw import draw_face
 from render.faces_expression import draw_expression
 from render.faces_hair import HAIR_STYLES, Surface, grown_hair, grown_lashes
@@ -42,11 +37,12 @@ from render.faces_head import (
 )
 from render.faces_paint import Complexion, hairline
 from render.faces_scene import CLASSES, FaceScene, unit_sphere
+from render.faces_shot import DETECTOR_KEYPOINTS, oval_silhouette, pose_angles
 from render.skin_tones import MONK_TONES, linear_from_hex, tone_albedo
 from runtime.camera import Camera
 from runtime.errors import ViewfinderError
 from runtime.image import decode_image
-from runtime.topology import topology
+from runtime.topology import canonical_face, topology
 
 SIZE = 96
 ADULT = Identity({"age": 0.67})
@@ -346,6 +342,25 @@ def test_box_detector_points_and_pose_belong_to_the_face(
         assert angles == pytest.approx(
             (pose["yaw_rad"], pose["pitch_rad"], pose["roll_rad"]), abs=1e-4
         )
+
+
+@pytest.mark.parametrize("yaw", [0.0, 0.6, -0.9])
+def test_the_seen_oval_slides_and_the_anatomical_one_stays(yaw: float) -> None:
+    vertices = canonical_face().vertices_m[:468] @ rotation_matrix([0, yaw, 0]).T
+    pixels = vertices[:, :2] * [1000, -1000] + 128
+    line = oval_silhouette(pixels)
+    polygon = line[:, None]
+    outside = [cv2.pointPolygonTest(polygon, (float(x), float(y)), True) for x, y in pixels]
+    assert min(outside) > -3.0  # it holds all landmarks, corners cut a little
+    oval = pixels[list(topology("face478@1").contours["oval"].indices)]
+    apart = np.abs([cv2.pointPolygonTest(polygon, (float(x), float(y)), True) for x, y in oval])
+    if yaw == 0:
+        assert apart.max() < 3.0
+    else:
+        assert apart.max() > 10.0  # the far cheek hides the anatomical line
+    step = np.linalg.norm(np.diff(line, axis=0, append=line[:1]), axis=1)
+    assert step.max() < 1.5 * step.min()
+    assert line[:, 1].argmin() in (0, 1, 35)
 
 
 def test_pose_angles_have_the_promised_signs() -> None:
