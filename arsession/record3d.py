@@ -26,6 +26,7 @@ from arsession.boundary import (
     since_start,
     transforms_from_quaternions,
 )
+from arsession.lzfse import PackedError, UnknownBlockError, unpack
 from arsession.pictures import EncodedPictures, zip_member
 from arsession.session import Session
 from arsession.turning import fit_to_pictures
@@ -34,8 +35,6 @@ from runtime.errors import ViewfinderError
 
 _LARGEST_ARCHIVE_BYTES = 2**38
 _MOST_DEPTH_SIDE = 4096
-_UNPACKED = b"bvx-"  # LZFSE's block without compression, and its end of stream
-_END = b"bvx$"
 
 
 def read_record3d(archive: Path) -> Session:
@@ -146,7 +145,7 @@ class _PackedDepths:
         if packed is None:
             return None
         wanted = 4 * self._shape[0] * self._shape[1]
-        unpacked = unpack_lzfse(packed, self._archive, frame)
+        unpacked = unpack_depth(packed, wanted, self._archive, frame)
         if len(unpacked) != wanted:
             raise ViewfinderError(
                 "not a depth image of the size in the metadata",
@@ -160,25 +159,38 @@ class _PackedDepths:
         return np.ascontiguousarray(np.rot90(depth_m, -self._turns))
 
 
-def unpack_lzfse(packed: bytes, archive: Path, frame: int) -> bytes:
-    """What LZFSE packed; blocks that it stored as they are need no library."""
-    if packed[:4] == _UNPACKED and packed[-4:] == _END:
-        length = int.from_bytes(packed[4:8], "little")
-        if length == len(packed) - 12:
-            return packed[8:-4]
+def unpack_depth(packed: bytes, most: int, archive: Path, frame: int) -> bytes:
+    """What LZFSE packed; small images, which it packs another way, need its library.
+
+    Raises:
+        ViewfinderError: damaged, more than `most` bytes, or the library is needed and not there.
+    """
     try:
-        import liblzfse  # type: ignore[import-not-found]
-    except ImportError:
-        raise ViewfinderError(
-            "this depth is packed with LZFSE", file=archive, hint="pip install pyliblzfse"
-        ) from None
-    try:
-        unpacked: bytes = liblzfse.decompress(packed)
-    except liblzfse.error as error:
-        raise ViewfinderError(
-            "this depth image is damaged",
-            file=archive,
-            field=f"frame {frame + 1}, depth",
-            found=error,
-        ) from None
-    return unpacked
+        return unpack(packed, most)
+    except UnknownBlockError as problem:
+        try:
+            import liblzfse  # type: ignore[import-not-found]
+        except ImportError:
+            raise ViewfinderError(
+                "this depth image is packed in a way that needs LZFSE's own library",
+                file=archive,
+                field=f"frame {frame + 1}, depth",
+                found=problem,
+                hint="pip install pyliblzfse",
+            ) from None
+        try:
+            unpacked: bytes = liblzfse.decompress(packed)
+        except liblzfse.error as error:
+            raise _damaged(archive, frame, error) from None
+        return unpacked
+    except PackedError as error:
+        raise _damaged(archive, frame, error) from None
+
+
+def _damaged(archive: Path, frame: int, how: Exception) -> ViewfinderError:
+    return ViewfinderError(
+        "this depth image is truncated or damaged",
+        file=archive,
+        field=f"frame {frame + 1}, depth",
+        found=how,
+    )
