@@ -1,10 +1,10 @@
 """LZFSE unpacked, for depth images: pyliblzfse has no wheels, so nothing is to be compiled.
 
 The stream is documented by Apple's reference (lzfse/lzfse on GitHub, `lzfse_internal.h`): blocks,
-each led by a magic of four bytes, until `bvx$`. `bvx-` holds bytes as they are. `bvx2` holds literals and
-triples (literals to copy, match length, match distance), both coded by finite-state entropy and
-read backwards from the end of their payload. The encoder packs data of less than 4 KB as
-`bvxn` instead, which is left to the library.
+each led by a magic of four bytes, until `bvx$`. `bvx-` holds bytes as they are. `bvx2` holds
+literals and triples (literals to copy, match length, match distance), both coded by finite-state
+entropy and read backwards from the end of their payload. The encoder packs data of less than 4 KB
+as `bvxn` instead, which is left to the library.
 """
 
 from __future__ import annotations

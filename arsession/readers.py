@@ -23,7 +23,7 @@ READERS = (
     Reader("ARKit-Data-Logger", ("ARKit_camera_pose*.txt",), "loggers:read_arkit_logger"),
     Reader("ARCore-Data-Logger", ("ARCore_sensor_pose*.txt",), "loggers:read_arcore_logger"),
     Reader("Stray Scanner", ("odometry.csv",), "stray_scanner:read_stray_scanner"),
-    Reader("Record3D", ("*.r3d",), "record3d:read_record3d"),
+    Reader("Record3D", ("*.r3d", "metadata"), "record3d:read_record3d"),
     Reader("MCAP", ("*.mcap",), "mcap_recording:read_mcap"),
     Reader(
         "Polycam",

@@ -1,4 +1,4 @@
-"""Record3D's `.r3d` recordings: a ZIP archive.
+"""Record3D's `.r3d` recordings: a ZIP archive, or the folder that it unpacks to.
 
 Facts from marek-simonik/record3d's users (nerfstudio's record3d_utils, viser's record3d loader):
 `metadata` is JSON. `poses` is a quaternion x y z w and a translation a frame, camera-to-world with
@@ -27,7 +27,7 @@ from arsession.boundary import (
     transforms_from_quaternions,
 )
 from arsession.lzfse import PackedError, UnknownBlockError, unpack
-from arsession.pictures import EncodedPictures, zip_member
+from arsession.pictures import LARGEST_MEMBER_BYTES, EncodedPictures, zip_member
 from arsession.session import Session
 from arsession.turning import fit_to_pictures
 from runtime.camera import OPENCV_FROM_OPENGL, Camera
@@ -35,16 +35,22 @@ from runtime.errors import ViewfinderError
 
 _LARGEST_ARCHIVE_BYTES = 2**38
 _MOST_DEPTH_SIDE = 4096
+_METADATA = "metadata"
 
 
 def read_record3d(archive: Path) -> Session:
     """The session in a `.r3d` file.
 
+    Args:
+        archive: that file, or the `metadata` of one that was unpacked.
+
     Raises:
         ViewfinderError: no such archive, or one that breaks the format.
     """
     file_size(archive, _LARGEST_ARCHIVE_BYTES)
-    packed = zip_member(archive, "metadata", "metadata", LARGEST_JSON_BYTES)
+    if archive.name == _METADATA:
+        archive = archive.parent
+    packed = _member(archive, _METADATA, _METADATA, LARGEST_JSON_BYTES)
     if packed is None:
         raise ViewfinderError(
             "no Record3D archive", file=archive, expected="a member called metadata"
@@ -67,7 +73,7 @@ def read_record3d(archive: Path) -> Session:
     pictures = None
     if any(f"rgbd/{frame}.jpg" in names for frame in range(len(poses))):
         pictures = EncodedPictures(
-            lambda frame: zip_member(archive, f"rgbd/{frame}.jpg", f"frame {frame + 1}"),
+            lambda frame: _member(archive, f"rgbd/{frame}.jpg", f"frame {frame + 1}"),
             lambda frame: f"rgbd/{frame}.jpg" in names,
             lambda frame: f"{archive}/rgbd/{frame}.jpg",
             len(poses),
@@ -90,7 +96,21 @@ def read_record3d(archive: Path) -> Session:
     )
 
 
+def _member(
+    archive: Path, member: str, field: str, most: int = LARGEST_MEMBER_BYTES
+) -> bytes | None:
+    if not archive.is_dir():
+        return zip_member(archive, member, field, most)
+    file = archive / member
+    if not file.is_file():
+        return None
+    file_size(file, most)
+    return file.read_bytes()
+
+
 def _names(archive: Path) -> list[str]:
+    if archive.is_dir():
+        return [f"rgbd/{file.name}" for file in (archive / "rgbd").glob("*")]
     with zipfile.ZipFile(archive) as opened:  # it has just been read
         return opened.namelist()
 
@@ -141,7 +161,7 @@ class _PackedDepths:
 
     def read(self, frame: int) -> NDArray[np.float32] | None:
         """(H, W) metres, 0 where there is none; None for a frame without depth."""
-        packed = zip_member(self._archive, f"rgbd/{frame}.depth", f"frame {frame + 1}")
+        packed = _member(self._archive, f"rgbd/{frame}.depth", f"frame {frame + 1}")
         if packed is None:
             return None
         wanted = 4 * self._shape[0] * self._shape[1]

@@ -189,6 +189,14 @@ def record3d(folder: Path) -> Scene:
     return Scene(folder / "scan.r3d", "+y", y_up, "record3d")
 
 
+def record3d_folder(folder: Path) -> Scene:
+    record3d(folder)
+    with zipfile.ZipFile(folder / "scan.r3d") as archive:
+        archive.extractall(folder)
+    (folder / "scan.r3d").unlink()
+    return Scene(folder, "+y", y_up, "record3d")
+
+
 def polycam(folder: Path) -> Scene:
     for i, phone in enumerate(phones()):
         stamp = f"{round((TIME_0 + STEP * i) * 1e6)}"
@@ -362,8 +370,8 @@ def arcore_logger(folder: Path) -> Scene:
 
 
 WRITERS = (
-    stray_scanner, record3d, polycam, scanner_app, arkitscenes, transforms_json, colmap_text,
-    colmap_binary, tum, open3d_log, arkit_logger, arcore_logger,
+    stray_scanner, record3d, record3d_folder, polycam, scanner_app, arkitscenes, transforms_json,
+    colmap_text, colmap_binary, tum, open3d_log, arkit_logger, arcore_logger,
 )  # fmt: skip
-WITH_PICTURES = WRITERS[:8]
-WITH_DEPTH = WRITERS[:6]
+WITH_PICTURES = WRITERS[:9]
+WITH_DEPTH = WRITERS[:7]

@@ -71,8 +71,8 @@ def test_a_damaged_file_is_one_line(tmp_path_factory, write, data):
 @ALL
 def test_an_empty_pose_file_is_named(tmp_path, write):
     scene = write(tmp_path)
-    names = ("*.csv", "*.r3d", "corrected_cameras/*.json", "frame_*.json", "*.traj", "transforms*",
-             "images.*", "groundtruth.txt", "*.log", "*_pose.txt")  # fmt: skip
+    names = ("*.csv", "*.r3d", "metadata", "corrected_cameras/*.json", "frame_*.json", "*.traj",
+             "transforms*", "images.*", "groundtruth.txt", "*.log", "*_pose.txt")  # fmt: skip
     poses = next(path for name in names for path in sorted(tmp_path.rglob(name)))
     poses.write_bytes(b"")
     assert poses.name in complaint(scene.path)
