@@ -41,6 +41,7 @@ bench: $(STAMP) ## speed against the floors, on an idle machine; writes benchmar
 	mkdir -p benchmarks/results
 	$(PYTHON) benchmarks/render.py --out benchmarks/results/render.json
 	$(PYTHON) benchmarks/runtime.py --out benchmarks/results/runtime.json
+	$(PYTHON) benchmarks/cuboids.py --out benchmarks/results/cuboids.json
 	$(PYTHON) benchmarks/footprint.py --install --out benchmarks/results/footprint.json
 	$(DISPLAYED) $(PYTHON) benchmarks/annotate.py --out benchmarks/results/annotate.json
 

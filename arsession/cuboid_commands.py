@@ -1,4 +1,4 @@
-"""`viewfinder session fit` and `viewfinder session propagate`."""
+"""`viewfinder session fit`, `propagate` and `propose`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from runtime.errors import ViewfinderError
 
 if TYPE_CHECKING:
     from arsession.placing import Placed
@@ -89,6 +91,37 @@ def propagate(
     typer.echo(f"layer {LAYER}")
 
 
+def propose(
+    path: RecordingPath,
+    frame: Annotated[list[int], typer.Option(help="Frame to look at; may be given several times.")],
+    out: Annotated[Path, typer.Option(help="Write the file of boxes here.")],
+    model: Annotated[
+        str | None, typer.Option(help="Bundle that finds boxes; without it MediaPipe's.")
+    ] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="MediaPipe's models: cup, camera, chair or shoe.")
+    ] = None,
+    category: Annotated[str, typer.Option(help="What the box is called.")] = "",
+    min_score: Annotated[float, typer.Option(help="The detector's threshold.")] = 0.5,
+) -> None:
+    """Let a network propose the first box: its keypoints become clicks in a file of boxes."""
+    from arsession.cuboid_file import write_cuboids
+    from arsession.proposal import propose as run
+    from arsession.readers import open_session
+    from runtime.solutions import open_solution
+
+    session = open_session(path)
+    if out.exists():
+        raise ViewfinderError("stands there already", file=out, hint="name another file")
+    solution = open_solution(
+        "objectron", model, variant=variant, models="bundled" if model else "mediapipe",
+        max_subjects=1, static=True, min_score=min_score,
+    )  # fmt: skip
+    cuboid = run(session, solution, frame, category or variant or "")
+    write_cuboids(out, (cuboid,))
+    typer.echo(f"{out}: a box from {len(cuboid.clicks) // 8} of {len(frame)} frames")
+
+
 def _placed(path: Path, cuboids: Path, drift: Drift) -> tuple[Session, Placed]:
     from arsession.cuboid_file import read_cuboids
     from arsession.placing import place
@@ -143,3 +176,4 @@ def mount(session_app: typer.Typer) -> None:
     """Add these commands to `viewfinder session`."""
     session_app.command()(fit)
     session_app.command()(propagate)
+    session_app.command()(propose)

@@ -4,7 +4,7 @@
 0.1 to 0.4 m; clicks on eight corners with 2 px, a plane known to 4 mm; drift is a random walk of
 the camera's position, its length counted (an axis has 1/sqrt(3) of it). Features for the
 refinement: points on the table and on the box, each followed for a second or so with 0.7 px.
-Prints the mean corner reprojection error over all frames and the time; `--json FILE` keeps the
+Prints the mean corner reprojection error over all frames and the time; `--out FILE` keeps the
 figures. The seed is fixed, so the same figures come again.
 """
 
@@ -191,7 +191,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sessions", type=int, default=40)
     parser.add_argument("--refined", type=int, default=10, help="sessions whose poses are refined")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     table: dict[str, dict[str, float]] = {}
     for drift_m in (0.0, 0.005, 0.02):
@@ -209,8 +209,8 @@ def main() -> None:
     table["speeds"] = speeds()
     for name, value in table["speeds"].items():
         sys.stdout.write(f"{name:34} {value:8.3f}\n")
-    if options.json:
-        options.json.write_text(json.dumps(table, indent=2) + "\n")
+    if options.out:
+        options.out.write_text(json.dumps(table, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -16,12 +16,14 @@ from arsession.cuboid_file import Cuboid, read_cuboids, write_cuboids
 from arsession.objectron_writer import write_objectron
 from arsession.placing import place
 from arsession.propagate_dataset import write_propagated
+from arsession.proposal import propose
 from arsession.readers import open_session
 from arsession.views import Views
 from bootstrap.box_overlap import Boxes, box_iou
 from bootstrap.dataset import Dataset
 from bootstrap.dataset.verify import verify_dataset
 from runtime.errors import ViewfinderError
+from runtime.results import Subject
 from tests.arsession.filmed import SMALL, filmed_session
 from tests.arsession.orbit import corner_clicks, orbit, random_box, seen_px
 
@@ -227,3 +229,45 @@ def test_the_command_line_from_an_objectron_recording(box, tmp_path):
     assert bad.returncode == 1
     assert bad.stderr.startswith("error: ")
     assert bad.stderr.count("\n") == 1
+
+
+class SeesTheBox:
+    """A solution that is right about where the box's keypoints are, to a few pixels."""
+
+    topology = "cuboid9@1"
+    models = ()
+
+    def __init__(self, truth_px: np.ndarray, blind: tuple[int, ...] = ()) -> None:
+        self._truth, self._blind = truth_px, blind
+
+    def process(
+        self, rgb: np.ndarray, timestamp_us: int, focal_px: float | None = None
+    ) -> list[Subject]:
+        if timestamp_us in self._blind:
+            return []
+        assert focal_px == SMALL.fx
+        noise = np.random.default_rng(timestamp_us).normal(0, 4, (9, 2))
+        at = (self._truth[timestamp_us] + noise) / (rgb.shape[1], rgb.shape[0])
+        keypoints = np.concatenate([at, np.zeros((9, 1))], axis=1).astype(np.float32)
+        return [Subject(0, "cuboid9@1", 0.9, keypoints, (0.0, 0.0, 1.0, 1.0))]
+
+    def reset(self) -> None:
+        """Nothing to forget."""
+
+
+def test_what_a_network_sees_is_a_box_to_begin_with(box):
+    session = filmed_session(box, FRAMES, missing=(9,))
+    views = Views.of(session)
+    truth = seen_px(box, views)
+    seer = SeesTheBox(truth, blind=(12,))
+    proposed = propose(session, seer, [2, 12, 22], "crate")
+    assert {click.frame for click in proposed.clicks} == {2, 22}
+    placed = place(session, (proposed,), FILE)
+    off = np.linalg.norm(seen_px(placed.cuboids[0].box, views) - truth, axis=-1)
+    assert off.mean() < 6
+    assert placed.cuboids[0].fit["misfit"] < 1
+    with pytest.raises(ViewfinderError, match="found no box"):
+        propose(session, seer, [12])
+    for frame in (9, 99, -1):
+        with pytest.raises(ViewfinderError, match=r"--frame.*0 .. 23"):
+            propose(session, seer, [frame])
