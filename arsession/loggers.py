@@ -9,7 +9,7 @@ Conventions, as the loggers' sources and documents state them:
   along -z, so the same change of axes gives OpenCV's; the few millimetres between sensor and
   lens are not in the file.
 - Open3D `.log` (open3d.org, file_io): blocks of `index index index` and a camera-to-world 4x4,
-  OpenCV axes; no time.
+  OpenCV axes; no time. Stray's tools lay a mesh beside it, `integrated.ply`.
 - TUM RGB-D (cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats): seconds, translation,
   quaternion x y z w of the camera in the world; OpenCV axes of the colour camera. The world is a
   motion capture system's with +z up in `groundtruth.txt`, and anything in a trajectory that a SLAM
@@ -35,6 +35,7 @@ from arsession.boundary import (
     transforms_3x4,
     transforms_from_quaternions,
 )
+from arsession.ply import points_beside
 from arsession.session import Points, Session, no_points
 from runtime.camera import OPENCV_FROM_OPENGL, Camera
 from runtime.errors import ViewfinderError
@@ -107,6 +108,7 @@ def read_open3d_log(log_file: Path) -> Session:
         world_up="+y",
         cameras=_stray_cameras(log_file.parent),
         timed=False,
+        load_points=lambda: points_beside(log_file.parent, "integrated.ply"),
     )
 
 

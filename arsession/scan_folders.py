@@ -9,7 +9,7 @@ Facts:
 - 3D Scanner App (Laan Labs; its users reshape both in rows): `frame_NNNNN.json` with
   cameraPoseARFrame, a row-major 4x4 camera-to-world in ARKit's axes, and a row-major 3x3
   intrinsics for the full picture; `time` in seconds. Pictures, `frame_NNNNN.jpg`, are kept for
-  some frames only; `depth_NNNNN.png` is in millimetres.
+  some frames only; `depth_NNNNN.png` is in millimetres. `points.ply` is the fused cloud.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from arsession.boundary import (
     transforms_3x4,
 )
 from arsession.pictures import file_depths, file_pictures
+from arsession.ply import points_beside
 from arsession.session import Session
 from arsession.turning import fit_to_pictures
 from runtime.camera import OPENCV_FROM_OPENGL, Camera
@@ -120,6 +121,7 @@ def read_3d_scanner_app(first: Path) -> Session:
             depths=file_depths(depths, folder, pictures.quarter_turns if pictures else 0),
             start_s=float(stamps[0]),
             timed=timed,
+            load_points=lambda: points_beside(folder, "points.ply"),
         )
     )
 
