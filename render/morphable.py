@@ -1,8 +1,8 @@
 """Heads that a user brings: a mean shape and colour, and the directions in which they vary.
 
-One interface for every such file (Basel 2009, 2017 and 2019, ICT-FaceKit): whatever reads them
-(`render.morphable_files`) gives a `MorphableModel` in our own axes and units, and whatever renders
-them sees nothing else. Anny's head, which is more than a sum of directions, has
+One interface for every such file (Basel 2009, 2017 and 2019, ICT-FaceKit, GNM Head): whatever reads
+them (`render.morphable_files`) gives a `MorphableModel` in our own axes and units, and whatever
+renders them sees nothing else. Anny's head, which is more than a sum of directions, has
 `render.faces_head.HeadMesh`.
 
 Axes are Anny's: metres, x to the subject's left, y backward (the face looks along -y), z up.
@@ -82,6 +82,12 @@ class MorphableModel:
             np.clip(rng.normal(size=len(modes)), -LARGEST_SIGMA, LARGEST_SIGMA)
             for modes in (self.identity_m, self.expression_m, self.colour_modes)
         )
+        if self.expression_names:
+            from render.faces_expression import draw_expression
+
+            actions = draw_expression(rng)[1]
+            expression = np.array([actions.get(name, 0.0) for name in self.expression_names])
+            return Coefficients(identity, expression, colour)
         strength = 0.0 if rng.random() < 0.15 else float(rng.uniform(0.3, 1.0))
         return Coefficients(identity, expression, colour, strength)
 

@@ -28,7 +28,7 @@ MEMORY_BYTES = 4 * 2**30
 
 MOST_BYTES = 3 * 2**30
 
-_HDF5, _MAT5 = b"\x89HDF\r\n\x1a\n", b"MATLAB 5.0 MAT-file"
+_HDF5, _MAT5, _ZIP = b"\x89HDF\r\n\x1a\n", b"MATLAB 5.0 MAT-file", b"PK\x03\x04"
 
 
 def find_model(path: Path) -> tuple[str, tuple[Path, ...]]:
@@ -38,8 +38,11 @@ def find_model(path: Path) -> tuple[str, tuple[Path, ...]]:
         ViewfinderError: it is none that we can read.
     """
     from render.basel import EXPRESSION_FILES
+    from render.open_heads import ICT_NEUTRAL, ict_files
 
     try:
+        if (path / ICT_NEUTRAL).is_file():
+            path = path / ICT_NEUTRAL
         if not path.is_file():
             raise ViewfinderError("there is no such file", file=path, field="--face-model")
         if path.stat().st_size > MOST_BYTES:
@@ -53,6 +56,10 @@ def find_model(path: Path) -> tuple[str, tuple[Path, ...]]:
         raise ViewfinderError(
             "can't be read", file=path, field="--face-model", found=error.strerror
         ) from error
+    if path.name == ICT_NEUTRAL:
+        return "ict", ict_files(path)
+    if start.startswith(_ZIP):
+        return "gnm", (path,)
     if start.startswith(_HDF5):
         return "h5", (path,)
     if start == _MAT5:
@@ -60,7 +67,7 @@ def find_model(path: Path) -> tuple[str, tuple[Path, ...]]:
         return "mat", (path, *(file for file in beside if file.is_file()))
     raise ViewfinderError(
         "no head model", file=path, field="--face-model",
-        expected="Basel 2009 (.mat) or 2017 and 2019 (.h5)",
+        expected="Basel 2009 (.mat), 2017 and 2019 (.h5), an ICT-FaceKit folder or GNM (.npz)",
         found="an empty file" if not start else repr(start[:8]),
     )  # fmt: skip
 
@@ -138,9 +145,12 @@ def _main(kind: str, path: Path, out: Path) -> int:
     _limit_resources()
     from render.basel import read_2009, read_h5
     from render.morphable_build import built
+    from render.open_heads import ICT_NEUTRAL, read_gnm, read_ict
 
+    readers = {"mat": read_2009, "h5": read_h5, "ict": read_ict, "gnm": read_gnm}
+    path = path / ICT_NEUTRAL if path.is_dir() else path
     try:
-        out.write_bytes(encode(built((read_2009 if kind == "mat" else read_h5)(path))))
+        out.write_bytes(encode(built(readers[kind](path))))
     except ViewfinderError as error:
         _say(error)
         return 1

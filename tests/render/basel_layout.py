@@ -19,6 +19,7 @@ from render.faces_draw import draw_face
 from render.faces_expression import draw_expression
 from render.faces_head import SURFACES, HeadMesh, fitted_sphere, unrolled
 from render.faces_paint import TEXTURE_SIZE, SkinPainter
+from render.open_heads import ICT_VERTICES
 from render.photo import srgb_from_linear
 
 Floats = NDArray[np.float64]
@@ -274,4 +275,51 @@ def write_h5(path: Path, head: TestHead, landmarks: str = "list") -> Path:
             text = json.dumps(head.landmarks if landmarks == "map" else entries)
             kept: object = text if landmarks == "text" else np.bytes_(text)
             file["metadata/landmarks/json"] = kept
+    return path
+
+
+def write_ict(folder: Path, head: TestHead) -> Path:
+    """A folder as ICT-FaceKit's, in centimetres; its parts beyond the skin are single points."""
+    folder.mkdir()
+    count = len(head.shape.mean) // 3
+
+    def write(name: str, flat: Floats, faces: bool = False) -> None:
+        points = np.zeros((ICT_VERTICES, 3))
+        points[:count] = 0.1 * flat.reshape(-1, 3)
+        lines = [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in points]
+        if faces:
+            lines += [f"f {a + 1}/1 {b + 1}/1 {c + 1}/1" for a, b, c in head.triangles]
+        (folder / f"{name}.obj").write_text("\n".join(lines))
+
+    mean = head.shape.mean
+    write("generic_neutral_mesh", mean, faces=True)
+    for k in range(2):
+        write(f"identity{k:03d}", mean + head.shape.sigma[k] * head.shape.basis[:, k])
+    for k, name in enumerate(("jawOpen", "browDown_L", "eyeLookUp_R")):
+        write(name, mean + head.expression.sigma[k] * head.expression.basis[:, k])
+    return folder
+
+
+def write_gnm(path: Path, head: TestHead) -> Path:
+    """A file as GNM's, in metres; a point that isn't skin hangs on the end."""
+    flat = {
+        "template_vertex_positions": head.shape.mean[None],
+        "vertex_identity_basis": (head.shape.basis * head.shape.sigma).T,
+        "expression_basis": (head.expression.basis * head.expression.sigma).T,
+    }
+    arrays = {
+        name: np.pad(1e-3 * rows.reshape(len(rows), -1, 3), ((0, 0), (0, 1), (0, 0)))
+        for name, rows in flat.items()
+    }
+    count = len(head.shape.mean) // 3
+    np.savez(
+        path,
+        template_vertex_positions=arrays["template_vertex_positions"][0].astype(np.float32),
+        vertex_identity_basis=arrays["vertex_identity_basis"].astype(np.float32),
+        expression_basis=arrays["expression_basis"].astype(np.float32),
+        triangles=np.concatenate([head.triangles, [[0, 1, count]]]).astype(np.int32),
+        vertex_groups=np.eye(count + 1)[[count]].repeat(2, axis=0).astype(np.float32)
+        + [[1.0], [0.0]] * (np.arange(count + 1) < count),
+        vertex_group_names=np.array(["skin", "mouth_sock"]),
+    )
     return path
