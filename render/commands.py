@@ -174,8 +174,8 @@ def faces(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="A head model of yours: Basel 2009 (.mat), 2017 or 2019 (.h5). Its licence goes "
-            "with all that is made with it.",
+            help="A head model of yours: Basel 2009 (.mat), 2017 or 2019 (.h5), the folder of an "
+            "ICT-FaceKit, GNM Head (.npz). Its licence goes with all that is made with it.",
         ),
     ] = None,
     mapping: Annotated[
