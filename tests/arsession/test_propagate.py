@@ -96,7 +96,7 @@ def test_expected_errors_are_those_that_come():
     box = random_box(rng)
     truth = seen_px(box)
     squares, expected = [], []
-    for _ in range(100):
+    for _ in range(60):
         evidence = Evidence(
             corner_clicks(box, [20, 60], rng), UP, plane=PlaneSnap(rng.normal(0, 0.004))
         )

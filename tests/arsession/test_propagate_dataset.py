@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner, Result
 
+from arsession.commands import session_app
 from arsession.cuboid_evidence import Click, PlacedBox, PlaneSnap
 from arsession.cuboid_file import Cuboid, read_cuboids, write_cuboids
 from arsession.objectron_writer import write_objectron
@@ -209,9 +211,8 @@ def test_the_command_line_from_an_objectron_recording(box, tmp_path):
     file = tmp_path / "boxes.json"
     write_cuboids(file, (annotated(box, views, [2, 20]),))
 
-    def viewfinder(*arguments: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "viewfinder", "session", *arguments]
-        return subprocess.run(command, capture_output=True, text=True)
+    def viewfinder(*arguments: str) -> Result:
+        return CliRunner().invoke(session_app, [*arguments], catch_exceptions=False)
 
     recording, boxes = str(tmp_path / "recording"), str(file)
     fitted = viewfinder("fit", recording, "--cuboids", boxes, "--out", boxes, "--json")
@@ -219,13 +220,16 @@ def test_the_command_line_from_an_objectron_recording(box, tmp_path):
     np.testing.assert_allclose(said["size_m"], box.size_m, atol=0.01)
     assert said["next_frames"][0]["expected_px"] < said["expected_px"]
     assert max(said["sigmas"]["size_m"]) < 0.01
+    assert "annotate frame" in viewfinder("fit", recording, "--cuboids", boxes).stdout
     out = tmp_path / "set"
     carried = viewfinder("propagate", recording, "--cuboids", boxes, "--out", str(out), "--json")
     report = json.loads(carried.stdout)
     assert (report["labels"], report["layer"]) == (FRAMES, "propagated")
     for label in Dataset.open(out).labels("propagated"):
         np.testing.assert_allclose(label.keypoints_px, truth[int(label.sample_id)], atol=3)
-    bad = viewfinder("propagate", recording, "--cuboids", str(tmp_path), "--out", str(out))
+    command = [sys.executable, "-m", "viewfinder", "session", "propagate", recording]
+    command += ["--cuboids", str(tmp_path), "--out", str(out)]
+    bad = subprocess.run(command, capture_output=True, text=True)
     assert bad.returncode == 1
     assert bad.stderr.startswith("error: ")
     assert bad.stderr.count("\n") == 1
