@@ -26,7 +26,7 @@ _BAD_FIT, _HOPELESS_FIT = 4.0, 100.0
 _REACHES_M = (0.0, 0.2, 0.1, 0.05, 0.03, 0.03)
 """With a cloud: which points lie near the box depends on the box, so it is drawn in by and by."""
 _POINT_WORTH = ROBUST_FROM**2 / 2
-_MOST_EVALUATIONS = 60
+_MOST_EVALUATIONS, _SOME_EVALUATIONS = 60, 10
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def fit_box(evidence: Evidence, views: Views, start: PlacedBox | None = None) ->
     candidates = []
     if start is not None:
         candidates.append(_refined(evidence, views, start, near=True))
-    point = _near_point(evidence, views)
+    point = near_point(evidence, views)
     if start is None or candidates[0].misfit > _BAD_FIT:
         guess = _linear_guess(evidence, views, point)
         if guess is not None:
@@ -116,7 +116,7 @@ def _refined(evidence: Evidence, views: Views, start: PlacedBox, near: bool = Fa
             residuals.slopes,
             loss="huber",
             f_scale=ROBUST_FROM,
-            max_nfev=_MOST_EVALUATIONS,
+            max_nfev=_MOST_EVALUATIONS if reach == reaches[-1] else _SOME_EVALUATIONS,
             x_scale="jac",
         )
         guess = residuals.box(solved.x)
@@ -135,8 +135,9 @@ def _refined(evidence: Evidence, views: Views, start: PlacedBox, near: bool = Fa
     return Fit(guess, (covariance + covariance.T) / 2, misfit, errors, cost)
 
 
-def _near_point(evidence: Evidence, views: Views) -> Array:
-    """Roughly where the box is: where rays through the clicks meet, or the plane, or the cloud."""
+def near_point(evidence: Evidence, views: Views) -> Array:
+    """Roughly where the box is, (3,): where rays through the clicks meet the plane, each other, or
+    the cloud."""
     frames = np.array([click.frame for click in evidence.clicks])
     px = np.stack([views.straightened_px(c.frame, np.array(c.px)) for c in evidence.clicks])
     rays = (px - views.principal_px[frames]) / views.focal_px[frames]

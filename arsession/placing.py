@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from arsession.cuboid_evidence import Evidence, PlacedBox, PlaneSnap, plane_height_m
 from arsession.cuboid_file import Cuboid
-from arsession.cuboid_fit import Fit, fit_box
+from arsession.cuboid_fit import Fit, fit_box, near_point
 from arsession.drift import offsets_from_clicks, refine_poses
 from arsession.propagate import mean_expected_px, next_frames, propagate
 from arsession.session import Plane, Session
@@ -176,11 +176,11 @@ def _stands_within(box: PlacedBox, plane: Plane, up: Array) -> bool:
 
 
 def _cloud_near(session: Session, views: Views, evidence: Evidence) -> Array:
-    """The tracker's points within a metre of where the clicks alone put the box."""
+    """The tracker's points within a metre of where the clicks put the box."""
     points = session.points_world_m
     if not len(points):
         raise ViewfinderError("the recording has no points to snap to", field="cloud")
-    centre = fit_box(replace(evidence, cloud_world_m=points), views).box.centre_m
+    centre = near_point(replace(evidence, cloud_world_m=points), views)
     near = points[np.linalg.norm(points - centre, axis=1) < _CLOUD_RADIUS_M]
     return near[:: max(1, -(-len(near) // _MOST_POINTS))]
 

@@ -20,6 +20,7 @@ from arsession.placing import place
 from arsession.propagate_dataset import write_propagated
 from arsession.proposal import propose
 from arsession.readers import open_session
+from arsession.session import Points
 from arsession.views import Views
 from bootstrap.box_overlap import Boxes, box_iou
 from bootstrap.dataset import Dataset
@@ -27,7 +28,7 @@ from bootstrap.dataset.verify import verify_dataset
 from runtime.errors import ViewfinderError
 from runtime.results import Subject
 from tests.arsession.filmed import SMALL, filmed_session
-from tests.arsession.orbit import corner_clicks, orbit, random_box, seen_px
+from tests.arsession.orbit import corner_clicks, orbit, random_box, seen_px, surface_points
 
 FILE = Path("boxes.json")
 FRAMES = 24
@@ -275,3 +276,18 @@ def test_what_a_network_sees_is_a_box_to_begin_with(box):
     for frame in (9, 99, -1):
         with pytest.raises(ViewfinderError, match=r"--frame.*0 .. 23"):
             propose(session, seer, [frame])
+
+
+def test_the_trackers_points_stand_in_for_a_second_view(box):
+    session = filmed_session(box, FRAMES)
+    views, rng = Views.of(session), np.random.default_rng(2)
+    on_box = surface_points(box, 300, rng) + rng.normal(0, 0.005, (300, 3))
+    around = rng.uniform(-3, 3, (3000, 3)) + np.array([0, 3.5, 0])
+    points = np.concatenate([on_box, around])
+    cloud = Points(points, np.arange(len(points)))
+    session = replace(session, load_points=lambda: cloud, load_planes=lambda: ())
+    cuboid = replace(annotated(box, views, [12]), plane=None)
+    alone = place(session, (cuboid,), FILE).cuboids[0]
+    snapped = place(session, (replace(cuboid, cloud=True),), FILE).cuboids[0]
+    np.testing.assert_allclose(snapped.box.size_m, box.size_m, atol=0.01)
+    assert snapped.fit["expected_px"] < alone.fit["expected_px"] / 10
