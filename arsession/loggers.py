@@ -64,7 +64,10 @@ def _logger_session(
     kind: str, poses_file: Path, time_ns: Array, world_from_device: Array
 ) -> Session:
     check_rigid(world_from_device, poses_file)
-    cloud = poses_file.with_name(poses_file.name.split("_")[0] + "_point_cloud.txt")
+    # A cloud belongs to the poses of the same name, whatever else lies in the folder.
+    cloud = poses_file.with_name(
+        poses_file.name.replace("camera_pose", "point_cloud").replace("sensor_pose", "point_cloud")
+    )
 
     def load_points() -> Points:
         if not cloud.exists():

@@ -85,6 +85,7 @@ class CameraTrack:
         intrinsics_px: (F, 4) fx, fy, cx, cy in the landscape picture.
         sizes: (F, 2) its width and height.
         states: (F,) ARCamera.TrackingState.
+        offsets: (F,) byte at which each frame's length stands.
     """
 
     timestamps_s: Array
@@ -92,6 +93,7 @@ class CameraTrack:
     intrinsics_px: Array
     sizes: NDArray[np.int64]
     states: NDArray[np.int64]
+    offsets: NDArray[np.int64]
 
 
 def read_objectron(pbdata: Path) -> Session:
@@ -122,7 +124,7 @@ def read_objectron(pbdata: Path) -> Session:
         start_s=float(track.timestamps_s[0]),
         load_points=lambda: _all_points(pbdata),
         load_planes=lambda: _all_planes(pbdata),
-        load_frame_points=lambda frame: _points_of_frame(pbdata, frame),
+        load_frame_points=lambda frame: _points_of_frame(pbdata, track.offsets, frame),
     )
     return fit_to_pictures(session)
 
@@ -134,10 +136,11 @@ def read_cameras(pbdata: Path) -> CameraTrack:
         ViewfinderError: truncated, a length that lies, a field that is missing or has the wrong
             number of values; names file, frame and field.
     """
-    found = [
-        _parsed(pbdata, index, message, _camera_frame)
-        for index, message in enumerate(frame_messages(pbdata))
-    ]
+    found: list[CameraFrame] = []
+    offsets = [0]
+    for index, message in enumerate(frame_messages(pbdata)):
+        found.append(_parsed(pbdata, index, message, _camera_frame))
+        offsets.append(offsets[-1] + 4 + len(message))
     for index, frame in enumerate(found):
         for name, data, count in (
             ("transform", frame.transform, 16),
@@ -159,6 +162,7 @@ def read_cameras(pbdata: Path) -> CameraTrack:
         matrices.reshape(-1, 9)[:, [0, 4, 2, 5]],
         np.array([(f.width, f.height) for f in found]),
         np.array([f.state for f in found]),
+        np.array(offsets[:-1]),
     )
     same = (track.sizes == track.sizes[0]).all(axis=1)
     if not same.all():
@@ -172,14 +176,19 @@ def read_cameras(pbdata: Path) -> CameraTrack:
     return track
 
 
-def frame_messages(pbdata: Path) -> Iterator[memoryview]:
+def frame_messages(pbdata: Path, start: int = 0) -> Iterator[memoryview]:
     """Each ARFrame's bytes, one at a time.
+
+    Args:
+        pbdata: the file.
+        start: byte at which the first frame's length stands.
 
     Raises:
         ViewfinderError: empty, too large, or a length that reaches past the file's end.
     """
-    left = file_size(pbdata, LARGEST_FILE_BYTES)
+    left = file_size(pbdata, LARGEST_FILE_BYTES) - start
     with pbdata.open("rb") as file:
+        file.seek(start)
         for index in range(MOST_FRAMES):
             prefix = file.read(4)
             if not prefix:
@@ -272,12 +281,10 @@ def _video_frames(pbdata: Path, track: CameraTrack) -> NDArray[np.int64]:
     return frames
 
 
-def _points_of_frame(pbdata: Path, frame: int) -> Points:
-    for index, message in enumerate(frame_messages(pbdata)):
-        if index == frame:
-            points: Points = _parsed(pbdata, index, message, _points)
-            return _finite(points, pbdata, index)
-    raise ViewfinderError("no such frame", file=pbdata, field=f"frame {frame + 1}")
+def _points_of_frame(pbdata: Path, offsets: NDArray[np.int64], frame: int) -> Points:
+    message = next(frame_messages(pbdata, int(offsets[frame])))
+    points: Points = _parsed(pbdata, frame, message, _points)
+    return _finite(points, pbdata, frame)
 
 
 def _all_points(pbdata: Path) -> Points:
