@@ -123,21 +123,26 @@ class CyclesScene:
     def _set_up_cycles(self, quality: Quality) -> None:
         cycles = self.scene.cycles
         cycles.device = "CPU"
-        cycles.samples = quality.samples
         cycles.use_adaptive_sampling = False
         cycles.use_denoising = True
         cycles.denoiser = "OPENIMAGEDENOISE"
+        cycles.denoising_use_gpu = False
+        cycles.caustics_reflective = cycles.caustics_refractive = False
+        cycles.sample_clamp_indirect = 4.0  # a firefly costs more than the light it carries
+        cycles.seed = 0
+        self.set_quality(quality)
+
+    def set_quality(self, quality: Quality) -> None:
+        """Let the next pictures cost more or less."""
+        cycles = self.scene.cycles
+        cycles.samples = quality.samples
         cycles.denoising_quality = quality.denoise_quality
         cycles.denoising_prefilter = quality.denoise_prefilter
         cycles.denoising_input_passes = quality.denoise_passes
-        cycles.denoising_use_gpu = False
         cycles.max_bounces = quality.bounces
         cycles.diffuse_bounces = min(quality.bounces, 3)
         cycles.glossy_bounces = min(quality.bounces, 3)
         cycles.transmission_bounces = min(quality.bounces, 4)
-        cycles.caustics_reflective = cycles.caustics_refractive = False
-        cycles.sample_clamp_indirect = 4.0  # a firefly costs more than the light it carries
-        cycles.seed = 0
 
     def _set_up_passes(self) -> None:
         layer = self.scene.view_layers[0]
