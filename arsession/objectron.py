@@ -282,7 +282,9 @@ def _video_frames(pbdata: Path, track: CameraTrack) -> NDArray[np.int64]:
 
 
 def _points_of_frame(pbdata: Path, offsets: NDArray[np.int64], frame: int) -> Points:
-    message = next(frame_messages(pbdata, int(offsets[frame])))
+    message = next(frame_messages(pbdata, int(offsets[frame])), None)
+    if message is None:
+        raise ViewfinderError("this file has changed", file=pbdata, field=f"frame {frame + 1}")
     points: Points = _parsed(pbdata, frame, message, _points)
     return _finite(points, pbdata, frame)
 
