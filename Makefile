@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
-STAMP := .venv/.ready-$(shell cat pyproject.toml constraints.txt .ci/setup | sha256sum | cut -c1-16)
+STAMP := .venv/.ready-$(shell cat pyproject.toml constraints.txt .ci/setup runtime/crop.c | sha256sum | cut -c1-16)
 WORKERS ?= 2
 # Bytecode is kept even where the environment says otherwise: a second run starts in seconds.
 export PYTHONDONTWRITEBYTECODE :=
@@ -16,7 +16,7 @@ help: ## this list
 
 setup: $(STAMP) ## virtual environment, Debian packages, pinned Python packages, MediaPipe's models
 
-$(STAMP): pyproject.toml constraints.txt .ci/setup
+$(STAMP): pyproject.toml constraints.txt .ci/setup runtime/crop.c
 	bash .ci/setup
 	@touch $@
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from runtime.folders import cache_folder, models_folder
 from runtime.model_store import missing_released
+from runtime.oriented_crop import one_pass_crop
 from runtime.released import RELEASED
 
 # Extra -> the packages that it brings and that its commands can't do without.
@@ -51,6 +52,7 @@ def diagnose() -> list[Check]:
     ]
     for package in ("numpy", "opencv-python", "ai-edge-litert"):
         checks.append(Check(package, True, metadata.version(package)))
+    checks.append(_crop())
     checks += [_extra(extra, modules) for extra, modules in _EXTRAS.items()]
     absent = missing_released(*(model.name for model in RELEASED))
     checks.append(
@@ -73,6 +75,12 @@ def diagnose() -> list[Check]:
         )
     )
     return checks
+
+
+def _crop() -> Check:
+    if one_pass_crop() is None:
+        return Check("crop", True, "by OpenCV (no compiler at installation, or no AVX2)")
+    return Check("crop", True, "in one pass")
 
 
 def _extra(extra: str, modules: tuple[str, ...]) -> Check:

@@ -35,25 +35,28 @@ class PixelScale:
 
     Args:
         low, high: what 0 and 255 become.
+
+    Attributes:
+        factor: by which a byte is multiplied, in float32, where that is all; else None.
     """
 
     def __init__(self, low: float, high: float) -> None:
-        self._factor = np.float32((high - low) / 255.0)
+        factor = np.float32((high - low) / 255.0)
         # x * factor + offset with one rounding, by table: multiplying and adding in float32 rounds
         # twice, which moves MediaPipe's face detections by 1e-4 and landmarks by 0.01 px.
-        exact = np.arange(256) * np.float64(self._factor) + np.float64(np.float32(low))
+        exact = np.arange(256) * np.float64(factor) + np.float64(np.float32(low))
         self._table = exact.astype(np.float32)
-        self._by_table = low != 0
+        self.factor = None if low != 0 else float(factor)
 
     def write(self, picture: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
         """Scale (H, W, C) uint8 into a float32 array of the same shape."""
-        if self._by_table:
+        if self.factor is None:
             cv2.LUT(picture, self._table, dst=out)
         else:
             # picture * factor + out * (1 - factor): in half the time of NumPy's multiply, which
             # converts piece by piece.
             out.fill(0)
-            cv2.accumulateWeighted(picture, out, float(self._factor))
+            cv2.accumulateWeighted(picture, out, self.factor)
 
 
 class Model:
@@ -162,7 +165,11 @@ class Model:
             picture: (H, W, C) uint8 of the input's size.
             scale: to the model's range.
         """
-        scale.write(picture, self._input_views[0]()[0])
+        scale.write(picture, self.picture_input())
+
+    def picture_input(self) -> NDArray[np.float32]:
+        """(H, W, C) the first input, to write to: let go of it before the model runs."""
+        return self._input_views[0]()[0]
 
     def fill_zeros(self) -> None:
         """Write zeros into every input."""

@@ -12,7 +12,8 @@ from runtime.card import CardModel
 from runtime.errors import ViewfinderError
 from runtime.libm import cos_sin
 from runtime.model import Model, PixelScale
-from runtime.roi import Roi, letterbox_padding, roi_padded_to_aspect, warp_crop
+from runtime.oriented_crop import OrientedCrop
+from runtime.roi import Roi, letterbox_padding, roi_padded_to_aspect
 from runtime.topology import topology
 
 Floats = NDArray[np.float32]
@@ -66,8 +67,7 @@ class LandmarkModel:
             _check_output(model, self._outputs, meaning, values)
         self._size = (width, height)
         self._input_size = np.array([[width], [height], [width]], dtype=np.float32)
-        self._scale = PixelScale(*card.input.range)
-        self._crop = np.zeros((height, width, 3), dtype=np.uint8)
+        self._crop = OrientedCrop(width, height, "replicate", PixelScale(*card.input.range))
         self._hand = self.topology.name == "hand21"
         # MediaPipe's hands and boxes keep the crop's aspect ratio, its faces don't: for the square
         # regions that come from runtime.roi's rules this is a matter of rounding.
@@ -87,8 +87,7 @@ class LandmarkModel:
         """
         width, height = self._size
         shown = roi_padded_to_aspect(roi, width, height) if self._keeps_aspect else roi
-        warp_crop(rgb, shown, width, height, "replicate", out=self._crop)
-        self.model.fill(self._crop, self._scale)
+        self._crop.fill(self.model, rgb, shown)
         self.model.run()
         presence = self._presence()
         if not presence > min_presence:  # a NaN is no subject either

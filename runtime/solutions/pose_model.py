@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from runtime.card import CardModel
 from runtime.errors import ViewfinderError
 from runtime.model import Model, PixelScale
-from runtime.roi import Roi, roi_padded_to_aspect, warp_crop
+from runtime.oriented_crop import OrientedCrop
+from runtime.roi import Roi, roi_padded_to_aspect
 from runtime.solutions.landmarks import points_in_image, turned, without_letterbox
 from runtime.topology import topology
 
@@ -96,8 +97,7 @@ class BodyModel:
             self._check("mask_logit", 1)
         self._masks = masks
         self._side, self._divisor = side, _f32(side)
-        self._scale = PixelScale(*card.input.range)
-        self._crop = np.zeros((side, side, 3), dtype=np.uint8)
+        self._crop = OrientedCrop(side, side, "replicate", PixelScale(*card.input.range))
         self._refinement = None
         if "heatmaps" in self._outputs:
             shape = model.outputs[self._outputs["heatmaps"]].shape
@@ -112,8 +112,7 @@ class BodyModel:
             min_presence: MediaPipe's threshold.
         """
         shown = roi_padded_to_aspect(roi, self._side, self._side)
-        warp_crop(rgb, shown, self._side, self._side, "replicate", out=self._crop)
-        self.model.fill(self._crop, self._scale)
+        self._crop.fill(self.model, rgb, shown)
         self.model.run()
         presence = float(self._peek("presence", 1)[0, 0])
         if not presence > min_presence:  # a NaN is no body either
