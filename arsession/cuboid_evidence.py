@@ -25,10 +25,6 @@ UPRIGHT_SIGMA_RAD = 0.0035
 FACES = ("left", "right", "bottom", "top", "back", "front")
 """Names of the faces -x, +x, -y, +y, -z, +z."""
 EDGES = frozenset(frozenset(edge) for edge in topology("cuboid9@1").edges)
-FACE_LOOPS = np.array(
-    [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]
-)
-"""(6, 4) corners (0 to 7) around each face."""
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from arsession.cuboid_evidence import FACE_LOOPS, FACES, Evidence, PlacedBox
+from arsession.cuboid_evidence import FACES, Evidence, PlacedBox
 from arsession.views import Views
-from bootstrap.box_overlap import CORNERS
+from bootstrap.box_overlap import CORNERS, FACE_LOOPS
 
 Array = NDArray[np.float64]
 Linear = tuple[Array, Array]

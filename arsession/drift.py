@@ -168,25 +168,31 @@ def offsets_from_clicks(
     for frame in frames:
         mine = [(point, click) for point, click in corners if click.frame == frame]
         at = np.array([point for point, _ in mine])
-        wanted = views.straightened_px(frame, np.array([click.px for _, click in mine]))
-        weight = 1 / np.array([click.sigma_px for _, click in mine])[:, None]
-        shift = np.zeros(3)
-        for _ in range(5):  # nearly linear
-            seen = (at - shift) @ views.turns[frame].T + views.shifts[frame]
-            z = seen[:, 2:]
-            px = views.focal_px[frame] * seen[:, :2] / z + views.principal_px[frame]
-            slant = (seen[:, :2] / z)[:, :, None] * views.turns[frame][2]
-            rows = -(views.focal_px[frame][:, None] / z[:, :, None]) * (
-                views.turns[frame][:2] - slant
-            )
-            rows = (rows * weight[:, :, None]).reshape(-1, 3)
-            miss = ((wanted - px) * weight).reshape(-1)
-            pull = rows.T @ rows + information
-            shift = shift + np.linalg.solve(pull, rows.T @ miss - information @ shift)
-        shifts.append(shift)
+        shifts.append(_shift(at, [click for _, click in mine], views, frame, information))
     known = np.array(shifts)
     at_s = timestamps_s[frames]
     return np.stack([np.interp(timestamps_s, at_s, known[:, i]) for i in range(3)], axis=1)
+
+
+def _shift(
+    points: Array, clicks: Sequence[Click], views: Views, frame: int, information: Array
+) -> Array:
+    """The camera's shift that brings points to their clicks, held back by what is known before."""
+    wanted = views.straightened_px(frame, np.array([click.px for click in clicks]))
+    weight = 1 / np.array([click.sigma_px for click in clicks])[:, None]
+    focal, turn = views.focal_px[frame], views.turns[frame]
+    shift = np.zeros(3)
+    for _ in range(5):  # nearly linear
+        seen = (points - shift) @ turn.T + views.shifts[frame]
+        z = seen[:, 2:]
+        px = focal * seen[:, :2] / z + views.principal_px[frame]
+        slant = (seen[:, :2] / z)[:, :, None] * turn[2]
+        rows = -(focal[:, None] / z[:, :, None]) * (turn[:2] - slant)
+        rows = (rows * weight[:, :, None]).reshape(-1, 3)
+        miss = ((wanted - px) * weight).reshape(-1)
+        pull = rows.T @ rows + information
+        shift = shift + np.linalg.solve(pull, rows.T @ miss - information @ shift)
+    return shift
 
 
 @dataclass(frozen=True)

@@ -140,6 +140,12 @@ def _fit_one(session: Session, views: Views, cuboid: Cuboid) -> _Result:
         raise ViewfinderError(
             "no such plane", field="plane", expected=names, found=repr(cuboid.plane)
         )
+    return _on_best_plane(views, cuboid, evidence, planes, up)
+
+
+def _on_best_plane(
+    views: Views, cuboid: Cuboid, evidence: Evidence, planes: list[Plane], up: Array
+) -> _Result:
     start = cuboid.box
     if len({click.frame for click in cuboid.clicks}) > 1:  # they alone tell where the box is
         start = fit_box(evidence, views, start).box

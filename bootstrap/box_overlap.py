@@ -23,6 +23,12 @@ Indices = NDArray[np.intp]
 CORNERS: Array = CORNER_WEIGHTS[:, 1:] / 2
 """(8, 3) of a box of size 1, in the order of cuboid9@1."""
 
+FACE_LOOPS: Indices = np.array(
+    [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]
+)
+"""(6, 4) which of CORNERS lie around the faces -x, +x, -y, +y, -z, +z, counter-clockwise seen from
+outside."""
+
 _ROTATION_TOLERANCE = 1e-3
 _ON_PLANE = 1e-13
 """Of the coordinates' size: what is nearer to a face's plane counts as inside."""
@@ -137,12 +143,6 @@ def shared_volume_m3(first: Boxes, second: Boxes) -> Array:
     return volume
 
 
-# The corners (of CORNERS) around each face, counter-clockwise seen from outside: -x, +x, -y, ...
-_FACES = np.array(
-    [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]
-)
-
-
 @dataclass(frozen=True)
 class _Edges:
     """Directed edges of faces: (E, 3) ends, and (E,) the pair and the face they belong to."""
@@ -165,7 +165,7 @@ def _cut_volume(first: Boxes, second: Boxes) -> Array:
     )
     corners /= second.sizes_m[:, None] / 2
     on_plane = _ON_PLANE * np.maximum(np.abs(corners).max(axis=(1, 2)), 1)
-    loops = corners[:, _FACES]
+    loops = corners[:, FACE_LOOPS]
     edges = _Edges(
         loops.reshape(-1, 3),
         np.roll(loops, -1, axis=2).reshape(-1, 3),

@@ -7,9 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from arsession.cuboid_evidence import FACE_LOOPS, PlacedBox
+from arsession.cuboid_evidence import PlacedBox
 from arsession.session import Plane, Session
 from arsession.views import Views
+from bootstrap.box_overlap import FACE_LOOPS
 from runtime.camera import Camera
 from tests.arsession.orbit import UP, orbit
 

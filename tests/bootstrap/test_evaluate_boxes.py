@@ -26,7 +26,7 @@ from runtime.topology import topology
 
 CAMERA = Camera(500, 480, 310, 250, 640, 480)
 CUBOID = topology("cuboid9@1")
-COUNT = 12
+COUNT = 8
 
 
 def make_boxes(root: Path, cameras: bool = True, planes: bool = True) -> Dataset:
