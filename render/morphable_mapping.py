@@ -5,8 +5,8 @@
    canonical face is warped onto the surface from there (`render.face_mapping_fit.warped`).
 2. With MediaPipe, random faces of the model are rendered and every landmark takes the surface point
    that explains its answers best, close to the warp: as for Anny, without its symmetry.
-3. Lips keep to their side of the mouth's line, inner lips to where both meet; where eyes are holes
-   in the mesh, lids lie on the holes' edges.
+3. Lips keep to what follows that lip when an expression opens the mouth, inner lips to where both
+   meet; where eyes are holes in the mesh, lids lie on the holes' edges.
 """
 
 from __future__ import annotations
@@ -54,6 +54,9 @@ FIT_SIZE = 256
 REACH_M, FINE_REACH_M = 0.018, 0.008
 """How far from its place in the warp a landmark may go, and one of lids or lips."""
 MOUTH_M = 0.04
+OPENING_SIGMAS, LEAST_OPENING_M = 3.0, 0.004
+
+_UPPER_LIP, _LOWER_LIP = (0, 37, 267), (17, 84, 314)  # in the middle of the red, far apart
 
 NAMED_LANDMARKS: Mapping[str, int] = {
     "right.eye.corner_outer": 33, "right.eye.corner_inner": 133, "left.eye.corner_inner": 362,
@@ -318,14 +321,13 @@ class MeshPoints:
     def _allowed(self, prior_m: Floats) -> NDArray[np.bool_]:
         """(468, C) what lips and lids may take; see the module's text."""
         allowed = np.ones((COUNT, len(self.points_m)), dtype=bool)
-        line = np.array([(prior_m[a] + prior_m[b]) / 2 for a, b in _INNER_PAIRS])
-        height = self.points_m[:, 2] - np.interp(self.points_m[:, 0], line[:, 0], line[:, 2])
+        below = self._below(prior_m)
         upper, lower = lip_landmarks()
-        allowed[list(upper)] = height > 0
-        allowed[list(lower)] = height < 0
+        allowed[list(upper)] = ~below
+        allowed[list(lower)] = below
         contours = topology("face478@1").contours
         inner = contours["lips_inner"].indices
-        touching = self._lips_touch(height, prior_m[list(inner)].mean(axis=0))
+        touching = self._lips_touch(below, prior_m[list(inner)].mean(axis=0))
         for index in inner:
             if (allowed[index] & touching).any():
                 allowed[index] &= touching
@@ -340,18 +342,46 @@ class MeshPoints:
                     allowed[index] &= edge
         return allowed
 
-    def _lips_touch(self, height: Floats, mouth_m: Floats) -> NDArray[np.bool_]:
+    def _below(self, prior_m: Floats) -> NDArray[np.bool_]:
+        """Points that belong to the lower lip: they go down with it when the mouth opens, or,
+        where no expression opens it, lie below its line."""
+        upper, lower = (
+            [int(np.linalg.norm(self.points_m - prior_m[i], axis=1).argmin()) for i in landmarks]
+            for landmarks in (_UPPER_LIP, _LOWER_LIP)
+        )
+        opened = _opened(self._model, (self.matrix[upper], self.matrix[lower]))
+        drop = -(self.matrix @ opened)[:, 2]
+        high, low = drop[upper].mean(), drop[lower].mean()
+        if low - high > LEAST_OPENING_M:
+            return np.asarray(drop > (high + low) / 2)
+        line = np.array([(prior_m[a] + prior_m[b]) / 2 for a, b in _INNER_PAIRS])
+        return np.asarray(
+            self.points_m[:, 2] < np.interp(self.points_m[:, 0], line[:, 0], line[:, 2])
+        )
+
+    def _lips_touch(self, below: NDArray[np.bool_], mouth_m: Floats) -> NDArray[np.bool_]:
         """Points where upper and lower lip meet, seen from in front."""
         from scipy.spatial import cKDTree
 
         near = np.linalg.norm(self.points_m - mouth_m, axis=1) < MOUTH_M
         apart = np.full(len(near), np.inf)
-        sides = np.flatnonzero(near & (height > 0)), np.flatnonzero(near & (height <= 0))
+        sides = np.flatnonzero(near & ~below), np.flatnonzero(near & below)
         for here, there in (sides, sides[::-1]):
             if len(here) and len(there):
                 apart[here] = cKDTree(self.points_m[there]).query(self.points_m[here])[0]
         forward = self.normals_on(self._model.mean_m.astype(np.float64))[:, 1] < 0.2
         return np.asarray((apart < LIP_GAP_M) & forward)
+
+
+def _opened(model: MorphableModel, lips: tuple[Any, Any]) -> Floats:
+    """(V, 3) how vertices move under the expression that opens the mouth most for its size."""
+    if not len(model.expression_m):
+        return np.zeros(model.mean_m.shape)
+    gaps = np.array(
+        [float((lips[0] @ m)[:, 2].mean() - (lips[1] @ m)[:, 2].mean()) for m in model.expression_m]
+    )
+    size = OPENING_SIGMAS / max(float(np.linalg.norm(gaps)), 1e-9)
+    return np.asarray(np.tensordot(gaps * size, model.expression_m.astype(np.float64), 1))
 
 
 def _edge_rows(

@@ -144,6 +144,21 @@ def test_upper_lips_lie_above_lower_ones(home: Path, kind: str) -> None:
         assert np.linalg.norm(places[a] - places[b]) < 0.006
 
 
+@pytest.mark.parametrize("kind", ["painted", "open"])
+def test_lips_part_when_the_mouth_opens(home: Path, kind: str) -> None:
+    model, landmarks, places = on_mean(home, kind)
+    parted = []
+    for k in range(len(model.expression_m)):
+        for sign in (-2.0, 2.0):
+            moved = landmarks.points(model.mean_m + sign * model.expression_m[k])
+            parted.append((moved[0, 2] - moved[17, 2], moved))
+    gap, moved = max(parted, key=lambda pair: pair[0])
+    assert gap > places[0, 2] - places[17, 2] + 0.005
+    for above, below in ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402)):
+        before = places[above, 2] - places[below, 2]
+        assert moved[above, 2] - moved[below, 2] > before + 0.003
+
+
 def test_the_bag_closes_the_mouth(home: Path) -> None:
     model, landmarks, _ = on_mean(home, "open")
     points, faces = landmarks.mouth_bag(model.mean_m.astype(np.float64))
