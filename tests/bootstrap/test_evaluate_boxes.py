@@ -88,8 +88,12 @@ def test_misses_extras_and_wrong_boxes_count(tmp_path):
     scores = np.full(COUNT, 0.5)
     found = (COUNT - 4) / COUNT
     none = box_details(measured, subjects, scores, [], rng)["average_precision"]["0.5"]
-    low = box_details(measured, subjects, scores, [0.1] * 8, rng)["average_precision"]["0.5"]
-    high = box_details(measured, subjects, scores, [0.9] * 8, rng)["average_precision"]["0.5"]
+    low = box_details(measured, subjects, scores, [0.1] * (COUNT - 4), rng)["average_precision"][
+        "0.5"
+    ]
+    high = box_details(measured, subjects, scores, [0.9] * (COUNT - 4), rng)["average_precision"][
+        "0.5"
+    ]
     assert none == pytest.approx(found, abs=1e-4) == low  # worse ones come after
     assert high == pytest.approx(found / 2, abs=1e-4)
 
