@@ -80,6 +80,11 @@ class HandStage:
             corners = np.concatenate([sides[pair[0]], sides[pair[1]] + size])
             self._add(" ".join(pair), corners, both, np.concatenate([slots, slots + count]))
 
+        detail = np.zeros((size, 3))
+        detail[: len(self._painter.detail)] = self._painter.detail
+        for name, mesh in self._meshes.items():
+            mesh.set_attribute("detail", np.tile(detail, (len(name.split()), 1)))
+
     def _one_hand(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Quads of a right hand and all it may wear, and the material's slot of each."""
         hand, sleeve = self._model.faces, self._sleeves.faces + self._model.matrix.shape[0]
@@ -186,7 +191,8 @@ class _Outfit:
     def __init__(self, name: str, offset: int) -> None:
         self._skins = []
         for part in PARTS:
-            self._skins.append(skin_material(f"{name}skin {part}", attribute="albedo"))
+            skin = skin_material(f"{name}skin {part}", attribute="albedo", detail="detail")
+            self._skins.append(skin)
         self._cloth = sleeve_material(f"{name}cloth")
         self._solids = {kind: solid_material(f"{name}{kind}") for kind in ("ring", "strap", "dial")}
         self.thing = patterned_material(f"{name}thing")
