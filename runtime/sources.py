@@ -156,6 +156,7 @@ class VideoSource:
             raise ViewfinderError(
                 "this video can't be opened: it is truncated, damaged or no video", file=path
             )
+        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # phones store portrait videos lying
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = fps if 1 <= fps <= 1000 else 30.0
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))

@@ -19,6 +19,7 @@ from runtime import live_reader
 from runtime.errors import Notice, ViewfinderError
 from runtime.image import encode_image, write_image
 from runtime.sources import Frame, LiveSource, Source, open_source
+from tests.arsession.videos import write_video
 
 
 def read(source: Source) -> tuple[list[Frame], list[str]]:
@@ -50,6 +51,18 @@ def test_a_bad_picture_in_a_folder_does_not_stop_the_rest(tmp_path: Path) -> Non
     assert [frame.index for frame in frames] == [0, 1, 3]
     assert len(problems) == 1
     assert "b2.jpg" in problems[0]
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_video_that_was_filmed_lying_stands_upright(tmp_path: Path, degrees: int) -> None:
+    stored = np.zeros((48, 96, 3), dtype=np.uint8)
+    stored[:24, :48] = (255, 0, 0)  # red in the corner at the top left
+    write_video(tmp_path / "turned.mp4", [stored] * 3, degrees)
+    frames, _ = read(open_source(tmp_path / "turned.mp4"))
+    expected = np.rot90(stored, -degrees // 90)
+    assert [frame.rgb.shape for frame in frames] == [expected.shape] * 3
+    red = frames[0].rgb[..., 0] > 128
+    assert (red == (expected[..., 0] > 128)).mean() > 0.97
 
 
 def test_a_videos_frames_and_times(clip: Path) -> None:
@@ -90,6 +103,9 @@ class PretendCapture:
 
     def isOpened(self) -> bool:  # noqa: N802
         return True
+
+    def set(self, what: int, value: float) -> bool:
+        return False
 
     def get(self, what: int) -> float:
         return {cv2.CAP_PROP_FRAME_COUNT: self.count, cv2.CAP_PROP_FPS: 0.0}.get(what, 0.0)
