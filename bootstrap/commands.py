@@ -266,14 +266,31 @@ def evaluate(
     """Mean keypoint error of a model in percent, with 95 % bootstrap intervals.
 
     Faces are measured by the interocular distance, hands by the palm's size; where labels are
-    metric, as renders' are, that length is taken in space, so that turned subjects count alike.
+    metric, as renders' are, that length is taken in space, so that turned subjects count alike. A
+    detector alone is measured on whole pictures: average precision, and its keypoints by the side
+    of the box.
     """
+    from bootstrap.detector_evaluation import evaluate_detector, is_detector
     from bootstrap.evaluate import evaluate_model
     from bootstrap.progress import progress_bar
     from bootstrap.report_table import print_evaluation
     from bootstrap.subjects import Settings
+    from runtime.errors import ViewfinderError
 
     settings = Settings(tuple(data), layer, split.value if split else None, by, crop.value)
+    if is_detector(model):
+        if against is not None or picture is not None or by != "part":
+            raise ViewfinderError(
+                "a detector alone is measured by itself, in all, and draws no picture",
+                field="--against, --by, --picture",
+            )
+        with progress_bar("evaluating", "nothing was written") as advance:
+            found = evaluate_detector(model, settings, advance)
+        if as_json:
+            typer.echo(json.dumps(found))
+        else:
+            print_evaluation(found)
+        return
     with progress_bar("evaluating", "nothing was written") as advance:
         result = evaluate_model(model, settings, against, advance)
     if picture is not None:

@@ -1,15 +1,12 @@
 """From a trained network to a `.task` bundle, checked against torch.
 
-The tensors have MediaPipe's layouts. For the face: landmarks 1 x 1 x 1 x 1434 in input pixels and a
-presence logit 1 x 1 x 1 x 1. For the hand: landmarks 1 x 63 in input pixels with z times 0.4,
-presence and handedness (the person's right hand in an unmirrored picture) 1 x 1 as probabilities,
-world 1 x 63 in metres. Beside the model a bundle holds the weights that `--from` starts from.
+The tensors have MediaPipe's layouts (bootstrap.export_layouts). Beside the model a bundle holds the
+weights that `--from` starts from.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import importlib.metadata
 import io
 import logging
@@ -25,54 +22,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from bootstrap.metrics import Estimate
-from bootstrap.networks import Network, fuse_batch_norms
+from bootstrap.export_layouts import (
+    DESCRIPTIONS,
+    MEANINGS,
+    MODEL_FILES,
+    TASKS,
+    TITLES,
+    Deployed,
+    input_range,
+)
+from bootstrap.networks import Network
 from bootstrap.tflite_metadata import with_metadata
 from runtime.bundle import read_bundle, write_bundle
 from runtime.card import Card, CardInput, CardMetric, CardModel, CardOutput
 from runtime.errors import ViewfinderError
 from runtime.model import Model
 from runtime.native_output import captured_stderr
-from runtime.topology import topology
 
 if TYPE_CHECKING:
-    from bootstrap.training.batches import Batch
     from bootstrap.training.subjects import TrainingData
 
 MAX_DIFFERENCE = 1e-5
 """Between torch and LiteRT: landmarks in input widths, probabilities, metres."""
 SIGNATURE = "serving_default"
-MEANINGS = {
-    "face": {"landmarks": "landmarks", "presence": "presence_logit"},
-    "hand": {
-        "landmarks": "landmarks",
-        "presence": "presence",
-        "handedness": "handedness",
-        "world": "world_landmarks",
-    },
-}
-TITLES = {
-    "face": "478 keypoints of the face in a crop.",
-    "hand": "21 keypoints of the hand in a crop.",
-}
-DESCRIPTIONS = {
-    "face": {
-        "landmarks": "x, y, z of each keypoint in input pixels.",
-        "presence": "Logit that a face is in the crop.",
-    },
-    "hand": {
-        "landmarks": "x, y, z of each keypoint in input pixels, z times 0.4.",
-        "presence": "Probability that a hand is in the crop.",
-        "handedness": "Probability of a right hand in an unmirrored picture.",
-        "world": "x, y, z of each keypoint in metres from their mean.",
-    },
-}
-Z_SCALES = {"face": 1.0, "hand": 0.4}
-"""Of z against x: MediaPipe's hand models have 0.4 (normalize_z of hand_landmark_cpu.pbtxt)."""
-MODEL_FILES = {"face": "face_landmarks_detector.tflite", "hand": "hand_landmarks_detector.tflite"}
-"""The names that MediaPipe Tasks looks for."""
 
 
 @dataclass(frozen=True)
@@ -98,46 +72,12 @@ class Parent:
     licences_inherited: tuple[str, ...]
 
 
-class Deployed(nn.Module):
-    """A network as it is exported: one picture, height x width x channels, MediaPipe's outputs.
-
-    Batch norms are folded into convolutions, input pixels into the last layer.
-    """
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = copy.deepcopy(network).eval()
-        self.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        fuse_batch_norms(self.network)
-        scale = float(network.input_size) * torch.tensor([1.0, 1.0, Z_SCALES[network.name]])
-        with torch.no_grad():
-            basis = self.network.landmarks.basis
-            rows = scale.repeat(basis.out_features // 3)
-            basis.weight.mul_(rows[:, None])
-            basis.bias.mul_(rows)
-
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """(1, S, S, 3) RGB 0..1 -> the outputs of `MEANINGS`."""
-        outputs = self.network(image.permute(0, 3, 1, 2))
-        if self.network.name == "face":
-            return {
-                "landmarks": outputs["landmarks"].reshape(1, 1, 1, -1),
-                "presence": outputs["presence"].reshape(1, 1, 1, 1),
-            }
-        return {
-            "landmarks": outputs["landmarks"],
-            "presence": torch.sigmoid(outputs["presence"]),
-            "handedness": torch.sigmoid(outputs["handedness"]),
-            "world": outputs["world"],
-        }
-
-
 def export_bundle(
     network: Network,
     out: Path,
     data: TrainingData,
-    validation: Sequence[Batch],
-    error: Estimate | None,
+    validation: Sequence[NDArray[np.uint8]],
+    quality: Sequence[CardMetric],
     parent: Parent | None,
 ) -> Exported:
     """Convert a network, compare it with torch, write its bundle with a card.
@@ -146,8 +86,8 @@ def export_bundle(
         network: evaluated, with its averaged weights.
         out: the bundle.
         data: what it was trained on.
-        validation: real crops to compare on.
-        error: of the validation crops, as parts of the normalising length.
+        validation: (S, S, 3) real crops to compare on.
+        quality: what was measured on them.
         parent: the bundle it was trained from.
 
     Raises:
@@ -161,28 +101,28 @@ def export_bundle(
     file = MODEL_FILES[network.name]
     model = Model.from_bytes(tflite, file)
     names = output_names(model, network.name)
-    pictures = comparison_pictures(network.input_size, validation)
+    pictures = comparison_pictures(network.input_size, validation, input_range(network))
     difference = greatest_difference(deployed, model, pictures)
     partitions = model.xnnpack_partitions()
     _check_export(model, out, difference, partitions)
     size = network.input_size
-    picture = CardInput(size, size)
+    picture = CardInput(size, size, range=input_range(network))
     card_model = CardModel(
         file=file,
-        role="landmarks",
+        role="detector" if "boxes" in names.values() else "landmarks",
         input=picture,
         outputs=tuple(
             CardOutput(info.name, info.shape, MEANINGS[network.name][names[info.name]])
             for info in model.outputs
         ),
-        topology=network.topology_id,
+        topology="" if "boxes" in names.values() else network.topology_id,
     )
     weights_file = f"{network.name}.safetensors"
     weights = safetensors.torch.save(
         {k: v.contiguous() for k, v in network.state_dict().items()}, {"network": network.name}
     )
     card_weights = CardModel(weights_file, "weights", picture, (), network.topology_id)
-    card = _card(network, (card_model, card_weights), data, error, parent, difference, partitions)
+    card = _card(network, (card_model, card_weights), data, quality, parent, difference, partitions)
     sha256 = write_bundle(out, {file: tflite, weights_file: weights}, card)
     return Exported(sha256, difference, partitions)
 
@@ -200,8 +140,10 @@ def convert(deployed: Deployed) -> bytes:
             converted.convert().export(str(path))
             tflite = path.read_bytes()
     name = deployed.network.name
-    # The converter's input is 0..1, a picture's bytes 0..255: mean 0, standard deviation 255.
-    return with_metadata(tflite, f"{name} landmarks", TITLES[name], DESCRIPTIONS[name], 0.0, 255.0)
+    low, high = input_range(deployed.network)
+    std = 255.0 / (high - low)
+    title = name if name.endswith("detector") else f"{name} landmarks"
+    return with_metadata(tflite, title, TITLES[name], DESCRIPTIONS[name], 0.0 - low * std, std)
 
 
 def output_names(model: Model, network_name: str) -> dict[str, str]:
@@ -218,13 +160,16 @@ def output_names(model: Model, network_name: str) -> dict[str, str]:
     return keys
 
 
-def comparison_pictures(size: int, validation: Sequence[Batch]) -> list[NDArray[np.float32]]:
-    """(1, S, S, 3) float32 0..1: noise, flat black and white, and up to 16 real crops."""
+def comparison_pictures(
+    size: int, validation: Sequence[NDArray[np.uint8]], range_: tuple[float, float] = (0.0, 1.0)
+) -> list[NDArray[np.float32]]:
+    """(1, S, S, 3) float32 over a range: noise, flat black and white, and up to 16 real crops."""
     rng = np.random.default_rng(0)
     noise = [rng.random((1, size, size, 3), dtype=np.float32) for _ in range(8)]
     flat = [np.full((1, size, size, 3), value, dtype=np.float32) for value in (0, 1)]
-    crops = [image for batch in validation for image in batch.image][:16]
-    return noise + flat + [image[None].astype(np.float32) / 255 for image in crops]
+    crops = [image[None].astype(np.float32) / 255 for image in validation[:16]]
+    low, high = range_
+    return [picture * np.float32(high - low) + np.float32(low) for picture in noise + flat + crops]
 
 
 def greatest_difference(
@@ -250,9 +195,10 @@ def greatest_difference(
 
 def _in_units(output: Tensor, meaning: str, input_size: int) -> Tensor:
     """An output in the unit of `MAX_DIFFERENCE`, double precision."""
-    if meaning == "landmarks":
+    if meaning in ("landmarks", "boxes"):
         return output.double() / input_size
-    return torch.sigmoid(output.double()) if meaning == "presence_logit" else output.double()
+    logits = meaning in ("presence_logit", "scores")
+    return torch.sigmoid(output.double()) if logits else output.double()
 
 
 def load_parent(path: Path, network: Network) -> Parent:
@@ -327,19 +273,16 @@ def _card(
     network: Network,
     models: tuple[CardModel, ...],
     data: TrainingData,
-    error: Estimate | None,
+    quality: Sequence[CardMetric],
     parent: Parent | None,
     difference: float,
     partitions: int,
 ) -> Card:
     metrics = [
+        *quality,
         CardMetric("noise and crops", "greatest difference from torch", difference),
         CardMetric("this model", "XNNPACK partitions", float(partitions)),
     ]
-    names = ", ".join(dataset.info.name for dataset in data.datasets)
-    if error is not None:
-        metric = f"mean error / {topology(network.topology_id).normaliser_name}"
-        metrics.insert(0, CardMetric(f"{names} (val)", metric, error.mean, error.interval))
     inherited = {x for dataset in data.datasets for x in dataset.info.licences_inherited}
     inherited |= set(parent.licences_inherited if parent else ())
     versions = " ".join(
@@ -347,7 +290,7 @@ def _card(
         for package in ("viewfinder-live", "torch", "litert-torch")
     )
     return Card(
-        task=network.name,
+        task=TASKS[network.name],
         models=models,
         licences_inherited=tuple(sorted(inherited)),
         data=data.sources,

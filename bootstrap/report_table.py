@@ -39,6 +39,8 @@ def print_evaluation(result: dict[str, Any]) -> None:
     counts = {name: result[name] for name in ("missed", "rejected", "extra", "skipped")
               if name in result}  # fmt: skip
     rest = ", ".join(f"{name} {count}" for name, count in counts.items())
+    if "average_precision" in result:
+        rest = f"average precision {result['average_precision']:.3f} at IoU 0.5, {rest}"
     console.print(f"{judged}; {rest}")
 
 

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from bootstrap.networks.blocks import ShapeHead, fuse_batch_norms, multiply_accumulates
+from bootstrap.networks.detector import DetectorNetwork, FaceDetectorNetwork, PalmDetectorNetwork
 from bootstrap.networks.face import FaceNetwork
 from bootstrap.networks.hand import HandNetwork
 
-Network = FaceNetwork | HandNetwork
+LandmarkNetwork = FaceNetwork | HandNetwork
+Network = LandmarkNetwork | DetectorNetwork
 
-NETWORKS: dict[str, type[FaceNetwork] | type[HandNetwork]] = {
+LANDMARK_NETWORKS: dict[str, type[FaceNetwork] | type[HandNetwork]] = {
     network.name: network for network in (FaceNetwork, HandNetwork)
+}
+DETECTOR_NETWORKS: dict[str, type[DetectorNetwork]] = {
+    network.name: network for network in (FaceDetectorNetwork, PalmDetectorNetwork)
+}
+NETWORKS: dict[str, type[FaceNetwork] | type[HandNetwork] | type[DetectorNetwork]] = {
+    **LANDMARK_NETWORKS,
+    **DETECTOR_NETWORKS,
 }
 
 __all__ = [
+    "DETECTOR_NETWORKS",
+    "LANDMARK_NETWORKS",
     "NETWORKS",
+    "DetectorNetwork",
+    "FaceDetectorNetwork",
     "FaceNetwork",
     "HandNetwork",
+    "LandmarkNetwork",
     "Network",
+    "PalmDetectorNetwork",
     "ShapeHead",
     "fuse_batch_norms",
     "multiply_accumulates",

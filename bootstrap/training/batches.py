@@ -1,16 +1,8 @@
-"""Batches of examples, made ahead in a background thread.
-
-Which subject comes at which place, and everything random about its crop, depends on the seed and
-that place alone: a training that is resumed sees what the uninterrupted one would have seen, and
-no state of a generator needs saving. OpenCV works without Python's lock, so one thread keeps up.
-"""
+"""Batches of crops for the landmark networks, and the shapes that they start from."""
 
 from __future__ import annotations
 
-import queue
-import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import cv2
@@ -18,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bootstrap.dataset import Dataset
+from bootstrap.training.ahead import EXAMPLES, SHAPES, VALIDATION, Ahead, ShuffledPlaces, chance
 from bootstrap.training.crops import (
     Example,
     Image,
@@ -30,9 +23,6 @@ from bootstrap.training.crops import (
 from bootstrap.training.subjects import Floats, Subject, TrainingData
 from runtime.topology import Topology
 
-# Spawn keys of the streams of chance that a training draws from its one seed.
-_ORDER, _EXAMPLES, _VALIDATION, _SHAPES = range(4)
-_AHEAD = 4
 _SHAPES_DRAWN = 1500
 
 
@@ -88,12 +78,8 @@ class Pictures:
         return part
 
 
-class Batches:
-    """Training batches from a given step on; iterate, and `close` when done.
-
-    Attributes:
-        busy_s: CPU seconds the background thread has used.
-    """
+class Batches(Ahead[Batch]):
+    """Training batches of crops from a given step on."""
 
     def __init__(
         self,
@@ -107,58 +93,17 @@ class Batches:
     ) -> None:
         self._subjects = data.train + data.negatives
         self._pictures, self._topology, self._size = pictures, topology, size
-        self._batch, self._seed, self._step = batch, seed, first_step
-        self._ready: queue.Queue[Batch | BaseException] = queue.Queue(_AHEAD)
-        self._closed = threading.Event()
-        self._order: tuple[int, NDArray[np.int64]] = (-1, np.zeros(0, dtype=np.int64))
-        self.busy_s = 0.0
-        self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
-        self._thread.start()
-
-    def __iter__(self) -> Iterator[Batch]:
-        while True:
-            item = self._ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-
-    def close(self) -> None:
-        """Stop the thread and wait for it."""
-        self._closed.set()
-        while not self._ready.empty():
-            self._ready.get_nowait()
-        self._thread.join()
-
-    def _work(self) -> None:
-        try:
-            while not self._closed.is_set():
-                begun = time.thread_time()
-                batch = self.at(self._step)
-                self._step += 1
-                self.busy_s += time.thread_time() - begun
-                self._put(batch)
-        except BaseException as error:
-            self._put(error)
-
-    def _put(self, item: Batch | BaseException) -> None:
-        while not self._closed.is_set():
-            try:
-                self._ready.put(item, timeout=0.1)
-                return
-            except queue.Full:
-                continue
+        self._batch, self._seed = batch, seed
+        self._places = ShuffledPlaces(len(self._subjects), seed)
+        super().__init__(first_step)
 
     def at(self, step: int) -> Batch:
         """The batch of that step: the same whenever it is asked for."""
         return stacked([self._example(step * self._batch + i) for i in range(self._batch)])
 
     def _example(self, place: int) -> Example:
-        epoch, index = divmod(place, len(self._subjects))
-        if self._order[0] != epoch:
-            shuffler = _rng(self._seed, _ORDER, epoch)
-            self._order = (epoch, shuffler.permutation(len(self._subjects)))
-        image, subject = self._pictures.of(self._subjects[self._order[1][index]])
-        rng = _rng(self._seed, _EXAMPLES, place)
+        image, subject = self._pictures.of(self._subjects[self._places.at(place)])
+        rng = chance(self._seed, EXAMPLES, place)
         return training_example(image, subject, self._topology, self._size, rng)
 
 
@@ -180,7 +125,7 @@ def validation_batches(
     """Crops of at most `limit` subjects, evenly chosen; the same for every training."""
     chosen = evenly_chosen(subjects, limit)
     examples = [
-        validation_example(*pictures.of(subject), topology, size, _rng(0, _VALIDATION, i))
+        validation_example(*pictures.of(subject), topology, size, chance(0, VALIDATION, i))
         for i, subject in enumerate(chosen)
     ]
     return [stacked(examples[i : i + batch]) for i in range(0, len(examples), batch)]
@@ -198,7 +143,7 @@ def shape_model(data: TrainingData, topology: Topology, seed: int) -> tuple[Floa
         mean (N, 3) and components (K, N, 3) times their standard deviations, crop-normalised;
         the mean alone, with K = 0, where no subject has every keypoint.
     """
-    rng = _rng(seed, _SHAPES, 0)
+    rng = chance(seed, SHAPES, 0)
     blank = np.zeros((1, 1, 3), dtype=np.uint8)
     examples = []
     for i in range(_SHAPES_DRAWN):
@@ -242,7 +187,3 @@ def single_threaded_opencv() -> int:
     before: int = cv2.getNumThreads()
     cv2.setNumThreads(1)
     return before
-
-
-def _rng(seed: int, stream: int, place: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream, place)))

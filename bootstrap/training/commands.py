@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -89,6 +90,41 @@ def hand(
     _train("hand", data, out, start_from, minutes, steps, seed, batch, threads, resume, as_json)
 
 
+class DetectorKind(StrEnum):
+    """What `train detector` finds."""
+
+    face = "face"
+    palm = "palm"
+
+
+@train_app.command()
+def detector(
+    data: Data,
+    out: Out,
+    kind: Annotated[
+        DetectorKind,
+        typer.Option(help="face: 6 keypoints, 128 pixels; palm: 7 keypoints, 192 pixels."),
+    ] = DetectorKind.face,
+    start_from: From = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    seed: Seed = 0,
+    batch: Batch = 16,
+    threads: Threads = 0,
+    resume: Resume = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a detector of faces or palms on whole pictures, in MediaPipe's SSD layout.
+
+    Learns from the labels that train face and train hand learn from; pictures labelled as empty
+    teach it what is none. Pack it with a landmark model: viewfinder models pack.
+
+    Example: viewfinder train detector --kind palm --data hands --out palm.task --minutes 30
+    """
+    network = f"{kind.value}-detector"
+    _train(network, data, out, start_from, minutes, steps, seed, batch, threads, resume, as_json)
+
+
 def _train(
     network: str,
     data: list[Path],
@@ -126,7 +162,7 @@ def _train(
 
 
 def _resume_command(settings: TrainSettings) -> str:
-    words = ["viewfinder", "train", settings.network]
+    words = ["viewfinder", "train", *_command(settings.network)]
     for folder in settings.data:
         words += ["--data", str(folder)]
     words += ["--out", str(settings.out)]
@@ -139,6 +175,11 @@ def _resume_command(settings: TrainSettings) -> str:
     words += ["--seed", str(settings.seed), "--batch", str(settings.batch)]
     words += ["--threads", str(settings.threads), "--resume"]
     return shlex.join(words)
+
+
+def _command(network: str) -> list[str]:
+    kind, _, detector = network.partition("-")
+    return ["detector", "--kind", kind] if detector else [kind]
 
 
 def _tell(result: TrainResult, as_json: bool) -> None:

@@ -14,15 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from bootstrap.networks import Network
-from bootstrap.training.batches import Batch, Batches
+from bootstrap.training.ahead import Ahead
 from bootstrap.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from bootstrap.training.losses import Target, keypoint_errors, losses
 from bootstrap.training.report import Log, Reporter, Status
+from bootstrap.training.teaching import Teaching
 
 PEAK_LEARNING_RATE = 6e-3
 BASIS_RATE = 0.01
 COEFFICIENTS_RATE = 0.1
-"""Of the shape heads' learning rate against the trunk's; see `parameter_groups`."""
+HEAD_RATE = 0.2
+"""Of the shape and detection heads' learning rate against the trunk's; see `parameter_groups`."""
 WEIGHT_DECAY = 0.01
 WARM_UP_STEPS = 60
 GRADIENT_NORM = 1.0
@@ -38,7 +39,8 @@ class Loop:
 
     Attributes:
         network: being trained, channels last.
-        validation: fixed crops.
+        teaching: its losses and its errors.
+        validation: fixed batches.
         steps, seconds: how long; exactly one is given. The learning rate follows it.
         batch: examples a step.
         settings: what a checkpoint must agree in to be resumed.
@@ -47,7 +49,8 @@ class Loop:
     """
 
     network: Network
-    validation: Sequence[Batch]
+    teaching: Teaching
+    validation: Sequence[Any]
     batch: int
     steps: int | None
     seconds: float | None
@@ -93,7 +96,7 @@ class Loop:
         assert self.seconds is not None
         return min(1.0, self.elapsed_s / max(1e-9, self.seconds))
 
-    def run(self, batches: Batches, log: Log) -> None:
+    def run(self, batches: Ahead[Any], log: Log) -> None:
         """Train until the steps or the time are used up, or `stop` says so; then save."""
         meter = _Meter(self, batches)
         saved_s = self.elapsed_s
@@ -126,12 +129,11 @@ class Loop:
         rise = min(1.0, (self.step + 1) / (warm + 1))
         return PEAK_LEARNING_RATE * rise * 0.5 * (1 + math.cos(math.pi * self.fraction))
 
-    def _train_step(self, batch: Batch) -> dict[str, Tensor]:
+    def _train_step(self, batch: Any) -> dict[str, Tensor]:
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate() * group["rate"]
         self.network.train()
-        target = Target.of(batch)
-        parts = losses(self.network(target.image), target)
+        parts = self.teaching.losses(self.network, batch)
         self.optimiser.zero_grad(set_to_none=True)
         parts["loss"].backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
@@ -146,7 +148,7 @@ class Loop:
     def _validated(self) -> float | None:
         if not self.validation:
             return None
-        self.validation_errors = validation_errors(self.average, self.validation)
+        self.validation_errors = self.teaching.errors(self.average, self.validation)
         return float(self.validation_errors.mean())
 
 
@@ -157,7 +159,7 @@ def parameter_groups(network: Network) -> list[dict[str, Any]]:
     is small; in a shape head, whose many inputs add up to positions that should move by a
     hundredth of the crop, it would throw the shape model away in the first steps.
     """
-    rates = {"basis": BASIS_RATE, "coefficients": COEFFICIENTS_RATE}
+    rates = {"basis": BASIS_RATE, "coefficients": COEFFICIENTS_RATE, "head": HEAD_RATE}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         rate = next((r for part, r in rates.items() if f".{part}." in name), 1.0)
@@ -169,15 +171,6 @@ def parameter_groups(network: Network) -> list[dict[str, Any]]:
     ]
 
 
-def validation_errors(network: nn.Module, batches: Sequence[Batch]) -> Tensor:
-    """(n,) mean 2D error of each validation crop, over the normalising length."""
-    network.eval()
-    with torch.no_grad():
-        targets = [Target.of(batch) for batch in batches]
-        errors = [keypoint_errors(network(target.image), target) for target in targets]
-    return torch.cat(errors)
-
-
 def _float_state(network: nn.Module) -> list[Tensor]:
     # Batch norm's running statistics are averaged along with the weights that they belong to.
     return [v for v in network.state_dict().values() if v.is_floating_point()]
@@ -186,7 +179,7 @@ def _float_state(network: nn.Module) -> list[Tensor]:
 class _Meter:
     """Means since the last report."""
 
-    def __init__(self, loop: Loop, batches: Batches) -> None:
+    def __init__(self, loop: Loop, batches: Ahead[Any]) -> None:
         self._loop, self._batches = loop, batches
         self._reset()
 

@@ -111,6 +111,7 @@ class TrainingData:
         negatives: pictures of the training split without a subject.
         sources: what each data set gave, for the card.
         left_out: subjects whose labels don't suffice for a crop.
+        incomplete: pictures (data set number, sample id) of such subjects.
     """
 
     datasets: tuple[Dataset, ...]
@@ -119,6 +120,7 @@ class TrainingData:
     negatives: tuple[Subject, ...]
     sources: tuple[CardData, ...]
     left_out: int
+    incomplete: frozenset[tuple[int, str]] = frozenset()
 
     @property
     def digest(self) -> str:
@@ -141,6 +143,7 @@ def load_training_data(folders: Iterable[str | Path], topology: Topology) -> Tra
     val: list[Subject] = []
     negatives: list[Subject] = []
     left_out = 0
+    incomplete: set[tuple[int, str]] = set()
     for number, dataset in enumerate(datasets):
         index = dataset.samples()
         splits = _splits(index)
@@ -151,6 +154,7 @@ def load_training_data(folders: Iterable[str | Path], topology: Topology) -> Tra
             split = splits[label.sample_id]
             if subject is None:
                 left_out += 1
+                incomplete.add((number, label.sample_id))
             elif not subject.topology_id:
                 negatives += [subject] if split == "train" else []
             elif split != "test":
@@ -158,8 +162,9 @@ def load_training_data(folders: Iterable[str | Path], topology: Topology) -> Tra
     if not train:
         raise _nothing_to_learn(datasets, topology)
     return TrainingData(
-        datasets, tuple(train), tuple(val), tuple(negatives), tuple(sources), left_out
-    )
+        datasets, tuple(train), tuple(val), tuple(negatives), tuple(sources), left_out,
+        frozenset(incomplete),
+    )  # fmt: skip
 
 
 def _splits(index: pd.DataFrame) -> dict[str, str]:

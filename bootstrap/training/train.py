@@ -5,34 +5,25 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import cv2
-import numpy as np
 import torch
 
 from bootstrap.export import Exported, Parent, export_bundle, load_parent
-from bootstrap.metrics import Estimate, bootstrap_mean
+from bootstrap.metrics import Estimate
 from bootstrap.networks import NETWORKS, Network
-from bootstrap.training.batches import (
-    Batch,
-    Batches,
-    Pictures,
-    evenly_chosen,
-    memory_budget_bytes,
-    shape_model,
-    single_threaded_opencv,
-    validation_batches,
-)
+from bootstrap.training.batches import single_threaded_opencv
 from bootstrap.training.checkpoint import Progress, read_progress
-from bootstrap.training.loop import Loop, validation_errors
+from bootstrap.training.loop import Loop
 from bootstrap.training.process import keep_large_blocks
 from bootstrap.training.report import Log, Reporter, Silent
 from bootstrap.training.subjects import TrainingData, load_training_data
+from bootstrap.training.teaching import Teaching, teaching_of
 from runtime.errors import ViewfinderError
 from runtime.topology import topology
 
@@ -45,13 +36,13 @@ class TrainSettings:
     """What to train, on what, for how long.
 
     Attributes:
-        network: "face" or "hand".
+        network: one of bootstrap.networks.NETWORKS.
         data: data set folders.
         out: the bundle; checkpoint and log are written beside it.
         start_from: a bundle to start from.
         minutes, steps: how long; exactly one.
         seed: of everything random.
-        batch: examples a step.
+        batch: crops or pictures a step.
         threads: of torch; 0 takes one for each core, at most 8.
         resume: go on from the checkpoint beside `out`.
     """
@@ -78,7 +69,8 @@ class TrainResult:
         sha256: of the bundle, "" without one.
         steps: done.
         samples_per_s: over the whole training.
-        validation_error: mean 2D error as part of the normalising length, over the val split.
+        validation_error: over the val split: mean 2D error as part of the normalising length, or a
+            detector's keypoint error as part of the box with 1 for misses and false alarms.
         exported: how the bundle compares with torch; None without one.
     """
 
@@ -124,18 +116,16 @@ def train(
     reporter = reporter or Silent()
     _check(settings)
     keep_large_blocks()
-    network_class = NETWORKS[settings.network]
-    shape = topology(network_class.topology_id)
+    shape = topology(NETWORKS[settings.network].topology_id)
     data = load_training_data(settings.data, shape)
-    pictures = Pictures(data.datasets, memory_budget_bytes())
+    teaching = teaching_of(settings.network, data)
     _announce(data, reporter)
     with _threads(settings.threads):
-        network, parent = _start(settings, data)
+        network, parent = _start(settings, teaching)
         loop = Loop(
             network=network,
-            validation=validation_batches(
-                data.val, pictures, shape, network.input_size, VALIDATION_LIMIT
-            ),
+            teaching=teaching,
+            validation=teaching.validation(VALIDATION_LIMIT),
             batch=settings.batch,
             steps=settings.steps,
             seconds=None if settings.minutes is None else 60 * settings.minutes,
@@ -147,29 +137,20 @@ def train(
         if settings.resume:
             _check_resumable(read_progress(loop.checkpoint), loop)
             loop.resume()
-        _run(loop, data, pictures, settings)
+        _run(loop, settings)
         if not loop.finished:
             return _result(settings, loop, None, None)
-        everything = validation_batches(
-            data.val, pictures, shape, network.input_size, FINAL_VALIDATION_LIMIT
-        )
-        error = _final_error(loop, data, everything) if everything else None
+        everything = teaching.validation(FINAL_VALIDATION_LIMIT)
+        error, metrics = teaching.judged(loop.average, everything) if everything else (None, [])
         reporter.message("Exporting and comparing with torch ...")
-        exported = export_bundle(loop.average, settings.out, data, everything, error, parent)
+        pictures = [image for batch in everything for image in batch.image]
+        exported = export_bundle(loop.average, settings.out, data, pictures, metrics, parent)
     return _result(settings, loop, exported, error)
 
 
-def _run(loop: Loop, data: TrainingData, pictures: Pictures, settings: TrainSettings) -> None:
+def _run(loop: Loop, settings: TrainSettings) -> None:
     log = Log(log_path(settings.out), loop.step if settings.resume else None)
-    batches = Batches(
-        data,
-        pictures,
-        topology(loop.network.topology_id),
-        loop.network.input_size,
-        settings.batch,
-        settings.seed,
-        loop.step,
-    )
+    batches = loop.teaching.batches(settings.batch, settings.seed, loop.step)
     try:
         loop.run(batches, log)
     finally:
@@ -177,22 +158,13 @@ def _run(loop: Loop, data: TrainingData, pictures: Pictures, settings: TrainSett
         log.close()
 
 
-def _start(settings: TrainSettings, data: TrainingData) -> tuple[Network, Parent | None]:
+def _start(settings: TrainSettings, teaching: Teaching) -> tuple[Network, Parent | None]:
     """The network as it starts, and the bundle it starts from."""
+    if settings.start_from is None:
+        return teaching.new_network(settings.seed), None
     torch.manual_seed(settings.seed)
     network = NETWORKS[settings.network]()
-    if settings.start_from is not None:
-        return network, load_parent(settings.start_from, network)
-    mean, components = shape_model(data, topology(network.topology_id), settings.seed)
-    network.landmarks.set_shape_model(torch.from_numpy(mean), torch.from_numpy(components))
-    return network, None
-
-
-def _final_error(loop: Loop, data: TrainingData, batches: Sequence[Batch]) -> Estimate:
-    errors = validation_errors(loop.average, batches)
-    subjects = evenly_chosen(data.val, FINAL_VALIDATION_LIMIT)
-    pictures = [f"{number}/{sample_id}" for number, sample_id in (s.source for s in subjects)]
-    return bootstrap_mean(errors.numpy(), pictures, np.random.default_rng(0))
+    return network, load_parent(settings.start_from, network)
 
 
 def _result(

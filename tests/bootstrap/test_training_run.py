@@ -82,26 +82,22 @@ def test_a_resumed_training_equals_the_uninterrupted_one(hands: Path, tmp_path: 
 def test_a_training_learns(faces: Path, tmp_path: Path) -> None:
     """On crops of the pictures it is trained on, in 40 steps, better than the mean shape."""
     torch.set_num_threads(1)  # two on a busy machine wait for each other
-    from bootstrap.networks import FaceNetwork
-    from bootstrap.training.batches import Batches, Pictures, shape_model, validation_batches
-    from bootstrap.training.loop import Loop, validation_errors
+    from bootstrap.training.loop import Loop
     from bootstrap.training.report import Log, Silent
     from bootstrap.training.subjects import load_training_data
+    from bootstrap.training.teaching import LandmarkTeaching
     from runtime.topology import topology
 
-    shape = topology("face478@1")
-    data = load_training_data([faces], shape)
-    pictures = Pictures(data.datasets, 2**30)
-    torch.manual_seed(0)
-    network = FaceNetwork()
-    mean, components = shape_model(data, shape, 0)
-    network.landmarks.set_shape_model(torch.from_numpy(mean), torch.from_numpy(components))
-    crops = validation_batches(data.train, pictures, shape, 192, 64)
+    data = load_training_data([faces], topology("face478@1"))
+    teaching = LandmarkTeaching("face", data)
+    network = teaching.new_network(0)
+    crops = LandmarkTeaching("face", replace(data, val=data.train)).validation(64)
     loop = Loop(
-        network, crops, 8, 40, None, {}, tmp_path / "c.safetensors", Silent(), lambda: False
-    )
-    before = float(validation_errors(network, crops).mean())
-    batches = Batches(data, pictures, shape, 192, 8, seed=0)
+        network, teaching, crops, 8, 40, None, {}, tmp_path / "c.safetensors", Silent(),
+        lambda: False,
+    )  # fmt: skip
+    before = float(teaching.errors(network, crops).mean())
+    batches = teaching.batches(8, 0, 0)
     log = Log(tmp_path / "l.jsonl")
     try:
         loop.run(batches, log)
@@ -120,8 +116,13 @@ def test_a_training_learns(faces: Path, tmp_path: Path) -> None:
 def test_minutes_end_a_training(hands: Path, tmp_path: Path) -> None:
     settings = settings_for(hands, tmp_path / "a.task", steps=None, minutes=10.0)
     heard = Heard()
-    begun = time.monotonic()
-    train(settings, heard, stop=lambda: time.monotonic() - begun > 3)
+    begun: list[float] = []
+
+    def stop() -> bool:  # from the first step on: on a busy machine loading takes seconds
+        begun[:] = begun or [time.monotonic()]
+        return time.monotonic() - begun[0] > 3 and bool(heard.statuses)
+
+    train(settings, heard, stop=stop)
     progress = json.loads(_progress(checkpoint_path(settings.out)))
     assert 0 < progress["elapsed_s"] < 60
     assert not progress["finished"]

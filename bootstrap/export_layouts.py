@@ -1,0 +1,111 @@
+"""The tensors and names that each network is exported with: MediaPipe's.
+
+Face landmarks: 1 x 1 x 1 x 1434 in input pixels and a presence logit 1 x 1 x 1 x 1. Hand: landmarks
+1 x 63 in input pixels with z times 0.4, presence and handedness (the person's right hand in an
+unmirrored picture) 1 x 1 as probabilities, world 1 x 63 in metres. Detectors: boxes with keypoints
+1 x anchors x 16 or 18 in input pixels from each anchor, and logits 1 x anchors x 1.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from bootstrap.networks import DetectorNetwork, Network, fuse_batch_norms
+from bootstrap.networks.detector import UNIT_PX
+
+_DETECTED = {"boxes": "boxes", "scores": "scores"}
+MEANINGS = {
+    "face": {"landmarks": "landmarks", "presence": "presence_logit"},
+    "hand": {
+        "landmarks": "landmarks",
+        "presence": "presence",
+        "handedness": "handedness",
+        "world": "world_landmarks",
+    },
+    "face-detector": _DETECTED,
+    "palm-detector": _DETECTED,
+}
+"""Network -> output -> what a card calls it."""
+TITLES = {
+    "face": "478 keypoints of the face in a crop.",
+    "hand": "21 keypoints of the hand in a crop.",
+    "face-detector": "Faces in a picture, each with 6 keypoints.",
+    "palm-detector": "Palms in a picture, each with 7 keypoints.",
+}
+_BOXES = "Centre, size and keypoints in input pixels from each anchor."
+DESCRIPTIONS = {
+    "face": {
+        "landmarks": "x, y, z of each keypoint in input pixels.",
+        "presence": "Logit that a face is in the crop.",
+    },
+    "hand": {
+        "landmarks": "x, y, z of each keypoint in input pixels, z times 0.4.",
+        "presence": "Probability that a hand is in the crop.",
+        "handedness": "Probability of a right hand in an unmirrored picture.",
+        "world": "x, y, z of each keypoint in metres from their mean.",
+    },
+    "face-detector": {"boxes": _BOXES, "scores": "Logit that an anchor has a face."},
+    "palm-detector": {"boxes": _BOXES, "scores": "Logit that an anchor has a palm."},
+}
+Z_SCALES = {"face": 1.0, "hand": 0.4}
+"""Of z against x: MediaPipe's hand models have 0.4 (normalize_z of hand_landmark_cpu.pbtxt)."""
+MODEL_FILES = {
+    "face": "face_landmarks_detector.tflite",
+    "hand": "hand_landmarks_detector.tflite",
+    "face-detector": "face_detector.tflite",
+    "palm-detector": "hand_detector.tflite",
+}
+"""The names that MediaPipe Tasks looks for."""
+TASKS = {"face": "face", "hand": "hand", "face-detector": "face", "palm-detector": "hand"}
+
+
+class Deployed(nn.Module):
+    """A network as it is exported: one picture, height x width x channels, MediaPipe's outputs.
+
+    Batch norms are folded into convolutions, input pixels into the last layer.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network).eval()
+        self.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        fuse_batch_norms(self.network)
+        with torch.no_grad():
+            if isinstance(self.network, DetectorNetwork):
+                for layer in self.network.boxes.convolutions():
+                    _scale(layer, torch.tensor(UNIT_PX).expand(layer.out_channels))
+            else:
+                basis = self.network.landmarks.basis
+                unit = torch.tensor([1.0, 1.0, Z_SCALES[network.name]])
+                _scale(basis, float(network.input_size) * unit.repeat(basis.out_features // 3))
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """(1, S, S, 3) RGB over `input_range` -> the outputs of `MEANINGS`."""
+        outputs: dict[str, Tensor] = self.network(image.permute(0, 3, 1, 2))
+        if isinstance(self.network, DetectorNetwork):
+            return outputs
+        if self.network.name == "face":
+            return {
+                "landmarks": outputs["landmarks"].reshape(1, 1, 1, -1),
+                "presence": outputs["presence"].reshape(1, 1, 1, 1),
+            }
+        return {
+            "landmarks": outputs["landmarks"],
+            "presence": torch.sigmoid(outputs["presence"]),
+            "handedness": torch.sigmoid(outputs["handedness"]),
+            "world": outputs["world"],
+        }
+
+
+def input_range(network: Network) -> tuple[float, float]:
+    """What a picture's 0..255 is mapped to."""
+    return network.input_range if isinstance(network, DetectorNetwork) else (0.0, 1.0)
+
+
+def _scale(layer: nn.Conv2d | nn.Linear, rows: Tensor) -> None:
+    layer.weight.mul_(rows.reshape(-1, *[1] * (layer.weight.ndim - 1)))
+    if layer.bias is not None:
+        layer.bias.mul_(rows)

@@ -1,0 +1,265 @@
+"""Detectors: anchors, whole pictures, the loss, and a training that ends in the runtime."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import typer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from bootstrap.commands import evaluate
+from bootstrap.export import MAX_DIFFERENCE
+from bootstrap.networks import DETECTOR_NETWORKS, FaceDetectorNetwork, PalmDetectorNetwork
+from bootstrap.networks.detector import UNIT_PX
+from bootstrap.training.anchors import Truth, anchor_boxes, centred_iou, targets, truth_of
+from bootstrap.training.detector_losses import decoded, detector_losses, pairs
+from bootstrap.training.scenes import (
+    ScenePictures,
+    scenes_of,
+    stacked_scenes,
+    training_scene,
+    validation_scene,
+)
+from bootstrap.training.subjects import TrainingData, load_training_data
+from bootstrap.training.train import TrainSettings, train
+from runtime.bundle import read_bundle
+from runtime.detection import Detector
+from runtime.model import Model
+from runtime.packing import pack_bundle
+from runtime.roi import face_roi_from_detection, hand_roi_from_palm
+from runtime.solutions import open_solution
+from runtime.topology import topology
+from tests.bootstrap.brightness_model import brightness_bundle
+from tests.bootstrap.drawn_subjects import write_drawn_dataset
+
+FACE, PALM = FaceDetectorNetwork().layout, PalmDetectorNetwork().layout
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
+    root = tmp_path_factory.mktemp("faces")
+    write_drawn_dataset(root, "face", 8, size=128)
+    return load_training_data([root], topology("face478@1"))
+
+
+@pytest.fixture(scope="module")
+def hands(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
+    root = tmp_path_factory.mktemp("hands")
+    write_drawn_dataset(root, "hand", 6, size=128)
+    return load_training_data([root], topology("hand21@1"))
+
+
+def truth(cx: float, cy: float, side: float, keypoints: int = 6, weight: float = 1.0) -> Truth:
+    points = np.linspace(-0.3, 0.3, 2 * keypoints).reshape(-1, 2) * side + (cx, cy)
+    box = np.array([cx, cy, side, side], np.float32)
+    return Truth(box, points.astype(np.float32), np.full(keypoints, weight, np.float32))
+
+
+def test_the_runtimes_crop_is_the_one_that_the_labels_call_for(
+    faces: TrainingData, hands: TrainingData
+) -> None:
+    """From the box and keypoints that the detector is taught, the landmark network's crop."""
+    for data, roi_of in ((faces, face_roi_from_detection), (hands, hand_roi_from_palm)):
+        for subject in data.train:
+            found = truth_of(subject)
+            corner = found.box[:2] - found.box[2:] / 2
+            roi = roi_of(np.concatenate([corner, found.box[2:]]), found.keypoints)
+            assert roi.width == pytest.approx(subject.roi.width, rel=1e-4)
+            off = np.hypot(roi.cx - subject.roi.cx, roi.cy - subject.roi.cy)
+            # A palm's turn by its wrist and middle finger differs from that by three fingers.
+            assert off < (1e-3 if data is faces else 0.06) * roi.width
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(5, 123), st.floats(5, 123), st.floats(6, 120)), min_size=1, max_size=3
+    )
+)
+def test_answering_the_targets_finds_every_subject(
+    boxes: list[tuple[float, float, float]],
+) -> None:
+    truths = [truth(*box) for box in boxes]
+    overlap = centred_iou(*[np.stack([t.box for t in truths])] * 2) - np.eye(len(truths))
+    anchors = anchor_boxes(FACE)
+    state, values, weight = targets(truths, anchors, FACE)
+    assert ((weight > 0).any(axis=1) == (state == 1)).all()
+    if overlap.max() > 0.3:
+        return  # they would be merged into one
+    outputs = {
+        "boxes": torch.from_numpy(values * FACE.size / UNIT_PX)[None],
+        "scores": torch.from_numpy(np.where(state == 1, 5.0, -5.0).astype(np.float32))[
+            None, :, None
+        ],
+    }
+    (found,) = decoded(outputs, FACE)
+    assert len(found) == len(truths)
+    for i, k in pairs(found, truths, FACE.size):
+        np.testing.assert_allclose(found[i].keypoints * FACE.size, truths[k].keypoints, atol=0.02)
+
+
+def test_anchors_grow_from_mediapipes_least_scale_to_the_picture() -> None:
+    for layout, count in ((FACE, 896), (PALM, 2016)):
+        boxes = anchor_boxes(layout)
+        assert boxes.shape == (count, 4)
+        np.testing.assert_array_equal(boxes[:, :2], layout.anchors())
+        assert boxes[0, 2] == pytest.approx(0.1484375)
+        assert len(np.unique(boxes[:, 2])) == 8
+        assert boxes[-1, 2] == pytest.approx(0.75**0.5)
+
+
+def test_background_pulls_on_scores_alone_and_unsure_anchors_on_nothing() -> None:
+    anchors = anchor_boxes(FACE)
+    hidden = truth(64, 64, 50)
+    hidden.weight[2] = 0
+    image = np.zeros((128, 128, 3), np.uint8)
+    batch = stacked_scenes([image, image], [(hidden,), ()], FACE, anchors)
+    boxes = torch.randn(2, 896, 16, requires_grad=True)
+    scores = torch.randn(2, 896, 1, requires_grad=True)
+    detector_losses({"boxes": boxes, "scores": scores}, batch, FACE)["loss"].backward()
+    taught = torch.from_numpy(batch.state)
+    assert ((boxes.grad != 0).any(dim=2) == (taught == 1)).all()
+    assert (boxes.grad[..., 8:10] == 0).all(), "an unlabelled keypoint"
+    assert ((scores.grad[..., 0] != 0) == (taught >= 0)).all()
+    assert (taught == -1).any()
+    assert (scores.grad[1] > 0).all(), "an empty picture pushes every score down"
+
+
+def test_subjects_beyond_the_edge_are_not_background() -> None:
+    anchors = anchor_boxes(FACE)
+    batch = stacked_scenes(
+        [np.zeros((128, 128, 3), np.uint8)], [(truth(-3, 64, 60),)], FACE, anchors
+    )
+    assert batch.truths == ((),)
+    assert set(np.unique(batch.state)) == {-1, 0}
+
+
+@pytest.mark.parametrize("kind", ["faces", "hands"])
+def test_labels_move_with_the_picture(kind: str, request: pytest.FixtureRequest) -> None:
+    """A white dot painted on a keypoint lies where the cut, turned, mirrored label says."""
+    data: TrainingData = request.getfixturevalue(kind)
+    shape = topology(data.train[0].topology_id)
+    seen = 0
+    for seed in range(12):
+        subject = data.train[seed % len(data.train)]
+        # The nose, the wrist; the same keypoint in the mirror.
+        index, keypoint = (1, 2) if kind == "faces" else (0, 0)
+        image = np.zeros((512, 512, 3), np.uint8)
+        x, y = np.round(subject.keypoints_px[index] * 4).astype(int)
+        image[y - 8 : y + 8, x - 8 : x + 8] = 255
+        crop, (found,) = training_scene(
+            image, 4.0, [subject], shape, 128, np.random.default_rng(seed)
+        )
+        expected = found.keypoints[keypoint]
+        bright = np.argwhere(crop.max(axis=2) > 0.6 * max(60, crop.max()))[:, ::-1] + 0.5
+        if (np.abs(expected - 64) < 58).all() and len(bright):
+            seen += np.linalg.norm(bright - expected, axis=1).min() < 4
+    assert seen >= 6
+
+
+def test_a_picture_with_an_unusable_subject_is_left_out(faces: TrainingData) -> None:
+    first = faces.train[0].source
+    partial = replace(faces, incomplete=frozenset([first]))
+    assert first in {scene.source for scene in scenes_of(faces.train, faces)}
+    assert first not in {scene.source for scene in scenes_of(faces.train, partial)}
+
+
+def test_two_subjects_of_a_picture_are_one_scene(faces: TrainingData) -> None:
+    twice = (faces.train[0], faces.train[1], replace(faces.train[0], handedness="left"))
+    scenes = scenes_of(twice, faces)
+    assert [len(scene.subjects) for scene in scenes] == [2, 1]
+
+
+def test_validation_shows_what_the_runtime_shows(faces: TrainingData) -> None:
+    scene = scenes_of(faces.val, faces)[0]
+    image, scale = ScenePictures(faces.datasets, 2**30).of(scene)
+    wide = np.concatenate([image, image], axis=1)
+    crop, (found,) = validation_scene(wide, scale, scene.subjects, 128)
+    assert not crop[:31].any()
+    assert not crop[97:].any()
+    side = truth_of(scene.subjects[0]).box[2]
+    assert found.box[2] == pytest.approx(side / 2, rel=1e-5)
+
+
+# -- a whole training ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("face-detector")
+    write_drawn_dataset(root / "data", "face", 4, size=128)
+    out = root / "m.task"
+    train(TrainSettings("face-detector", (root / "data",), out, steps=60, batch=8, threads=1))
+    return out
+
+
+def test_a_training_learns_and_runs_in_the_runtime(trained: Path) -> None:
+    """On the pictures that it was trained on, which is all that 60 steps can promise."""
+    data = load_training_data([trained.parent / "data"], topology("face478@1"))
+    bundle = read_bundle(trained)
+    assert bundle.card is not None
+    card = bundle.card.models[0]
+    assert (card.role, card.topology, card.input.range) == ("detector", "", (-1.0, 1.0))
+    model = Model.from_bytes(bundle.members[card.file], "m")
+    assert model.runs_whole_in_xnnpack()
+    metrics = {metric.metric: metric.value for metric in bundle.card.metrics}
+    assert metrics["greatest difference from torch"] <= MAX_DIFFERENCE
+    assert 0 <= metrics["average precision at IoU 0.5"] <= 1
+    detector = Detector(model, card, min_score=0.05)
+    for subject in data.train:
+        image = data.datasets[0].read_image(subject.source[1])
+        best = detector.detect(image)[0]
+        expected = truth_of(subject)
+        assert np.abs((best.box[:2] + best.box[2:] / 2) * 128 - expected.box[:2]).max() < 16
+        assert np.linalg.norm(best.keypoints * 128 - expected.keypoints, axis=1).mean() < 16
+
+
+def test_a_detector_of_ours_opens_alone_and_packed(trained: Path, tmp_path: Path) -> None:
+    brightness_bundle(tmp_path / "landmarks.task", np.random.default_rng(0).random((478, 3)) * 192)
+    image = load_training_data([trained.parent / "data"], topology("face478@1"))
+    picture = image.datasets[0].read_image(image.train[0].source[1])
+    solution = open_solution("face-detection", model=str(trained), static=True, min_score=0.05)
+    assert solution.process(picture, 0)
+    pack_bundle(trained, tmp_path / "landmarks.task", tmp_path / "both.task")
+    roles = [model.role for model in read_bundle(tmp_path / "both.task").card.models]
+    assert roles == ["detector", "landmarks"]
+    open_solution("face", model=str(tmp_path / "both.task"), static=True).process(picture, 0)
+
+
+def test_evaluate_measures_a_detector_alone(trained: Path) -> None:
+    words = [str(trained), "--data", str(trained.parent / "data"), "--split", "all", "--json"]
+    app = typer.Typer()
+    app.command()(evaluate)
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    told = json.loads(result.stdout)
+    assert told["subjects"] == 4
+    assert 0.5 <= told["average_precision"] <= 1
+    found = 4 - told["missed"]
+    assert told["n"] == found
+    assert set(told["by"]) == {
+        "right eye", "left eye", "nose", "mouth", "right ear", "left ear",
+    }  # fmt: skip
+    if found:
+        means = [estimate["mean"] for estimate in told["by"].values()]
+        assert told["mean"] == pytest.approx(np.mean(means), rel=1e-4)
+        assert told["mean"] < 25
+
+
+@pytest.mark.parametrize("name", sorted(DETECTOR_NETWORKS))
+def test_a_network_of_every_kind_fits_its_layout(name: str) -> None:
+    network = DETECTOR_NETWORKS[name]().eval()
+    size, keypoints = network.input_size, network.keypoints
+    count = len(network.layout.anchors())
+    with torch.no_grad():
+        outputs = network(torch.zeros(1, 3, size, size))
+    assert outputs["boxes"].shape == (1, count, 4 + 2 * keypoints)
+    assert outputs["scores"].shape == (1, count, 1)
+    assert float(torch.sigmoid(outputs["scores"]).max()) < 0.1, "nothing is found untrained"
