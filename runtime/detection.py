@@ -123,7 +123,7 @@ class Detector:
         height, width = rgb.shape[:2]
         if (width, height) != self._image_size:
             self._look_at_size(width, height)
-        self.model.fill(self._crop(rgb), self._scale)
+        self._crop.fill(self.model, rgb, self._scale)
         self.model.run()
         logits = self.model.peek(self._scores).reshape(-1)
         likely = (logits >= self._min_logit).nonzero()[0]

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.model import Model, PixelScale
+from runtime.oriented_crop import one_pass_crop
 from runtime.roi import BORDER_MODES, MOST_READ_AHEAD, Border, Roi, crop_corners
 
 _STEPS = 32  # of a pixel, in OpenCV's interpolation
@@ -34,8 +36,24 @@ class FixedCrop:
         self._parts = part if part.any() else None
         self._interpolation = cv2.INTER_NEAREST if self._parts is None else cv2.INTER_LINEAR
         self._border = BORDER_MODES[border]
+        self._region = (roi.cx, roi.cy, roi.width, roi.height, roi.rotation_rad)
         self._crop = np.zeros((height, width, 3), dtype=np.uint8)
         self._dense = roi.width <= _DENSE * width and roi.height <= _DENSE * height
+
+    def fill(self, model: Model, image: NDArray[np.uint8], scale: PixelScale) -> None:
+        """Write the crop into a model's first input, in one pass where there is one.
+
+        Args:
+            model: whose first input is (1, height, width, 3).
+            image: (H, W, 3) uint8.
+            scale: to the model's range.
+        """
+        one_pass = one_pass_crop()
+        if scale.factor is not None and one_pass is not None:
+            zero = self._border == BORDER_MODES["zero"]
+            if one_pass(image, self._region, model.picture_input(), zero, scale.factor):
+                return
+        model.fill(self(image), scale)
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The (height, width, 3) crop of an (H, W, 3) picture, in a buffer that is used again."""

@@ -113,7 +113,7 @@ class ObjectDetector:
         if (width, height) != self._image_size:
             self._image_size = (width, height)
             self._crop = FixedCrop(roi_of_image(width, height), _SIZE, _SIZE, "replicate")
-        self.model.fill(self._crop(rgb), self._scale)
+        self._crop.fill(self.model, rgb, self._scale)
         self.model.run()
         return _suppressed(*self._candidates())
 

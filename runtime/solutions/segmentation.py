@@ -85,7 +85,7 @@ class Segment:
             # The picture is stretched; beyond it lies black, as in MediaPipe.
             whole = roi_of_image(width, height)
             self._crop = FixedCrop(whole, self._width, self._height, "zero")
-        self._model.fill(self._crop(picture), self._scale)
+        self._crop.fill(self._model, picture, self._scale)
         self._model.run()
         small = self._model.peek(self._mask)[0, :, :, 0]
         return [

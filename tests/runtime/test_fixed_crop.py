@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.fixed_crop import FixedCrop
+from runtime.model import Model, PixelScale
 from runtime.roi import Border, Roi, roi_of_image, roi_padded_to_aspect, warp_crop
 
 sides = st.integers(2, 300)
@@ -61,3 +62,14 @@ def test_usual_pictures_are_and_the_buffer_starts_afresh(
     crop = FixedCrop(roi, side, side, "zero")
     for image in (noise(*picture), 255 - noise(*picture)):
         np.testing.assert_array_equal(crop(image), warp_crop(image, roi, side, side, "zero"))
+
+
+@pytest.mark.parametrize("range_", [(0.0, 1.0), (-1.0, 1.0)])
+def test_a_models_input_is_filled_with_it(range_: tuple[float, float], hand_model: bytes) -> None:
+    model, scale = Model.from_bytes(hand_model, "hand"), PixelScale(*range_)
+    roi = roi_padded_to_aspect(roi_of_image(640, 480), 224, 224)
+    for image in (noise(640, 480), noise(640, 480)[:, ::-1]):
+        FixedCrop(roi, 224, 224, "zero").fill(model, image, scale)
+        given = model.picture_input().copy()
+        model.fill(warp_crop(image, roi, 224, 224, "zero"), scale)
+        np.testing.assert_array_equal(given, model.picture_input())
