@@ -62,14 +62,14 @@ class Foot:
         self.vertices_m[:, 2] += 25 * high
 
     def drawn(self, rng: np.random.Generator, tone: Floats) -> tuple[Floats, NDArray[np.float32]]:
-        """Somebody's: vertices (V, 3) and albedo (V, 4)."""
+        """Somebody's: vertices (V, 3), the origin in the foot's middle, and albedo (V, 4)."""
         shape = self.vertices_m * rng.normal(1, 0.08, 3) * rng.uniform(0.8, 1.1)
         toes = np.clip((self.vertices_m[:, 0] - 0.19) / 0.03, 0, 1)[:, None]
         sole = np.clip((0.012 - self.vertices_m[:, 2]) / 0.01, 0, 1)[:, None]
         light = np.maximum(tone, 0.55 * tone + 0.45 * np.array([0.46, 0.25, 0.17]))
         colour = tone * (1 - 0.12 * toes * np.array([0.0, 1.0, 1.0]))
         colour = colour + (light - colour) * sole
-        return shape, _dry(colour)
+        return shape - _FOOT_MIDDLE, _dry(colour)
 
 
 class Head:
@@ -197,6 +197,7 @@ _BONES = (  # from, to, radius at each end; metres
     ((0.140, -0.028, 0.015), (0.188, -0.033, 0.009), 0.010, 0.0074),
     ((0.125, -0.040, 0.014), (0.172, -0.047, 0.008), 0.010, 0.0072),
 )
+_FOOT_MIDDLE = np.array([0.10, 0.0, 0.04])
 _BLEND_M = (0.02, 0.02, 0.025, 0.03, 0.014, 0.004, 0.004, 0.004, 0.004, 0.004)
 
 
