@@ -13,9 +13,9 @@ import logging
 import math
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ from bootstrap.export_layouts import (
     Deployed,
     input_range,
 )
+from bootstrap.export_quantised import at_precision, check_smaller, keypoint_difference_px
 from bootstrap.networks import Network
 from bootstrap.tflite_metadata import with_metadata
 from runtime.bundle import read_bundle, write_bundle
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 MAX_DIFFERENCE = 1e-5
 """Between torch and LiteRT: landmarks in input widths, probabilities, metres."""
 SIGNATURE = "serving_default"
+COMPARED_UNREAL = 10
+"""Pictures of noise or of one colour that come before the real ones in a comparison."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ def export_bundle(
     validation: Sequence[NDArray[np.uint8]],
     quality: Sequence[CardMetric],
     parent: Parent | None,
+    also: Sequence[str] = (),
 ) -> Exported:
     """Convert a network, compare it with torch, write its bundle with a card.
 
@@ -89,6 +93,7 @@ def export_bundle(
         validation: (S, S, 3) real crops to compare on.
         quality: what was measured on them.
         parent: the bundle it was trained from.
+        also: of `PRECISIONS`: written beside it as NAME.fp16.task, NAME.int8.task.
 
     Raises:
         ViewfinderError: LiteRT and torch differ by more than `MAX_DIFFERENCE`, XNNPACK breaks the
@@ -124,7 +129,33 @@ def export_bundle(
     card_weights = CardModel(weights_file, "weights", picture, (), network.topology_id)
     card = _card(network, (card_model, card_weights), data, quality, parent, difference, partitions)
     sha256 = write_bundle(out, {file: tflite, weights_file: weights}, card)
+    meanings = {name: MEANINGS[network.name][key] for name, key in names.items()}
+    for precision in also:
+        _write_smaller(
+            out.with_suffix(f".{precision}.task"), tflite, precision, card, meanings, pictures
+        )
     return Exported(sha256, difference, partitions)
+
+
+def _write_smaller(
+    out: Path,
+    tflite: bytes,
+    precision: str,
+    card: Card,
+    meanings: Mapping[str, str],
+    pictures: Sequence[NDArray[np.float32]],
+) -> None:
+    """The bundle's model alone, smaller; the weights to train on from stay with fp32."""
+    file = card.models[0].file
+    shown = pictures[COMPARED_UNREAL:] or pictures
+    with _quiet():
+        smaller = at_precision(tflite, precision, shown)
+    model = Model.from_bytes(smaller, file)
+    off = keypoint_difference_px(Model.from_bytes(tflite, file), model, meanings, shown)
+    check_smaller(model, out, off)
+    compared = CardMetric("validation crops", f"keypoints of {precision} from fp32, px", off)
+    metrics = (*card.metrics, compared)
+    write_bundle(out, {file: smaller}, replace(card, models=card.models[:1], metrics=metrics))
 
 
 def convert(deployed: Deployed) -> bytes:
@@ -165,7 +196,7 @@ def comparison_pictures(
 ) -> list[NDArray[np.float32]]:
     """(1, S, S, 3) float32 over a range: noise, flat black and white, and up to 16 real crops."""
     rng = np.random.default_rng(0)
-    noise = [rng.random((1, size, size, 3), dtype=np.float32) for _ in range(8)]
+    noise = [rng.random((1, size, size, 3), dtype=np.float32) for _ in range(COMPARED_UNREAL - 2)]
     flat = [np.full((1, size, size, 3), value, dtype=np.float32) for value in (0, 1)]
     crops = [image[None].astype(np.float32) / 255 for image in validation[:16]]
     low, high = range_

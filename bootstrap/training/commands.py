@@ -47,6 +47,19 @@ Threads = Annotated[int, typer.Option(min=0, help="Of torch; 0: one a core, at m
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the training that was stopped here.")
 ]
+
+
+class Precision(StrEnum):
+    """What can be written beside the fp32 bundle."""
+
+    fp16 = "fp16"
+    int8 = "int8"
+
+
+Also = Annotated[
+    list[Precision] | None,
+    typer.Option(help="Write a smaller model, too, as NAME.fp16.task; may be given twice."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
@@ -61,13 +74,16 @@ def face(
     batch: Batch = 16,
     threads: Threads = 0,
     resume: Resume = False,
+    also: Also = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the face network: 478 keypoints with depth, and presence, from a 192-pixel crop.
 
     Example: viewfinder train face --data faces --out face.task --minutes 30
     """
-    _train("face", data, out, start_from, minutes, steps, seed, batch, threads, resume, as_json)
+    _train(
+        "face", data, out, start_from, minutes, steps, seed, batch, threads, resume, also, as_json
+    )
 
 
 @train_app.command()
@@ -81,13 +97,16 @@ def hand(
     batch: Batch = 16,
     threads: Threads = 0,
     resume: Resume = False,
+    also: Also = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the hand network: 21 keypoints, metric shape, handedness and presence, 224 pixels.
 
     Example: viewfinder train hand --data hands --out hand.task --minutes 60
     """
-    _train("hand", data, out, start_from, minutes, steps, seed, batch, threads, resume, as_json)
+    _train(
+        "hand", data, out, start_from, minutes, steps, seed, batch, threads, resume, also, as_json
+    )
 
 
 class DetectorKind(StrEnum):
@@ -112,6 +131,7 @@ def detector(
     batch: Batch = 16,
     threads: Threads = 0,
     resume: Resume = False,
+    also: Also = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a detector of faces or palms on whole pictures, in MediaPipe's SSD layout.
@@ -122,7 +142,9 @@ def detector(
     Example: viewfinder train detector --kind palm --data hands --out palm.task --minutes 30
     """
     network = f"{kind.value}-detector"
-    _train(network, data, out, start_from, minutes, steps, seed, batch, threads, resume, as_json)
+    _train(
+        network, data, out, start_from, minutes, steps, seed, batch, threads, resume, also, as_json
+    )
 
 
 def _train(
@@ -136,6 +158,7 @@ def _train(
     batch: int,
     threads: int,
     resume: bool,
+    also: list[Precision] | None,
     as_json: bool,
 ) -> None:
     from bootstrap.training.process import wait_patiently
@@ -147,7 +170,17 @@ def _train(
     if minutes is None and steps is None:
         minutes = 10.0
     settings = TrainSettings(
-        network, tuple(data), out, start_from, minutes, steps, seed, batch, threads, resume
+        network,
+        tuple(data),
+        out,
+        start_from,
+        minutes,
+        steps,
+        seed,
+        batch,
+        threads,
+        resume,
+        tuple(one.value for one in also or ()),
     )
     with LiveReport(f"train {network}") as report, interruptible() as stop:
         result = train(settings, report, stop)
@@ -173,6 +206,8 @@ def _resume_command(settings: TrainSettings) -> str:
     else:
         words += ["--steps", str(settings.steps)]
     words += ["--seed", str(settings.seed), "--batch", str(settings.batch)]
+    for precision in settings.also:
+        words += ["--also", precision]
     words += ["--threads", str(settings.threads), "--resume"]
     return shlex.join(words)
 

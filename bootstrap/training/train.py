@@ -45,6 +45,7 @@ class TrainSettings:
         batch: crops or pictures a step.
         threads: of torch; 0 takes one for each core, at most 8.
         resume: go on from the checkpoint beside `out`.
+        also: smaller models to write beside it, of bootstrap.export_quantised.PRECISIONS.
     """
 
     network: str
@@ -57,6 +58,7 @@ class TrainSettings:
     batch: int = 16
     threads: int = 0
     resume: bool = False
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,9 @@ def train(
         error, metrics = teaching.judged(loop.average, everything) if everything else (None, [])
         reporter.message("Exporting and comparing with torch ...")
         pictures = [image for batch in everything for image in batch.image]
-        exported = export_bundle(loop.average, settings.out, data, pictures, metrics, parent)
+        exported = export_bundle(
+            loop.average, settings.out, data, pictures, metrics, parent, settings.also
+        )
     return _result(settings, loop, exported, error)
 
 

@@ -21,6 +21,7 @@ from bootstrap.export import (
     greatest_difference,
     load_parent,
 )
+from bootstrap.export_quantised import at_precision, check_smaller, keypoint_difference_px
 from bootstrap.networks import FaceNetwork, HandNetwork
 from bootstrap.tflite_metadata import metadata_bytes
 from bootstrap.training.commands import train_app
@@ -244,3 +245,20 @@ def test_a_stale_resume_exports_again(face: tuple[Path, dict]) -> None:
     again, second = trained(path.parent, "face", "--resume")
     assert second["sha256"] == told["sha256"]
     assert again.exists()
+
+
+def test_a_smaller_model_is_judged_by_its_keypoints(face: tuple[Path, dict]) -> None:
+    tflite = read_bundle(face[0]).members["face_landmarks_detector.tflite"]
+    exact = Model.from_bytes(tflite, "fp32")
+    pictures = comparison_pictures(192, [])[:2]
+    meanings = {o.name: o.meaning for o in read_bundle(face[0]).card.models[0].outputs}
+    smaller = at_precision(tflite, "fp16", pictures)
+    half = Model.from_bytes(smaller, "fp16")
+    off = keypoint_difference_px(exact, half, meanings, pictures)
+    assert len(smaller) < 0.6 * len(tflite)
+    assert 0 < off < 0.2
+    assert b"M001" in smaller, "MediaPipe's metadata stays inside"
+    check_smaller(half, Path("m.fp16.task"), off)
+    for wrong in (1.1, float("inf"), float("nan")):
+        with pytest.raises(ViewfinderError, match="keypoints differ from fp32"):
+            check_smaller(half, Path("m.fp16.task"), wrong)

@@ -1,0 +1,106 @@
+"""Smaller models from an exported one: fp16 weights, or int8 throughout with calibration.
+
+Tensors that correlate well can still put keypoints elsewhere, so a smaller model is judged by its
+keypoints, in pixels of its input, on validation pictures.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.errors import ViewfinderError
+from runtime.model import Model
+
+PRECISIONS = ("fp16", "int8")
+MAX_KEYPOINT_PX = 1.0
+"""Mean keypoint difference from fp32 that the worst validation picture may have, input pixels."""
+
+Pictures = Sequence[NDArray[np.float32]]
+
+
+def at_precision(tflite: bytes, precision: str, pictures: Pictures) -> bytes:
+    """The model with smaller weights; inputs and outputs stay float32.
+
+    Args:
+        tflite: in fp32.
+        precision: one of `PRECISIONS`.
+        pictures: (1, S, S, 3) as the model takes them; int8 is calibrated on them.
+    """
+    from ai_edge_quantizer import (  # type: ignore[import-untyped]
+        qtyping,
+        quantizer,
+        recipe,
+    )
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tflite"
+        path.write_bytes(tflite)
+        if precision == "fp16":
+            tool = quantizer.Quantizer(str(path))
+            weights = qtyping.TensorQuantizationConfig(
+                num_bits=16, dtype=qtyping.TensorDataType.FLOAT
+            )
+            tool.update_quantization_recipe(
+                regex=".*",
+                operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
+                op_config=qtyping.OpQuantizationConfig(
+                    weight_tensor_config=weights, compute_precision=qtyping.ComputePrecision.FLOAT
+                ),
+                algorithm_key="float_casting",
+            )
+            return bytes(tool.quantize().quantized_model)
+        tool = quantizer.Quantizer(str(path), recipe.static_wi8_ai8())
+        shown = [{"image": picture} for picture in pictures]
+        return bytes(tool.quantize(tool.calibrate({"serving_default": shown})).quantized_model)
+
+
+def keypoint_difference_px(
+    exact: Model, smaller: Model, meanings: Mapping[str, str], pictures: Pictures
+) -> float:
+    """The greatest over some pictures of the mean distance between keypoints, input pixels.
+
+    Of a detector, those of the anchor that is surest in fp32.
+
+    Args:
+        exact, smaller: with the same outputs.
+        meanings: output's name -> what a card calls it.
+        pictures: (1, S, S, 3) as the models take them.
+    """
+    worst = 0.0
+    for picture in pictures:
+        points = []
+        first = {meanings[k]: v for k, v in exact.invoke(picture).items()}
+        for named in (first, {meanings[k]: v for k, v in smaller.invoke(picture).items()}):
+            if "boxes" in named:
+                sure = int(first["scores"].argmax())
+                points.append(named["boxes"][0, sure, 4:].reshape(-1, 2))
+            else:
+                points.append(named["landmarks"].reshape(-1, 3)[:, :2])
+        off = float(np.linalg.norm(points[0] - points[1], axis=1).mean())
+        worst = max(worst, off) if np.isfinite(off) else np.inf
+    return worst
+
+
+def check_smaller(model: Model, out: Path, difference_px: float) -> None:
+    """Refuse a model whose keypoints moved or that XNNPACK breaks up.
+
+    Raises:
+        ViewfinderError: one of the two.
+    """
+    if not difference_px <= MAX_KEYPOINT_PX:
+        raise ViewfinderError(
+            "the smaller model's keypoints differ from fp32", file=out,
+            expected=f"at most {MAX_KEYPOINT_PX:g} px of its input on the worst picture",
+            found=f"{difference_px:.3g} px", hint="the fp32 bundle is written",
+        )  # fmt: skip
+    if not model.runs_whole_in_xnnpack():
+        raise ViewfinderError(
+            "XNNPACK doesn't take the smaller model whole", file=out,
+            expected="1 partition from input to outputs", found=model.xnnpack_partitions(),
+            hint="the fp32 bundle is written",
+        )  # fmt: skip
