@@ -31,6 +31,7 @@ _EXTRA_OF = {
     "anny": "render",
     "bpy": "render",
     "distributed": "cluster",
+    "h5py": "render",
     "litert_torch": "train",
     "mcap": "ar",
     "napari": "annotate",

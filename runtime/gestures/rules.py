@@ -130,7 +130,7 @@ def _memberships(state: HandState) -> dict[str, float]:
         "L": min(index, out),
         "Victory": min(two, loose, apart),
         "Two": min(two, loose, 1 - apart),
-        "Three": max(min(s[0], s[1], s[2], c[3], loose), min(two, out)),
+        "Three": max(min(s[0], s[1], s[2], 1 - s[3], loose), min(two, out)),
         "Call": min(c[0], c[1], c[2], s[3], out),
         "Rock": min(horns, loose),
         "ILoveYou": min(horns, out),
