@@ -53,10 +53,11 @@ class BlazeBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
         filtered = self.depthwise(x)
-        kept = self.shrink(x) + self.pointwise(filtered)
-        if self.grown is not None:
-            kept = torch.cat([kept, self.grown(filtered)], dim=1)
-        return self.relu(kept)
+        kept: Tensor = self.relu(self.shrink(x) + self.pointwise(filtered))
+        if self.grown is None:
+            return kept
+        # ReLU before joining: it fuses into the convolution, and in int8 XNNPACK takes no other.
+        return torch.cat([kept, self.relu(self.grown(filtered))], dim=1)
 
 
 def stage(inputs: int, outputs: int, blocks: int, kernel: int = 3) -> nn.Sequential:
