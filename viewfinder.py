@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from annotate.commands import annotate
+from annotate.commands import agreement, annotate
 from arsession.commands import session_app
 from bootstrap.commands import dataset_app, evaluate, prelabel
 from bootstrap.training.commands import train_app
@@ -97,6 +97,7 @@ app.add_typer(train_app, name="train", rich_help_panel="Make models")
 app.command(rich_help_panel="Make models")(evaluate)
 app.command(rich_help_panel="Make models")(prelabel)
 app.command(rich_help_panel="Make models")(annotate)
+app.command(rich_help_panel="Make models")(agreement)
 app.command("run", cls=RunCommand, rich_help_panel="Use models")(make_run(_save_frame))
 app.add_typer(models_app, name="models", rich_help_panel="Use models")
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from runtime.durable import write_bytes_durably
 from runtime.errors import ViewfinderError
 
 
@@ -84,3 +85,48 @@ def _export(project: Path, annotator: str | None, as_json: bool) -> None:
         f"({summary.edited} edited, {summary.accepted} accepted, {summary.kept} from before); "
         f"left out: {summary.flagged} flagged, {summary.gone} whose picture is gone"
     )
+
+
+def agreement(
+    project: Annotated[Path, typer.Argument(help="A data set's folder.", show_default=False)],
+    picture: Annotated[
+        Path | None,
+        typer.Option(help="Save a PNG of where annotators differ.", show_default=False),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, a result a topology.")
+    ] = False,
+) -> None:
+    """Say how far apart annotators are on the items that two or more of them finished.
+
+    Distances are in % of the interocular distance of faces and of the palm size of hands, by
+    region, with the items listed on which two people differ much more than on most.
+    """
+    from annotate.agreement import agreement_picture, mean_shape, project_agreement
+
+    results = project_agreement(project)
+    for number, result in enumerate(results):
+        if picture is not None:
+            path = picture if not number else picture.with_stem(f"{picture.stem}-{number + 1}")
+            write_bytes_durably(path, agreement_picture(result, mean_shape(project, result)))
+    if as_json:
+        typer.echo(json.dumps([result.to_json() for result in results]))
+        return
+    for result in results:
+        _print_agreement(result.to_json())
+
+
+def _print_agreement(found: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table("region", found["unit"], title=f"{found['topology']}, {found['pairs']} pairs")
+    for part, percent in {**found["by"], "all": found["mean"]}.items():
+        table.add_row(part, "-" if percent is None else f"{percent:.2f}")
+    console.print(table)
+    for pair in found["people"]:
+        console.print(f"{' and '.join(pair['annotators'])}: {pair['items']} items")
+    for outlier in found["outliers"]:
+        who = " and ".join(outlier["annotators"])
+        console.print(f"far apart: {outlier['sample_id']} {outlier['mean']:.2f} % ({who})")
