@@ -13,7 +13,7 @@ import logging
 import math
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -129,11 +129,8 @@ def export_bundle(
     card_weights = CardModel(weights_file, "weights", picture, (), network.topology_id)
     card = _card(network, (card_model, card_weights), data, quality, parent, difference, partitions)
     sha256 = write_bundle(out, {file: tflite, weights_file: weights}, card)
-    meanings = {name: MEANINGS[network.name][key] for name, key in names.items()}
     for precision in also:
-        _write_smaller(
-            out.with_suffix(f".{precision}.task"), tflite, precision, card, meanings, pictures
-        )
+        _write_smaller(out.with_suffix(f".{precision}.task"), tflite, precision, card, pictures)
     return Exported(sha256, difference, partitions)
 
 
@@ -142,11 +139,11 @@ def _write_smaller(
     tflite: bytes,
     precision: str,
     card: Card,
-    meanings: Mapping[str, str],
     pictures: Sequence[NDArray[np.float32]],
 ) -> None:
     """The bundle's model alone, smaller; the weights to train on from stay with fp32."""
-    file = card.models[0].file
+    entry, file = card.models[0], card.models[0].file
+    meanings = [output.meaning for output in entry.outputs]
     shown = pictures[COMPARED_UNREAL:] or pictures
     with _quiet():
         smaller = at_precision(tflite, precision, shown)
@@ -155,7 +152,10 @@ def _write_smaller(
     check_smaller(model, out, off)
     compared = CardMetric("validation crops", f"keypoints of {precision} from fp32, px", off)
     metrics = (*card.metrics, compared)
-    write_bundle(out, {file: smaller}, replace(card, models=card.models[:1], metrics=metrics))
+    # The quantiser names outputs anew.
+    outputs = tuple(replace(o, name=i.name) for o, i in zip(entry.outputs, model.outputs))
+    entry = replace(entry, outputs=outputs)
+    write_bundle(out, {file: smaller}, replace(card, models=(entry,), metrics=metrics))
 
 
 def convert(deployed: Deployed) -> bytes:

@@ -7,7 +7,7 @@ keypoints, in pixels of its input, on validation pictures.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,27 +55,31 @@ def at_precision(tflite: bytes, precision: str, pictures: Pictures) -> bytes:
             )
             return bytes(tool.quantize().quantized_model)
         tool = quantizer.Quantizer(str(path), recipe.static_wi8_ai8())
+        for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
+            tool.update_quantization_recipe(
+                regex=".*", operation_name=end, algorithm_key="no_quantize"
+            )
         shown = [{"image": picture} for picture in pictures]
         return bytes(tool.quantize(tool.calibrate({"serving_default": shown})).quantized_model)
 
 
 def keypoint_difference_px(
-    exact: Model, smaller: Model, meanings: Mapping[str, str], pictures: Pictures
+    exact: Model, smaller: Model, meanings: Sequence[str], pictures: Pictures
 ) -> float:
     """The greatest over some pictures of the mean distance between keypoints, input pixels.
 
     Of a detector, those of the anchor that is surest in fp32.
 
     Args:
-        exact, smaller: with the same outputs.
-        meanings: output's name -> what a card calls it.
+        exact, smaller: with the same outputs; their names may differ.
+        meanings: what a card calls each output.
         pictures: (1, S, S, 3) as the models take them.
     """
     worst = 0.0
     for picture in pictures:
         points = []
-        first = {meanings[k]: v for k, v in exact.invoke(picture).items()}
-        for named in (first, {meanings[k]: v for k, v in smaller.invoke(picture).items()}):
+        first = _by_meaning(exact, meanings, picture)
+        for named in (first, _by_meaning(smaller, meanings, picture)):
             if "boxes" in named:
                 sure = int(first["scores"].argmax())
                 points.append(named["boxes"][0, sure, 4:].reshape(-1, 2))
@@ -84,6 +88,13 @@ def keypoint_difference_px(
         off = float(np.linalg.norm(points[0] - points[1], axis=1).mean())
         worst = max(worst, off) if np.isfinite(off) else np.inf
     return worst
+
+
+def _by_meaning(
+    model: Model, meanings: Sequence[str], picture: NDArray[np.float32]
+) -> dict[str, NDArray[np.float32]]:
+    answers = model.invoke(picture)
+    return {m: answers[info.name] for m, info in zip(meanings, model.outputs)}
 
 
 def check_smaller(model: Model, out: Path, difference_px: float) -> None:
