@@ -19,8 +19,8 @@ from annotate.editing import (
     bounding_box,
     px_from_rowcol,
     rowcol_from_px,
-    soft_move,
 )
+from annotate.following import begin_drag
 
 PICTURE_LAYER = "picture"
 KEYPOINTS_LAYER = "keypoints"
@@ -186,6 +186,25 @@ class KeypointCanvas:
         self._refresh_points()
         self._draw_lines()
 
+    def _draw_step(self) -> None:
+        """One step of a drag: only positions differ, so only they go to the graphics card."""
+        self.points.data[:] = rowcol_from_px(self._drawn_px)
+        canvas = self.viewer.window._qt_viewer.canvas
+        markers = canvas.layer_to_visual[self.points].node.points_markers
+        if markers._data is None or len(markers._data) != len(self._drawn_px):
+            self._draw_all()
+            return
+        markers._data["a_position"][:, :2] = self._drawn_px - 0.5
+        markers._vbo.set_data(markers._data)
+        markers.update()
+        document = self._document
+        assert document is not None
+        pairs, _ = drawing.line_layout(document.topology_id)
+        vertices = drawing.line_vertices(self._drawn_px, pairs, document.visibility) - 0.5
+        for line in (self._halo, self._line):
+            line.set_data(pos=vertices)
+        self._place_ring()
+
     def _refresh_points(self) -> None:
         # Thumbnail, highlight and extent don't change what is seen, and cost more than the rest.
         self.points.refresh(thumbnail=False, highlight=False, extent=False)
@@ -244,26 +263,26 @@ class KeypointCanvas:
         index = self.keypoint_at(event.position)
         if layer.mode != "pan_zoom" or event.button != 1 or index is None:
             return
-        start = self._drawn_px.copy()
+        assert self._document is not None
+        start = self._drawn_px[index].copy()
         # Where in the marker it was taken hold of: the point mustn't jump to the cursor.
-        grip = start[index] - px_from_rowcol(event.position[-2:])
+        grip = start - px_from_rowcol(event.position[-2:])
         soft = self.soft_radius_px if "Shift" in event.modifiers else 0.0
+        drag = begin_drag(self._document, index, soft, start)
         pan, layer.mouse_pan = layer.mouse_pan, False
-        self.dragged, move, shown = index, None, self._shown
+        self.dragged, ends_at, shown = index, None, self._shown
         try:
             yield
             while event.type == "mouse_move" and self._shown == shown:
-                x, y = px_from_rowcol(event.position[-2:]) + grip
-                move = soft_move(start, index, float(x), float(y), soft)
-                self._drawn_px = start.copy()
-                self._drawn_px[list(move.indices)] = move.to_px
-                self._draw_all()
+                ends_at = px_from_rowcol(event.position[-2:]) + grip
+                self._drawn_px[drag.indices] = drag.at(*ends_at)
+                self._draw_step()
                 yield
         finally:
             layer.mouse_pan = pan
             self.dragged = None
-        if move is not None and self._shown == shown:
-            self._on_move(move)
+        if ends_at is not None and self._shown == shown:
+            self._on_move(drag.move(*ends_at))
 
     def _on_layer_data(self, event: Any) -> None:
         """Somebody used napari's own tools on the layer: keep moves, refuse the rest."""

@@ -179,30 +179,6 @@ def next_visibility(visibility: int) -> int:
     return {VISIBLE: OCCLUDED, OCCLUDED: NOT_LABELLED}.get(visibility, VISIBLE)
 
 
-def soft_move(
-    keypoints_px: NDArray[np.float64], index: int, x_px: float, y_px: float, radius_px: float
-) -> Move:
-    """Move a keypoint and draw those around it along, less and less with distance.
-
-    Args:
-        keypoints_px: (N, 2) before the move.
-        index: the keypoint that lands on (x_px, y_px) exactly.
-        x_px: where to, in picture pixels.
-        y_px: where to, in picture pixels.
-        radius_px: keypoints this far away or farther stay; 0 moves the one keypoint alone.
-    """
-    here = keypoints_px[index]
-    shift = np.array([x_px, y_px]) - here
-    distance = np.linalg.norm(keypoints_px - here, axis=1)
-    # A raised cosine: flat at the pulled keypoint and at the rim, so that nothing kinks.
-    with np.errstate(invalid="ignore"):
-        near = np.flatnonzero(distance < radius_px)
-    weight = 0.5 + 0.5 * np.cos(np.pi * distance[near] / radius_px) if radius_px > 0 else near
-    moved = {int(i): keypoints_px[i] + w * shift for i, w in zip(near, weight)}
-    moved[index] = np.array([x_px, y_px])
-    return Move(tuple(moved), tuple((float(x), float(y)) for x, y in moved.values()))
-
-
 def contour_lines(document: Document) -> dict[str, NDArray[np.float32]]:
     """Every contour of the topology through the keypoints as they stand: name -> (K, 2) px."""
     points = document.keypoints_px.astype(np.float32)

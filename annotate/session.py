@@ -29,9 +29,9 @@ from annotate.editing import (
     contour_lines,
     new_document,
     next_visibility,
-    soft_move,
 )
 from annotate.export import ExportSummary, export_layer
+from annotate.following import begin_drag
 from annotate.history import ItemKey
 from annotate.pictures import Pictures
 from annotate.store import STORE_NAME, AnnotationStore, annotator_name
@@ -236,9 +236,11 @@ class AnnotationSession:
         Raises:
             ViewfinderError: no such keypoint, no such place, or it couldn't be kept.
         """
-        points = self.document.keypoints_px
+        document = self.document
+        points = document.keypoints_px
         if radius_px > 0 and 0 <= index < len(points) and np.isfinite(points[index]).all():
-            return self._record(soft_move(points, index, x_px, y_px, radius_px))
+            drag = begin_drag(document, index, radius_px)
+            return self._record(drag.move(float(x_px), float(y_px)))
         return self._record(Move((int(index),), ((float(x_px), float(y_px)),)))
 
     def move_many(self, change: Move) -> Document:

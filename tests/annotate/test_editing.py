@@ -26,7 +26,6 @@ from annotate.editing import (
     next_visibility,
     px_from_rowcol,
     rowcol_from_px,
-    soft_move,
 )
 from runtime.errors import ViewfinderError
 from runtime.topology import topology, topology_ids
@@ -103,30 +102,6 @@ def test_contours_pass_through_the_keypoints_as_they_stand(topology_id):
         )
         for other, line in layout.contours.items():
             assert np.array_equal(before[other], after[other]) == (index not in line.indices)
-
-
-@given(hands, st.integers(0, 20), coordinate, coordinate, st.floats(0, 1e5))
-def test_a_soft_move_lands_exactly_and_leaves_the_far_alone(points, index, x, y, radius):
-    move = soft_move(points, index, x, y, radius)
-    moved = dict(zip(move.indices, move.to_px))
-    assert moved[index] == (x, y)
-    distance = np.linalg.norm(points - points[index], axis=1)
-    shift = math.hypot(x - points[index, 0], y - points[index, 1])
-    for other, to in moved.items():
-        assert other == index or distance[other] < radius
-        # Nothing is drawn farther than what draws it (but for rounding).
-        assert np.linalg.norm(np.array(to) - points[other]) <= shift * (1 + 1e-9) + 1e-6
-
-
-def test_a_soft_move_fades_with_distance():
-    points = np.zeros((21, 2))
-    points[:, 0] = np.arange(21)
-    move = soft_move(points, 0, 0.0, 10.0, 10.0)
-    heights = [y for _, y in move.to_px]
-    assert move.indices == tuple(range(10))
-    assert heights == sorted(heights, reverse=True)
-    assert heights[0] == 10.0
-    assert heights[5] == pytest.approx(5.0)
 
 
 def test_visibility_goes_round():

@@ -165,6 +165,24 @@ def test_contours_follow_while_the_button_is_held(hand):
     assert hand.stored() is not None
 
 
+def test_a_step_of_a_drag_paints_what_a_whole_repaint_would(hand):
+    from qtpy.QtCore import QPoint
+
+    def painted() -> np.ndarray:
+        hand.bot.wait(30)
+        return hand.viewer.screenshot(canvas_only=True, flash=False)
+
+    still = painted()
+    place = hand.press(NOSE, shift=True)
+    hand.mouse("MouseMove", place + QPoint(30, 12), shift=True)
+    step = painted()
+    hand.window.canvas._draw_all()
+    whole = painted()
+    hand.mouse("MouseButtonRelease", place + QPoint(30, 12), shift=True)
+    assert (step != still).any(axis=2).sum() > 200
+    np.testing.assert_array_equal(step, whole)
+
+
 def test_going_on_in_the_middle_of_a_drag_changes_no_item(hand):
     from qtpy.QtCore import QPoint
 
