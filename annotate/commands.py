@@ -50,8 +50,8 @@ def annotate(
     there is no Save, and undo works across items and restarts. --export turns what you touched and
     accepted into a layer that `viewfinder train` and `viewfinder evaluate` read.
 
-    Keys: Enter accept, N and P next and previous, Ctrl+Z and Ctrl+Y undo and redo, X flag,
-    V visibility, C contours, K keypoints, F fit. They stand beside the picture, too.
+    Keys: Enter accept, N and P next and previous, Ctrl+Z and Ctrl+Y undo and redo, S skip,
+    X flag, V visibility, C contours, K keypoints, F fit. They stand beside the picture, too.
     """
     if export:
         _export(project, annotator, as_json)

@@ -20,8 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from runtime.errors import ViewfinderError
 from runtime.topology import Topology, topology
 
-Status = Literal["open", "done", "flagged"]
-STATUSES: tuple[Status, ...] = ("open", "done", "flagged")
+Status = Literal["open", "done", "skipped", "flagged"]
+STATUSES: tuple[Status, ...] = ("open", "done", "skipped", "flagged")
 NOT_LABELLED, OCCLUDED, VISIBLE = 0, 1, 2
 _VISIBILITIES = (NOT_LABELLED, OCCLUDED, VISIBLE)
 # Far outside any picture: a position beyond it is a mistake of the caller's, not a label.
@@ -36,7 +36,8 @@ class Document:
         topology_id: such as `face478@1`.
         keypoints_px: (N, 2) float64 x, y; NaN where a keypoint has no position.
         visibility: (N,) int8, COCO's: 0 not labelled, 1 occluded, 2 visible.
-        status: `open`, `done` (accepted) or `flagged` (something is wrong with it).
+        status: `open`, `done` (accepted), `skipped` (left for later) or `flagged` (something is
+            wrong with it).
         note: why it is flagged, or "".
     """
 
@@ -79,7 +80,7 @@ class SetVisibility:
 
 @dataclass(frozen=True)
 class SetStatus:
-    """The document becomes open, done or flagged."""
+    """The document becomes open, done, skipped or flagged."""
 
     to: Status
     note: str = ""

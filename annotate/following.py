@@ -97,4 +97,5 @@ def _face_weights(
 
 def _falloff(distance: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
     """1 at nothing, 0 from the radius on; flat at both, so that nothing kinks."""
-    return np.where(distance < radius, 0.5 + 0.5 * np.cos(np.pi * distance / radius), 0.0)
+    share = np.minimum(distance, radius) / radius
+    return np.where(distance < radius, 0.5 + 0.5 * np.cos(np.pi * share), 0.0)

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from annotate.drawing import VISIBILITY_COLOURS, VISIBILITY_NAMES
 
 _WIDTH = 264
-_STATUS_COLOURS = {"open": "#8ab4f8", "done": "#81c995", "flagged": "#f6aea9"}
+_STATUS_COLOURS = {"open": "#8ab4f8", "done": "#81c995", "skipped": "#fdd663", "flagged": "#f6aea9"}
 _STYLE = """
 QLabel#title { font-size: 15pt; font-weight: 600; }
 QLabel#muted { color: #9aa0a6; }
@@ -101,11 +101,14 @@ class Panel(QWidget):
         more = f" · {html.escape(note)}" if note else ""
         self._status.setText(f"<span style='color:{colour}'>●</span> {status}{more}")
 
-    def set_progress(self, done: int, flagged: int, edited: int, total: int) -> None:
-        """Counts over the queue."""
+    def set_progress(
+        self, done: int, skipped: int, flagged: int, edited: int, total: int, pace: float | None
+    ) -> None:
+        """Counts over the queue, and items an hour when that is known."""
         self._progress.setMaximum(max(total, 1))
         self._progress.setValue(done + flagged)
-        self._counts.setText(f"{done} done · {flagged} flagged · {edited} edited")
+        counts = f"{done} done · {skipped} skipped · {flagged} flagged · {edited} edited"
+        self._counts.setText(counts if pace is None else f"{counts} · {pace:.0f} an hour")
 
     def set_keypoint(self, title: str | None, visibility: int | None = None) -> None:
         """The keypoint under the cursor."""

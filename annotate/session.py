@@ -38,6 +38,9 @@ from annotate.store import STORE_NAME, AnnotationStore, annotator_name
 from bootstrap.dataset import Dataset, Label
 from runtime.errors import ViewfinderError
 
+IDLE_S = 20.0
+"""Nobody looks at one item this long without moving mouse or keyboard: longer is a pause."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -62,6 +65,7 @@ class Progress:
     done: int
     flagged: int
     edited: int
+    skipped: int
 
 
 class AnnotationSession:
@@ -82,6 +86,9 @@ class AnnotationSession:
         self.pictures = Pictures(dataset)
         self.index = 0
         self._clock = clock
+        self._since = clock()
+        self._spent_s = self._worked_s = 0.0
+        self._finished: set[ItemKey] = set()
         self._place = {item.key: i for i, item in enumerate(self.items)}
         self.go(self._resume_at())
 
@@ -160,7 +167,8 @@ class AnnotationSession:
                 "no such item", field="index", expected=f"0 to {len(self.items) - 1}", found=index
             )
         self.index = index
-        self._since = self._clock()
+        self.present()
+        self._spent_s = 0.0
         self.pictures.prefetch(self.item.key.sample_id)
         if index + 1 < len(self.items):
             self.pictures.prefetch(self.items[index + 1].key.sample_id)
@@ -181,17 +189,19 @@ class AnnotationSession:
         return True
 
     def next_open(self) -> bool:
-        """Go to the next item that is neither done nor flagged, round the end if need be.
+        """Go to the next open item, round the end if need be; skipped ones come back last.
 
         Returns:
             False, without moving, when there is none.
         """
         count = len(self.items)
-        for step in range(1, count + 1):
-            index = (self.index + step) % count
-            if self.document_at(index).status == "open":
-                self.go(index)
-                return True
+        order = [(self.index + step) % count for step in range(1, count + 1)]
+        for status in ("open", "skipped"):
+            for index in order:
+                # The one just skipped is no place to go on to.
+                if index != self.index and self.document_at(index).status == status:
+                    self.go(index)
+                    return True
         return False
 
     def document_at(self, index: int) -> Document:
@@ -226,6 +236,7 @@ class AnnotationSession:
             done=sum(state.document.status == "done" for state in touched),
             flagged=sum(state.document.status == "flagged" for state in touched),
             edited=sum(state.keypoint_edits > 0 for state in touched),
+            skipped=sum(state.document.status == "skipped" for state in touched),
         )
 
     # -- edits: on the disk when the method returns -------------------------------------------
@@ -271,8 +282,12 @@ class AnnotationSession:
         """Say that something is wrong with the current item; it won't be exported."""
         return self._record(SetStatus("flagged", note))
 
+    def skip(self) -> Document:
+        """Leave the current item for later: it comes again when no open one is left."""
+        return self._record(SetStatus("skipped"))
+
     def reopen(self) -> Document:
-        """Take acceptance or flag off the current item."""
+        """Take acceptance, skip or flag off the current item."""
         return self._record(SetStatus("open"))
 
     def undo(self) -> ItemKey | None:
@@ -301,18 +316,39 @@ class AnnotationSession:
         if apply(before, change).same_as(before):
             return before
         item = self.item
-        return self.store.record(
+        document = self.store.record(
             item.key,
             change,
             found=item.found(),
             source=self.layer,
             duration_s=self._spent(),
         )
+        if isinstance(change, SetStatus):
+            (self._finished.discard if change.to == "open" else self._finished.add)(item.key)
+        return document
+
+    def present(self) -> None:
+        """The person moved mouse or keyboard: time since the last such sign is work, up to
+        `IDLE_S`; what is longer was a pause."""
+        now = self._clock()
+        worked = min(max(0.0, now - self._since), IDLE_S)
+        self._since = now
+        self._spent_s += worked
+        self._worked_s += worked
+
+    def items_an_hour(self) -> float | None:
+        """Items finished since the session was opened by the hours worked; None before the first.
+
+        Pauses don't count as work.
+        """
+        if not self._finished or self._worked_s <= 0:
+            return None
+        return len(self._finished) * 3600 / self._worked_s
 
     def _spent(self) -> float:
-        now = self._clock()
-        spent, self._since = now - self._since, now
-        return max(0.0, spent)
+        self.present()
+        spent, self._spent_s = self._spent_s, 0.0
+        return spent
 
     def _went(self, key: ItemKey | None) -> ItemKey | None:
         place = None if key is None else self._place.get(key)

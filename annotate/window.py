@@ -35,6 +35,8 @@ class AnnotateWindow:
         self.dock = viewer.window.add_dock_widget(self.panel, name="Viewfinder", area="right")
         self._whole = False
         self._bind_keys()
+        viewer.mouse_move_callbacks.append(self._present)
+        viewer.mouse_wheel_callbacks.append(self._present)
         self.show_session(session)
 
     def show_session(self, session: AnnotationSession) -> None:
@@ -52,8 +54,9 @@ class AnnotateWindow:
             Action("Next", ("N", "Right"), self.next, button=1),
             Action("Undo", ("Control-Z",), self.undo, button=1),
             Action("Redo", ("Control-Y", "Control-Shift-Z"), self.redo, button=1),
+            Action("Skip", ("S",), self.skip, button=1),
             Action("Flag", ("X",), self.flag, button=1),
-            Action("Export", ("Control-E",), self.export, button=1),
+            Action("Export", ("Control-E",), self.export, button=2),
             Action("visible, occluded, unlabelled", ("V",), self.cycle_visibility),
             Action("contours on, off", ("C",), self.toggle_contours),
             Action("keypoints on, off", ("K",), self.toggle_keypoints),
@@ -77,6 +80,8 @@ class AnnotateWindow:
 
         for key in self._keys():
             self.viewer.keymap.pop(coerce_keybinding(key), None)
+        self.viewer.mouse_move_callbacks.remove(self._present)
+        self.viewer.mouse_wheel_callbacks.remove(self._present)
         self.viewer.window.remove_dock_widget(self.dock)
         self.canvas.close()
 
@@ -93,6 +98,11 @@ class AnnotateWindow:
     def accept(self) -> None:
         """Accept the item, and go to the next that is open."""
         if self._kept(self.session.accept, "accepted"):
+            self._go(self.session.next_open)
+
+    def skip(self) -> None:
+        """Leave the item for later, and go to the next that is open."""
+        if self._kept(self.session.skip, "skipped"):
             self._go(self.session.next_open)
 
     def flag(self) -> None:
@@ -180,6 +190,9 @@ class AnnotateWindow:
         self.canvas.update(self.session.document)
         self._show_state()
 
+    def _present(self, _viewer: Any, _event: Any) -> None:
+        self.session.present()
+
     def _hovered(self, index: int | None) -> None:
         document = self.session.document
         if index is None:
@@ -224,7 +237,14 @@ class AnnotateWindow:
             session.index + 1, len(session.items), name, document.status, document.note
         )
         progress = session.progress()
-        self.panel.set_progress(progress.done, progress.flagged, progress.edited, progress.total)
+        self.panel.set_progress(
+            progress.done,
+            progress.skipped,
+            progress.flagged,
+            progress.edited,
+            progress.total,
+            session.items_an_hour(),
+        )
         self._hovered(self.canvas.hovered)
 
     def _scale_soft(self, factor: float) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from annotate.export import export_project
 from annotate.sample import SAMPLE_LAYER
-from annotate.session import AnnotationSession, default_layer
+from annotate.session import IDLE_S, AnnotationSession, default_layer
 from bootstrap.dataset import Dataset, Label
 from runtime.errors import ViewfinderError
 from runtime.topology import topology
@@ -179,6 +179,46 @@ def test_the_queue_has_two_ends_and_counts(project):
         picture = session.picture()
         assert picture.shape == (240, 320, 3)
         np.testing.assert_array_equal(picture, session.dataset.read_image("00000000"))
+
+
+def test_skipped_items_come_back_last_and_survive_a_restart(project):
+    with AnnotationSession.open(project, annotator="ada") as session:
+        session.skip()
+        assert session.next_open()
+        assert session.index == 1
+    with AnnotationSession.open(project, annotator="ada") as session:
+        assert session.document_at(0).status == "skipped"
+        assert session.progress().skipped == 1
+        for _ in range(1, 5):
+            session.accept()
+            assert session.next_open()
+        assert session.index == 0  # nothing else is left
+        assert not session.next_open()
+        assert session.export().labels == 4
+
+
+def test_pauses_are_no_work(project):
+    clock = Clock()
+    with AnnotationSession.open(project, annotator="ada", clock=clock) as session:
+        assert session.items_an_hour() is None
+        clock.now += 4.0
+        session.present()
+        clock.now += 3600.0  # lunch
+        session.present()
+        clock.now += 6.0
+        session.accept()
+        worked = 4.0 + IDLE_S + 6.0
+        assert session.store.history.item(session.item.key).seconds == worked
+        assert session.items_an_hour() == pytest.approx(3600 / worked)
+        session.next()
+        for _ in range(2):
+            clock.now += worked / 2
+            session.present()
+        session.skip()
+        assert session.items_an_hour() == pytest.approx(3600 / worked)
+        clock.now += 1.0
+        session.reopen()
+        assert session.items_an_hour() == pytest.approx(3600 / (2 * worked + 1))
 
 
 def test_soft_moves_and_visibility_are_single_steps(project):

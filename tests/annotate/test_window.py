@@ -239,6 +239,11 @@ def test_keys_move_through_the_queue_accept_and_flag(hand):
     assert hand.session.document_at(0).status == "done"
     assert hand.session.index == 1
     assert hand.stored() is None
+    hand.key("S")
+    assert hand.session.document_at(1).status == "skipped"
+    assert hand.session.index == 2
+    hand.key("Z", "Control")
+    assert (hand.session.index, hand.session.document.status) == (1, "open")
 
 
 def test_visibility_of_the_keypoint_under_the_cursor(hand):
