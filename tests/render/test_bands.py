@@ -50,7 +50,7 @@ def test_a_ring_surrounds_its_finger_closely(
         nearest = np.linalg.norm(ring[:, None] - skin[near], axis=2)
         assert len(ring) > 300
         assert nearest.min() > 0.5 * CLEARANCE_M
-        assert nearest.min(axis=1).max() < 0.012  # no part of it stands off
+        assert nearest.min(axis=1).max() < 0.014  # a convex outline spans a fist's hollows
         # The skin is inside: seen along the finger, the ring is farther out on every side.
         across = np.linalg.svd(np.eye(3) - np.outer(axis, axis))[0][:, :2]
         middle = ((ring.min(axis=0) + ring.max(axis=0)) / 2) @ across
