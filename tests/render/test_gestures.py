@@ -15,7 +15,7 @@ import trimesh
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from render.anny_asset import Identity, load_anny
+from render.anny_asset import Identity
 from render.gestures import FAMILIES, LEAST_APART_DEG, gestures, limits, read_gestures
 from render.hand_contact import SOFT_M, HandContact
 from render.hand_model import FINGERS, HandModel, HandShape, PosedHand
@@ -29,12 +29,6 @@ from runtime.image import decode_image
 MESH_SOFT_M = 0.0045
 """What skin may lie deep in other skin, measured on the mesh: the balls' allowance, and what balls
 a few millimetres apart don't see."""
-
-
-@pytest.fixture(scope="module")
-def model() -> HandModel:
-    asset = load_anny()
-    return HandModel(asset.hand, asset.masks)
 
 
 @pytest.fixture(scope="module")

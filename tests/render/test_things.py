@@ -5,17 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from render.anny_asset import Identity, load_anny
+from render.anny_asset import Identity
 from render.gestures import gestures
 from render.hand_model import HandModel, HandShape
 from render.hand_objects import FORMS, Form, faces, held_thing, largest_scale, thing_before
 from render.hand_poses import PoseSampler
-
-
-@pytest.fixture(scope="module")
-def model() -> HandModel:
-    asset = load_anny()
-    return HandModel(asset.hand, asset.masks)
 
 
 @pytest.fixture(scope="module")
