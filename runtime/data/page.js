@@ -57,7 +57,7 @@ function row(cells) {
 function show(status) {
   if (!status.number) return;
   write("model", status.model || "model");
-  write("fps", `${status.fps.toFixed(0)} fps`);
+  write("fps", status.fps ? `${status.fps.toFixed(0)} fps` : "–");
   write("ms", `${status.ms.toFixed(1)} ms`);
   write("dropped", String(status.dropped));
   write("frame", status.back ? `${status.frame} (-${status.back})` : String(status.frame));

@@ -34,7 +34,7 @@ class Status:
 
     Attributes:
         result: of the frame shown.
-        fps: frames shown a second, smoothed.
+        fps: frames shown a second, smoothed; 0 before there were two.
         dropped: frames skipped since the start.
         back: how many frames before the newest this one is.
         paused, overlays: as the controls have them.
@@ -57,7 +57,9 @@ class Status:
         """The status line's parts, the model first."""
         result = self.result
         parts = [result.model] if result.model else []
-        parts += [f"{self.fps:.0f} fps", f"{result.spent_ms:.1f} ms"]
+        if self.fps:
+            parts.append(f"{self.fps:.0f} fps")
+        parts.append(f"{result.spent_ms:.1f} ms")
         if result.against is not None:
             parts.append(f"against {result.against.spent_ms:.1f} ms")
         parts.append(f"frame {result.frame}")
@@ -227,12 +229,15 @@ class Viewer:
         else:
             picture = frame.rgb[:, ::-1].copy() if self._look.mirrored else frame.rgb
         status = Status(
-            result, 1 / max(self._seconds_a_frame, 1e-3), self._dropped, self._history.back,
-            controls.paused, controls.overlays, controls.view if result.against else "",
-            self._message_shown, controls.help,
+            result, self._frames_a_second(), self._dropped, self._history.back, controls.paused,
+            controls.overlays, controls.view if result.against else "", self._message_shown,
+            controls.help,
         )  # fmt: skip
         for screen in self._screens:
             screen.show(picture, status)
+
+    def _frames_a_second(self) -> float:
+        return 1 / max(self._seconds_a_frame, 1e-3) if self._seconds_a_frame else 0.0
 
     def _message(self) -> str:
         fresh = time.monotonic() - self._controls.message_at < MESSAGE_SECONDS
