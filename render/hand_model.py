@@ -101,15 +101,19 @@ class HandModel:
         self.far_end = np.flatnonzero(border & (self.weights[:, 0] > 0.99))  # where the arm ends
         self._nail_finger = self.vertex_part[self.nails > 0.5] - 2
 
+    def person(self, identity: Identity) -> Identity:
+        """What of an identity this model shows: all of it."""
+        return identity
+
     def shape(self, identity: Identity) -> HandShape:
         """That person's hand."""
         rest = self._region.rest(identity)
         joints = self._joints(rest)
-        vertices = _with_longer_arm(np.asarray(self.matrix @ rest.vertices_m), joints)
+        vertices = with_longer_arm(np.asarray(self.matrix @ rest.vertices_m), joints)
         tips = self._tips(vertices, joints)
         palmar, forward = self._palm_axes(joints)
         hinges = self._hinges(vertices, joints, palmar)
-        angles, abduction = _rest_angles(joints, tips, hinges, palmar, forward)
+        angles, abduction = rest_angles(joints, tips, hinges, palmar, forward)
         return HandShape(
             vertices, joints, tips, hinges, palmar, forward, angles, abduction,
             wrist_m=joints[1] + WRIST_TOWARD_MIDDLE * (joints[8] - joints[1]),
@@ -282,7 +286,7 @@ def _with_moved_knuckles(
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
-def _with_longer_arm(vertices: Floats, joints: Floats) -> Floats:
+def with_longer_arm(vertices: Floats, joints: Floats) -> Floats:
     axis = joints[1] - joints[0]
     length = float(np.linalg.norm(axis))
     along = (vertices - joints[0]) @ axis / length**2  # 0 at the elbow, 1 at the wrist
@@ -303,7 +307,7 @@ def _smoothed(values: Floats, faces: NDArray[np.int32]) -> Floats:
 # -- angles -------------------------------------------------------------------------------------
 
 
-def _rest_angles(
+def rest_angles(
     joints: Floats, tips: Floats, hinges: Floats, palmar: Floats, forward: Floats
 ) -> tuple[Floats, Floats]:
     """(5, 3) flexions and (5,) abductions that the rest position shows; the thumb's base is its

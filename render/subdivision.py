@@ -16,42 +16,45 @@ from scipy.sparse import coo_matrix, csr_matrix, diags
 
 @dataclass(frozen=True)
 class Subdivision:
-    """A mesh of quads refined once.
+    """A mesh of quads or triangles refined once.
 
     Attributes:
         matrix: (V + E + F, V) sparse: new vertices are `matrix @ old`; the first V are the old
             ones moved, then one per edge, then one per face.
-        faces: (4 F, 4) new quads; the four out of an old face follow each other, corner by corner.
+        faces: (K F, 4) new quads; the K out of an old face follow each other, corner by corner.
         edges: (E, 2) old vertices of each edge.
+        corners: K, of an old face.
     """
 
     matrix: csr_matrix
     faces: NDArray[np.int32]
     edges: NDArray[np.int32]
+    corners: int = 4
 
     @property
     def parent_face(self) -> NDArray[np.int32]:
-        """(4 F,) the old face that each new one is a quarter of."""
-        return np.arange(len(self.faces), dtype=np.int32) // 4
+        """(K F,) the old face that each new one is a part of."""
+        return np.arange(len(self.faces), dtype=np.int32) // self.corners
 
 
 def subdivide(faces: NDArray[np.integer], vertex_count: int) -> Subdivision:
-    """The refinement of a mesh of quads, open or closed.
+    """The refinement of a mesh of quads or of triangles, open or closed.
 
     Args:
-        faces: (F, 4) vertex indices.
+        faces: (F, K) vertex indices.
         vertex_count: V.
     """
     corners = np.asarray(faces)
-    count = len(corners)
+    count, sides_each = corners.shape
     sides = np.stack([corners, np.roll(corners, -1, axis=1)], axis=-1).reshape(-1, 2)
     edges, side_edge, sharing = np.unique(
         np.sort(sides, axis=1), axis=0, return_inverse=True, return_counts=True
     )
-    face_edge = side_edge.reshape(count, 4)
-    face_points = _averages(np.repeat(np.arange(count), 4), corners.ravel(), (count, vertex_count))
+    face_edge = side_edge.reshape(count, sides_each)
+    each = np.repeat(np.arange(count), sides_each)
+    face_points = _averages(each, corners.ravel(), (count, vertex_count))
     ends = _averages(np.repeat(np.arange(len(edges)), 2), edges.ravel(), (len(edges), vertex_count))
-    beside = _averages(face_edge.ravel(), np.repeat(np.arange(count), 4), (len(edges), count))
+    beside = _averages(face_edge.ravel(), each, (len(edges), count))
     inner = sharing == 2
     # An inner edge's point is the mean of its ends and its two faces' points.
     edge_points = (
@@ -69,7 +72,8 @@ def subdivide(faces: NDArray[np.integer], vertex_count: int) -> Subdivision:
         ],
         axis=-1,
     )
-    return Subdivision(matrix, quads.reshape(-1, 4).astype(np.int32), edges.astype(np.int32))
+    fine = quads.reshape(-1, 4).astype(np.int32)
+    return Subdivision(matrix, fine, edges.astype(np.int32), sides_each)
 
 
 def subdivide_corners(values: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -91,7 +95,7 @@ def _vertex_points(
     """Where old vertices go: (mean of faces + 2 mean of edges + (n - 3) itself) / n inside."""
     each_edge = np.repeat(np.arange(len(edges)), 2)
     around_edges = _averages(edges.ravel(), each_edge, (count, len(edges))) @ ends
-    each_face = np.repeat(np.arange(len(corners)), 4)
+    each_face = np.repeat(np.arange(len(corners)), corners.shape[1])
     around_faces = _averages(corners.ravel(), each_face, (count, len(corners))) @ face_points
     valence = np.maximum(np.bincount(edges.ravel(), minlength=count), 1)
     on_border = np.zeros(count, dtype=bool)
