@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bootstrap.label_files import FORMATS, find_format
+
 if TYPE_CHECKING:
     from bootstrap.dataset import Dataset
 
@@ -27,13 +29,6 @@ LayerOption = Annotated[
     str | None,
     typer.Option(help="Label layer; without it, human labels before synthetic before predicted."),
 ]
-
-
-class Format(StrEnum):
-    """What `dataset import` reads and `dataset export` writes."""
-
-    photos = "photos"
-    coco = "coco"
 
 
 @dataset_app.command()
@@ -152,36 +147,52 @@ def split(
     typer.echo(", ".join(f"{name} {counts[name]}" for name in ("train", "val", "test")))
 
 
-@dataset_app.command("import")
+def _listed(formats: dict[str, str]) -> str:
+    """Formats for a command's help, a line each."""
+    return "\n\n\b\n" + "\n".join(f"{name:<9} {about}" for name, about in formats.items())
+
+
+_READ = {"photos": "a folder of pictures, searched through"} | {
+    name: one.about for name, one in FORMATS.items() if one.reader
+}
+_WRITTEN = {name: one.about for name, one in FORMATS.items() if one.writer}
+_IMPORT_HELP = """Make a data set of photographs, or read other tools' labels into one.
+
+Pictures are turned upright and lose their metadata, place and time included; an EXIF focal
+length becomes the camera. Bad pictures are named and left out. Formats:"""
+_EXPORT_HELP = (
+    "Write labels and pictures for other tools; says what the format can't hold. Formats:"
+)
+
+
+@dataset_app.command("import", help=_IMPORT_HELP + _listed(_READ))
 def import_(
-    source: Annotated[Path, typer.Argument(help="Folder of pictures, or a COCO .json file.")],
-    out: Annotated[Path, typer.Option(help="The data set to make.")],
-    format: Annotated[Format, typer.Option(help="What SOURCE is.")] = Format.photos,
+    source: Annotated[Path, typer.Argument(help="Folder of pictures, or label file or folder.")],
+    out: Annotated[Path, typer.Option(help="The data set to make, or to add a layer to.")],
+    format: Annotated[str, typer.Option(help="What SOURCE is, see above.")] = "photos",
     images: Annotated[
         Path | None,
-        typer.Option(help="COCO: the pictures' folder; leave out when --out has them already."),
+        typer.Option(help="Labels: the pictures' folder; not needed when --out has them already."),
     ] = None,
-    layer: Annotated[str, typer.Option(help="COCO: the layer to write.")] = "human/imported",
+    layer: Annotated[str, typer.Option(help="Labels: the layer to write.")] = "human/imported",
     name: Annotated[str | None, typer.Option(help="Photos: the data set's name.")] = None,
     licence: Annotated[list[str] | None, typer.Option(help="Photos: their licence.")] = None,
     shard_size: Annotated[int, typer.Option(min=1, help="Photos: pictures in a shard.")] = 64,
     skip_bad: Annotated[bool, typer.Option(help="Exit with 0 in spite of bad pictures.")] = False,
 ) -> None:
-    """Make a data set of photographs, or read COCO keypoints into one.
+    from bootstrap.progress import progress_bar
 
-    Pictures are turned upright and lose their metadata, place and time included; an EXIF focal
-    length becomes the camera. Bad pictures are named and left out.
-    """
-    if format is Format.coco:
-        from bootstrap.dataset.coco import import_coco
+    if format != "photos":
+        from bootstrap.label_files.annotated import import_labels
 
-        count, warnings = import_coco(source, images, out, layer)
+        read = find_format(format).load_reader()
+        with progress_bar("importing", "run the same command again to go on") as advance:
+            count, warnings = import_labels(format, read, source, images, out, layer, advance)
         for warning in warnings:
             typer.echo(f"warning: {warning}", err=True)
         typer.echo(f"{out}: {count} labels in layer {layer}")
         return
     from bootstrap.dataset.photos import import_photos
-    from bootstrap.progress import progress_bar
 
     with progress_bar("importing", "run the same command again to go on") as advance:
         licences = tuple(licence or ())
@@ -194,26 +205,23 @@ def import_(
         raise typer.Exit(1)
 
 
-@dataset_app.command()
+@dataset_app.command(help=_EXPORT_HELP + _listed(_WRITTEN))
 def export(
     data: DataArgument,
     out: Annotated[Path, typer.Option(help="Folder to write.")],
-    format: Annotated[Format, typer.Option(help="Only coco so far.")] = Format.coco,
+    format: Annotated[str, typer.Option(help="What to write, see above.")] = "coco",
     layer: LayerOption = None,
 ) -> None:
-    """Write labels and pictures for other tools; says what the format can't hold."""
     from bootstrap.dataset import Dataset
-    from bootstrap.dataset.coco import export_coco
 
-    if format is not Format.coco:
-        raise typer.BadParameter("only coco can be exported", param_hint="--format")
+    write = find_format(format).load_writer()
     ds = Dataset.open(data)
     chosen = _label_layer(ds, layer)
     if chosen is None:
         raise typer.BadParameter("the data set has no label layer", param_hint="--layer")
-    for warning in export_coco(ds, chosen, out):
+    for warning in write(ds, chosen, out):
         typer.echo(f"warning: {warning}", err=True)
-    typer.echo(f"{out}: annotations.json of layer {chosen}, images/")
+    typer.echo(f"{out}: layer {chosen} as {format}")
 
 
 def _label_layer(ds: Dataset, layer: str | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def evaluate_detector(
     card, entry = _entry(card_of(bundle), path)
     shape = topology(_TOPOLOGIES[card.task])
     detector = Detector(load_model(bundle.members[entry.file], str(path)), entry, LEAST_SCORE)
-    subjects, details = find_subjects(settings, shape)
+    subjects, details = find_subjects(replace(settings, crop="truth"), shape)
     scores, hits, errors, pictures = [], [], [], []
     extra = 0
     for picture, group in itertools.groupby(subjects, lambda one: one.picture):
@@ -115,7 +116,7 @@ def _entry(card: Card, path: Path) -> tuple[Card, CardModel]:
 
 
 def _truth(subject: Subject, topology_id: str) -> Truth:
-    points = np.asarray(subject.truth_px, dtype=np.float32)
+    points = np.asarray(subject.crop_px, dtype=np.float32)
     ones = np.ones(len(points), dtype=np.float32)
     roi = _ROIS[topology_id](points)
     source = (0, subject.label.sample_id)

@@ -167,7 +167,8 @@ def _truth_runner(model: OpenedModel, measured: Measured) -> _RunPicture:
     def run(image: NDArray[np.uint8], here: list[tuple[int, Subject]]) -> None:
         size = (image.shape[1], image.shape[0])
         for i, subject in here:
-            roi = model.truth_roi(subject.truth_px)
+            assert subject.crop_px is not None  # find_subjects left out those without
+            roi = model.truth_roi(subject.crop_px)
             found = landmarks.run(image, roi, min_presence=-1.0)
             if found is not None:
                 measured.predicted_px[i] = found.keypoints[:, :2] * size
@@ -202,12 +203,7 @@ def _errors(
     """(S, count) keypoint errors in percent of each subject's length."""
     errors = np.full((len(subjects), count), np.nan)
     for i, subject in enumerate(subjects):
-        label = subject.label
-        assert label.keypoints_px is not None
-        labelled = None if label.visibility is None else label.visibility[:count] > 0
-        distances = keypoint_distances(
-            predicted_px[i, :count], label.keypoints_px[:count], labelled
-        )
+        distances = keypoint_distances(predicted_px[i, :count], subject.truth_px)
         errors[i] = _PERCENT * distances / subject.length_px
     return errors
 

@@ -16,7 +16,9 @@ from bootstrap.dataset.layers import best_layer
 from bootstrap.dataset.schema import json_object
 from bootstrap.metrics import normalising_length_px
 from runtime.errors import ViewfinderError
-from runtime.topology import Topology, topology
+from runtime.face_layouts import corresponds, in_layout
+from runtime.roi import HAND_ROI_KEYPOINTS
+from runtime.topology import Topology, canonical_face, topology
 
 Crop = Literal["truth", "detector"]
 
@@ -28,14 +30,17 @@ class Subject:
     Attributes:
         ds: its data set.
         label: its label.
-        truth_px: (N, 2) true keypoints, all known.
+        truth_px: (N, 2) true keypoints in the model's layout, NaN where they aren't known.
         length_px: what its errors are divided by.
+        crop_px: (N, 2) all keypoints, those that aren't known filled in as the crop needs them;
+            None where too few are known.
     """
 
     ds: Dataset
     label: Label
     truth_px: NDArray[np.float32]
     length_px: float
+    crop_px: NDArray[np.float32] | None = None
 
     @property
     def picture(self) -> str:
@@ -64,8 +69,9 @@ class Settings:
 
 
 def same_kind(shape: Topology, label: Label) -> bool:
-    """Whether labels and model mean the same keypoints; face468 begins face478."""
-    return bool(label.topology) and topology(label.topology).name[:4] == shape.name[:4]
+    """Whether the labels' keypoints are known among the model's: the same layout, or one that
+    `runtime.face_layouts` translates."""
+    return bool(label.topology) and corresponds(label.topology, shape.id)
 
 
 def find_subjects(settings: Settings, shape: Topology) -> tuple[list[Subject], dict[str, Any]]:
@@ -94,7 +100,7 @@ def find_subjects(settings: Settings, shape: Topology) -> tuple[list[Subject], d
         layers[str(folder)], splits[str(folder)] = layer, split
         for label in ds.labels(layer):
             if label.sample_id in ids and same_kind(shape, label):
-                subject = _subject(ds, label)
+                subject = _subject(ds, label, shape, settings.crop)
                 skipped += subject is None
                 subjects += [subject] if subject else []
     if not subjects:
@@ -156,15 +162,41 @@ def _in_degrees(value: object) -> object:
     return float(np.degrees(value)) if isinstance(value, int | float) else value
 
 
-def _subject(ds: Dataset, label: Label) -> Subject | None:
-    """The subject, or None when there is no whole set of keypoints to cut a crop around."""
-    if label.keypoints_px is None or not np.isfinite(label.keypoints_px).all():
+def _subject(ds: Dataset, label: Label, shape: Topology, crop: Crop) -> Subject | None:
+    """The subject, or None when it can't be measured: nothing to divide by, or, where crops come
+    from the truth, too few keypoints to cut one around."""
+    if label.keypoints_px is None:
         return None
+    known = np.ones(len(label.keypoints_px), bool)
+    if label.visibility is not None:
+        known = label.visibility > 0
+    points = np.where(known[:, None], label.keypoints_px, np.nan)
+    own = topology(label.topology)
     camera = ds.camera(label.sample_id)
-    shape = topology(label.topology)
-    length = normalising_length_px(shape, label.keypoints_px, label.keypoints_camera_m, camera)
-    return (
-        Subject(ds, label, label.keypoints_px, length)
-        if length > 0 and np.isfinite(length)
-        else None
-    )
+    length = normalising_length_px(own, points, label.keypoints_camera_m, camera)
+    if not (length > 0 and np.isfinite(length)):
+        return None
+    truth = in_layout(points, own.id, shape.id).astype(np.float32)
+    around = _all_keypoints(truth, shape)
+    if around is None and crop == "truth":
+        return None
+    return Subject(ds, label, truth, length, around)
+
+
+def _all_keypoints(truth_px: NDArray[np.float32], shape: Topology) -> NDArray[np.float32] | None:
+    """Truth whose unknown keypoints a crop can be made with: those of a face lie where the
+    canonical face has them, seen by the affine camera that fits the known ones best."""
+    known = np.isfinite(truth_px).all(axis=1)
+    if known.all():
+        return truth_px
+    if shape.name.startswith("face") and known.sum() >= _ENOUGH:
+        mesh = canonical_face().vertices_m[: shape.size]
+        mesh = np.column_stack([mesh, np.ones(len(mesh))])
+        camera = np.linalg.lstsq(mesh[known], truth_px[known], rcond=None)[0]
+        return np.where(known[:, None], truth_px, mesh @ camera).astype(np.float32)
+    if shape.name == "hand21" and known[list(HAND_ROI_KEYPOINTS)].all():
+        return truth_px  # its crop asks for no others
+    return None
+
+
+_ENOUGH = 16  # points of a face, for the eight numbers of an affine camera

@@ -9,6 +9,7 @@ from bootstrap.dataset.contact_sheet import lay_out
 from bootstrap.dataset.drawing import Colour, View, draw_line, draw_tile, view_of_subject
 from bootstrap.evaluate import Evaluation
 from runtime.errors import ViewfinderError
+from runtime.face_layouts import AS_FACE478, in_layout
 from runtime.topology import Topology, topology
 
 TRUTH: Colour = (0, 230, 150)
@@ -43,8 +44,11 @@ def worst_sheet(
         assert view is not None
         canvas = draw_tile(subject.ds.read_image(subject.label.sample_id), view, tile)
         predicted = evaluation.predicted_px[i]
-        truth = subject.truth_px[: len(predicted)]
         shape = topology(subject.label.topology)
+        truth = subject.truth_px[: len(predicted)]
+        if shape.id in AS_FACE478:  # drawn as it was labelled
+            mesh = f"face{len(predicted)}@1"
+            predicted, truth = (in_layout(p, mesh, shape.id) for p in (predicted, truth))
         if shape.name == "hand21":
             for pair in zip(truth, predicted):
                 draw_line(canvas, view.tile_points(np.stack(pair)), _OFFSET, False)
@@ -70,5 +74,5 @@ def draw_shape(
             draw_line(canvas, points[[a, b]], colour, False, 2)
         return
     for line in shape.contours.values():
-        if max(line.indices) < len(points):
+        if max(line.indices) < len(points) and np.isfinite(points[list(line.indices)]).all():
             draw_line(canvas, points[list(line.indices)], colour, line.closed)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from types import MappingProxyType
 
@@ -351,9 +351,17 @@ def _face468() -> Topology:
     )
 
 
-_BUILDERS = {
+def _sparse_face(topology_id: str) -> Topology:
+    from runtime.face_layouts import sparse_face  # it builds on this module
+
+    return sparse_face(topology_id)
+
+
+_BUILDERS: dict[str, Callable[[], Topology]] = {
     "face478@1": _face478,
     "face468@1": _face468,
+    "face68@1": partial(_sparse_face, "face68@1"),
+    "face98@1": partial(_sparse_face, "face98@1"),
     "hand21@1": _hand21,
     "pose33@1": _pose33,
     "cuboid9@1": _cuboid9,

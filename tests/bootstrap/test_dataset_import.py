@@ -17,9 +17,10 @@ from typer.testing import CliRunner
 
 from bootstrap.commands import dataset_app
 from bootstrap.dataset import Dataset, Label
-from bootstrap.dataset.coco import export_coco, import_coco
 from bootstrap.dataset.exif import without_metadata
 from bootstrap.dataset.photos import import_photos, photo_ids
+from bootstrap.label_files.annotated import import_labels
+from bootstrap.label_files.coco import read_coco, write_coco
 from runtime.errors import ViewfinderError
 from runtime.exif import read_exif
 from runtime.image import encode_image, image_size, read_image
@@ -204,7 +205,7 @@ def test_coco_round_trip(tmp_path: Path) -> None:
     extra = hand(5, subject_id=3, topology="pose33@1", keypoints_px=np.ones((33, 2)) * 3.25,
                  keypoints_camera_m=None, visibility=[2] * 33, contours={}, score=0.5)  # fmt: skip
     ds.write_layer("propagated", [hand(1), extra, Label(sample_id="00000002")])
-    warnings = export_coco(ds, "propagated", tmp_path / "coco")
+    warnings = write_coco(ds, "propagated", tmp_path / "coco")
     assert len(warnings) == 4 + 1
     for word in ("metres", "contours", "no subject", "cameras", "aren't labelled"):
         assert any(word in warning for warning in warnings)
@@ -247,7 +248,13 @@ def coco(**changes: Any) -> dict[str, Any]:
     return {**given, **changes}
 
 
-def write_coco(root: Path, content: Any) -> Path:
+def import_coco(
+    file: Path, images: Path | None, out: Path, layer: str = "human/imported"
+) -> tuple[int, list[str]]:
+    return import_labels("coco", read_coco, file, images, out, layer)
+
+
+def coco_file(root: Path, content: Any) -> Path:
     (root / "sub").mkdir(exist_ok=True)
     (root / "sub" / "x.png").write_bytes(encode_image(picture(), ".png"))
     (root / "ann.json").write_text(json.dumps(content))
@@ -255,7 +262,7 @@ def write_coco(root: Path, content: Any) -> Path:
 
 
 def test_cocos_own_person_becomes_a_pose(tmp_path: Path) -> None:
-    file = write_coco(tmp_path, coco())
+    file = coco_file(tmp_path, coco())
     words = ["import", str(file), "--format", "coco", "--images", str(tmp_path)]
     done = runner.invoke(dataset_app, [*words, "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
@@ -303,7 +310,7 @@ def test_cocos_own_person_becomes_a_pose(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_wrong_coco_files(tmp_path: Path, content: Any, problem: str) -> None:
-    file = write_coco(tmp_path, content)
+    file = coco_file(tmp_path, content)
     with pytest.raises(ViewfinderError, match=problem):
         import_coco(file, tmp_path, tmp_path / "out")
 
@@ -315,7 +322,7 @@ def test_coco_that_is_no_json_or_for_other_pictures(tmp_path: Path) -> None:
     with pytest.raises(ViewfinderError, match="can't be read"):
         import_coco(tmp_path / "none.json", tmp_path, tmp_path / "out")
     fill(tmp_path / "ds", 1)
-    file = write_coco(tmp_path, coco())
+    file = coco_file(tmp_path, coco())
     count, warnings = import_coco(file, None, tmp_path / "ds")
     assert count == 0
     assert any("aren't in the data set" in warning for warning in warnings)
@@ -324,7 +331,7 @@ def test_coco_that_is_no_json_or_for_other_pictures(tmp_path: Path) -> None:
 
 def test_copied_subjects_get_ids_of_their_own(tmp_path: Path) -> None:
     person = coco()["annotations"][0] | {"attributes": {"subject_id": 4}}
-    file = write_coco(tmp_path, coco(annotations=[person, person | {"id": 10}]))
+    file = coco_file(tmp_path, coco(annotations=[person, person | {"id": 10}]))
     import_coco(file, tmp_path, tmp_path / "out")
     labels = Dataset.open(tmp_path / "out").labels("human/imported")
     assert [label.subject_id for label in labels] == [4, 5]
