@@ -68,6 +68,7 @@ FORMATS: dict[str, Format] = {
     "labelme": Format("labelme's .json files, a folder of them or one", **_own("labelme")),
     "pts": Format("iBUG .pts files (300-W, COFW ...), a folder of them or one", **_own("pts")),
     "wflw": Format("a list of WFLW", **_own("wflw")),
+    "bop": Format("BOP: a scene's folder, boxes in space", **_own("bop")),
     "freihand": Format("FreiHAND's unpacked folder", **_own("freihand", writes=False)),
 }  # fmt: skip
 """Name -> format."""

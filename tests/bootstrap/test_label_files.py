@@ -144,8 +144,9 @@ def test_whole_body_gives_face_and_hands(tmp_path: Path) -> None:
     annotation = {
         "id": 1, "image_id": 1, "category_id": 1, "keypoints": [5, 6, 2, 7, 8, 1],
         "face_kpts": [v for i in range(68) for v in (i, 2 * i, 0.9)], "face_valid": True,
-        "face_box": [1, 2, 3, 4], "lefthand_kpts": [v for row in hand for v in row], "lefthand_valid": True,
-        "lefthand_box": [0, 0, 20, 20], "righthand_kpts": [0] * 63, "righthand_valid": False,
+        "face_box": [1, 2, 3, 4], "lefthand_kpts": np.ravel(hand).tolist(),
+        "lefthand_valid": True, "lefthand_box": [0, 0, 20, 20],
+        "righthand_kpts": [0] * 63, "righthand_valid": False,
     }  # fmt: skip
     content = {
         "images": [{"id": 1, "file_name": "p.jpg"}],
@@ -312,6 +313,63 @@ def test_cvats_task_labels_name_every_keypoint(tmp_path: Path) -> None:
     names = [sub["name"] for sub in skeleton["sublabels"]]
     assert names == list(topology("hand21@1").keypoint_names)
     assert all(f'data-label-name="{name}"' in skeleton["svg"] for name in names)
+
+
+def boxed(camera: Camera, category: str, turn: float, at_m: list[float]) -> Label:
+    c, s = np.cos(turn), np.sin(turn)
+    rotation = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+    size = np.array([0.3, 0.2, 0.1])
+    signs = [[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
+    points = np.array([[0, 0, 0], *signs]) * size / 2 @ rotation.T + at_m
+    return Label(
+        sample_id="a", topology="cuboid9@1", keypoints_px=camera.project(points),
+        keypoints_camera_m=points, visibility=[2] * 9, attributes={"category": category},
+        cuboid={"rotation": rotation.ravel(), "translation_m": at_m, "size_m": size,
+                "frame": "camera"},
+    )  # fmt: skip
+
+
+def test_bop_round_trip(tmp_path: Path) -> None:
+    camera = Camera(80.0, 81.0, 32.5, 24.0, *SIZE)
+    boxes = [
+        boxed(camera, "cup", 0.3, [0.1, 0.0, 1.5]),
+        replace(boxed(camera, "cup", -1.2, [-0.2, 0.1, 2.0]), subject_id=1),
+        replace(boxed(camera, "shoe", 0.0, [0.0, 0.1, 1.0]), subject_id=2),
+    ]
+    ds = Dataset.create(tmp_path / "ds", DatasetInfo(name="x", generator="test"))
+    sample = Sample(sample_id="a", image=jpeg(), extension="jpg", width=64, height=48,
+                    camera=camera)  # fmt: skip
+    ds.write_shard(0, [sample], {"synthetic": boxes})
+    warnings = find_format("bop").load_writer()(ds, "synthetic", tmp_path / "f")
+    assert [line for line in warnings if "sample ids" not in line] == []
+    scene = tmp_path / "f" / "000000"
+    stored = json.loads((scene / "scene_camera.json").read_text())["0"]["cam_K"]
+    np.testing.assert_allclose(stored, [80, 0, 32, 0, 81, 23.5, 0, 0, 1])  # pixels' centres
+    first = json.loads((scene / "scene_gt.json").read_text())["0"]
+    assert [row["obj_id"] for row in first] == [1, 1, 2]  # two cups of one size
+    np.testing.assert_allclose(first[0]["cam_t_m2c"], [100, 0, 1500])  # millimetres
+    after = read("bop", scene, tmp_path / "back")
+    for before, now in zip(boxes, after, strict=True):
+        assert now.attributes == before.attributes
+        np.testing.assert_allclose(now.keypoints_px, before.keypoints_px, atol=1e-3)
+        np.testing.assert_allclose(now.keypoints_camera_m, before.keypoints_camera_m, atol=1e-5)
+        for name in ("rotation", "translation_m", "size_m"):
+            np.testing.assert_allclose(now.cuboid[name], before.cuboid[name], atol=1e-6)
+    assert Dataset.open(tmp_path / "back").camera(after[0].sample_id) == camera
+    # An object whose origin isn't its middle: the box goes where min and size say.
+    table = tmp_path / "f" / "models" / "models_info.json"
+    moved = json.loads(table.read_text())
+    moved["1"]["min_y"] = 0.0
+    table.write_text(json.dumps(moved))
+    shifted = read("bop", scene, tmp_path / "shifted")[0]
+    offset = np.asarray(shifted.cuboid["translation_m"]) - boxes[0].cuboid["translation_m"]
+    np.testing.assert_allclose(offset, [0, 0.1, 0], atol=1e-9)
+    table.write_text("{}")
+    with pytest.raises(ViewfinderError, match="wrong or missing value"):
+        read("bop", scene, tmp_path / "bad")
+    table.unlink()
+    with pytest.raises(ViewfinderError, match="no table of objects"):
+        read("bop", scene, tmp_path / "bad")
 
 
 # -- what is measured ------------------------------------------------------------------------
