@@ -116,6 +116,14 @@ def hands(
             help="Shares of pictures with the other hand close by, and with somebody else's.",
         ),
     ] = (0.1, 0.08),
+    hand_model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A hand of yours with WebXR's 25 joints (.glb), not Anny's. It is one person's, "
+            "and its licence goes with all that is made with it.",
+        ),
+    ] = None,
     device: DeviceOption = Device.cpu,
     gallery: Annotated[
         Path | None,
@@ -143,8 +151,12 @@ def hands(
     poses = PoseSettings(gestures, pose_shares)
     shares = Shares(negatives, *two_hands)
     settings = RenderSettings(
-        seed, size, preset.value, paths, photos, poses, shares, _cycles_device(device)
+        seed, size, preset.value, paths, photos, poses, shares, _cycles_device(device), hand_model
     )
+    if hand_model is not None:
+        from render.webxr_hand import WebXRHandModel
+
+        WebXRHandModel(hand_model)  # what is wrong with it is said before workers start
     if gallery is not None:
         from render.gallery import write_gallery
 

