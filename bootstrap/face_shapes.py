@@ -131,6 +131,28 @@ def fitted_pose(keypoints_px: ArrayLike, known: ArrayLike | None = None) -> Face
     return FacePose(rows, middle - rows @ centre)
 
 
+def completed_face(keypoints_px: ArrayLike) -> Array | None:
+    """A face whose unknown keypoints lie where the mean face has them, for a crop around it.
+
+    Args:
+        keypoints_px: (478, 2) pixels, or (468, 2) without irises; NaN where unknown.
+
+    Returns:
+        The same, all known; None with fewer than 16 known keypoints.
+    """
+    points = np.asarray(keypoints_px, dtype=np.float64)
+    known = np.isfinite(points).all(axis=1)
+    if known.sum() < _ENOUGH:
+        return None
+    whole = np.full((len(face_shapes().mean), 2), np.nan)
+    whole[: len(points)] = points
+    guess = fitted_pose(whole).project(face_shapes().mean)
+    return np.where(known[:, None], points, guess[: len(points)])
+
+
+_ENOUGH = 16
+
+
 def _nearest_scaled_rotation(affine: Array) -> Array:
     """The scaled two rows of a rotation nearest to a (2, 3) matrix."""
     u, size, v = np.linalg.svd(affine, full_matrices=False)

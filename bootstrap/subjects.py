@@ -14,11 +14,12 @@ from bootstrap.dataset import Dataset, Label
 from bootstrap.dataset.card import flattened
 from bootstrap.dataset.layers import best_layer
 from bootstrap.dataset.schema import json_object
+from bootstrap.face_shapes import completed_face
 from bootstrap.metrics import normalising_length_px
 from runtime.errors import ViewfinderError
 from runtime.face_layouts import corresponds, in_layout
 from runtime.roi import HAND_ROI_KEYPOINTS
-from runtime.topology import Topology, canonical_face, topology
+from runtime.topology import Topology, topology
 
 Crop = Literal["truth", "detector"]
 
@@ -184,19 +185,13 @@ def _subject(ds: Dataset, label: Label, shape: Topology, crop: Crop) -> Subject 
 
 
 def _all_keypoints(truth_px: NDArray[np.float32], shape: Topology) -> NDArray[np.float32] | None:
-    """Truth whose unknown keypoints a crop can be made with: those of a face lie where the
-    canonical face has them, seen by the affine camera that fits the known ones best."""
+    """Truth with which a crop can be cut: a face is completed, a hand needs all its crop asks."""
     known = np.isfinite(truth_px).all(axis=1)
     if known.all():
         return truth_px
-    if shape.name.startswith("face") and known.sum() >= _ENOUGH:
-        mesh = canonical_face().vertices_m[: shape.size]
-        mesh = np.column_stack([mesh, np.ones(len(mesh))])
-        camera = np.linalg.lstsq(mesh[known], truth_px[known], rcond=None)[0]
-        return np.where(known[:, None], truth_px, mesh @ camera).astype(np.float32)
+    if shape.name.startswith("face"):
+        whole = completed_face(truth_px)
+        return None if whole is None else whole.astype(np.float32)
     if shape.name == "hand21" and known[list(HAND_ROI_KEYPOINTS)].all():
-        return truth_px  # its crop asks for no others
+        return truth_px
     return None
-
-
-_ENOUGH = 16  # points of a face, for the eight numbers of an affine camera

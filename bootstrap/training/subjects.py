@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bootstrap.dataset import Dataset, Label
+from bootstrap.face_shapes import completed_face
 from bootstrap.metrics import normalising_length_px
 from runtime.camera import Camera
 from runtime.card import CardData
 from runtime.errors import ViewfinderError
+from runtime.face_layouts import corresponds, in_layout
 from runtime.roi import Roi, face_roi_from_landmarks, hand_roi_from_landmarks, roi_from_box
 from runtime.topology import Topology
 
@@ -40,8 +42,10 @@ _ROI_FROM_KEYPOINTS = {
     "face478@1": face_roi_from_landmarks,
     "hand21@1": hand_roi_from_landmarks,
 }
-# People over machines; a model's own predictions never teach it.
-_LAYER_ORDER = ("consensus", "human/", "synthetic", "propagated")
+PROVENANCE_WEIGHTS = {"consensus": 2.0, "human/": 1.5, "synthetic": 1.0, "propagated": 0.5}
+"""What a label counts by its layer, most trusted first: refined photographs are few among renders
+and are what the model will see; propagated boxes carry their session's drift. A model's own
+predictions never teach it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +136,8 @@ def load_training_data(folders: Iterable[str | Path], topology: Topology) -> Tra
     """Every subject of that topology in some data sets.
 
     For each picture the best layer that labels it counts: consensus, then human/, synthetic,
-    propagated. Predicted layers don't.
+    propagated, with `PROVENANCE_WEIGHTS`. Predicted layers don't. Labels of another layout that
+    corresponds teach the keypoints that they have.
 
     Raises:
         ViewfinderError: not a data set, or none has a training subject of the topology.
@@ -178,19 +183,42 @@ def _splits(index: pd.DataFrame) -> dict[str, str]:
 def _best_labels(dataset: Dataset, topology_id: str) -> tuple[list[str], list[Label]]:
     """The layers that count for some picture, and their labels."""
     best: dict[str, tuple[int, str, list[Label]]] = {}
+    kinds, weights = list(PROVENANCE_WEIGHTS), list(PROVENANCE_WEIGHTS.values())
     for layer in dataset.layers():
-        rank = next((i for i, name in enumerate(_LAYER_ORDER) if layer.startswith(name)), None)
+        rank = next((i for i, name in enumerate(kinds) if layer.startswith(name)), None)
         if rank is None:
             continue
         labels: dict[str, list[Label]] = {}
         for label in dataset.labels(layer):
-            if label.topology in ("", topology_id):
-                labels.setdefault(label.sample_id, []).append(label)
+            if not label.topology or corresponds(label.topology, topology_id):
+                mine = _in_layout(label, topology_id) if label.topology else label
+                labels.setdefault(label.sample_id, []).append(
+                    replace(mine, weight=mine.weight * weights[rank])
+                )
         for sample_id, rows in labels.items():
             if sample_id not in best or (rank, layer) < best[sample_id][:2]:
                 best[sample_id] = (rank, layer, rows)
     chosen = [label for sample_id in sorted(best) for label in best[sample_id][2]]
     return sorted({layer for _, layer, _ in best.values()}), chosen
+
+
+def _in_layout(label: Label, topology_id: str) -> Label:
+    """A label of another layout of faces as one of the network's: 68 points of 300-W teach the 468
+    of the mesh that they correspond to."""
+    if label.topology == topology_id or label.keypoints_px is None:
+        return label
+    seen = label.visibility
+    if seen is None:
+        seen = np.full(len(label.keypoints_px), 2, dtype=np.int8)
+    points = in_layout(label.keypoints_px, label.topology, topology_id)
+    visible = np.nan_to_num(in_layout(seen[:, None].astype(float), label.topology, topology_id))
+    return replace(
+        label,
+        topology=topology_id,
+        keypoints_px=points.astype(np.float32),
+        keypoints_camera_m=None,
+        visibility=visible[:, 0].astype(np.int8),
+    )
 
 
 def _source(
@@ -260,6 +288,11 @@ def _labelled_roi(
 ) -> Roi | None:
     if known.all():
         return _ROI_FROM_KEYPOINTS[topology.id](points)
+    whole = None
+    if topology.name == "face478":
+        whole = completed_face(np.where(known[:, None], points, np.nan))
+    if whole is not None:
+        return face_roi_from_landmarks(whole)
     if box is not None:
         return roi_from_box(box, scale=FALLBACK_SCALE[topology.id])
     return None

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from bootstrap.commands import dataset_app
 from bootstrap.dataset import Dataset, DatasetInfo, Label, Sample
+from bootstrap.face_shapes import face_shapes
 from bootstrap.label_files import FORMATS, find_format
 from bootstrap.label_files.annotated import import_labels
 from bootstrap.subjects import Settings, find_subjects
@@ -377,9 +378,7 @@ def test_bop_round_trip(tmp_path: Path) -> None:
 
 def test_sparse_labels_are_measured_by_a_mesh(tmp_path: Path) -> None:
     mesh = topology("face478@1")
-    from runtime.topology import canonical_face
-
-    flat = canonical_face().vertices_m[:, :2] * [300, -300] + [30, 25]
+    flat = face_shapes().mean[:, :2] * [18, -18] + [30, 25]
     sparse = in_layout(flat, "face478@1", "face68@1").astype(np.float32)
     seen = np.full(68, 2)
     sparse[20], seen[20] = np.nan, 0
@@ -392,7 +391,7 @@ def test_sparse_labels_are_measured_by_a_mesh(tmp_path: Path) -> None:
     assert known.sum() == 67
     np.testing.assert_allclose(subject.truth_px[known], flat[known], atol=1e-4)
     assert subject.crop_px is not None
-    # The canonical face was all there was to see: the rest lies where it has it.
+    # It is the mean face that is seen: the rest lies where that has it.
     np.testing.assert_allclose(subject.crop_px, flat, atol=0.01)
     corners = flat[33] - flat[263]
     assert subject.length_px == pytest.approx(float(np.linalg.norm(corners)), rel=1e-5)

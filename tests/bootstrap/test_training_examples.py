@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bootstrap.dataset import Dataset, DatasetInfo, Label, Sample
+from bootstrap.face_shapes import face_shapes
 from bootstrap.training.batches import Batches, Pictures, evenly_chosen, shape_model
 from bootstrap.training.crops import (
     NEGATIVE_SHARE,
@@ -21,17 +22,25 @@ from bootstrap.training.crops import (
     training_example,
     validation_example,
 )
-from bootstrap.training.photometry import vary_photometry
+from bootstrap.training.photometry import vary_photometry, vary_spectrum
 from bootstrap.training.subjects import (
     OCCLUDED_WEIGHT,
+    PROVENANCE_WEIGHTS,
     Subject,
     TrainingData,
     load_training_data,
 )
 from runtime.camera import Camera
 from runtime.errors import ViewfinderError
+from runtime.face_layouts import AS_FACE478, NONE, in_layout
 from runtime.image import encode_image
-from runtime.roi import Roi, crop_from_image, image_from_crop, warp_crop
+from runtime.roi import (
+    Roi,
+    crop_from_image,
+    face_roi_from_landmarks,
+    image_from_crop,
+    warp_crop,
+)
 from runtime.topology import Topology, canonical_face, topology
 from tests.bootstrap.drawn_subjects import rotation, write_drawn_dataset
 
@@ -217,6 +226,27 @@ def test_photometry_is_a_function_of_the_generator() -> None:
     np.testing.assert_array_equal(crop, kept)
 
 
+def test_a_varied_spectrum_keeps_mean_and_places() -> None:
+    v, u = np.mgrid[:192, :192] + 0.5
+    spot = 128 + 90 * np.exp(-((u - 70) ** 2 + (v - 110) ** 2) / (2 * 6.0**2))
+    crop = np.repeat(spot.astype(np.uint8)[:, :, None], 3, axis=2)
+    high = np.hypot(np.fft.fftfreq(192)[:, None], np.fft.rfftfreq(192)[None]) > 0.3
+    for seed in range(10):
+        varied = vary_spectrum(crop, np.random.default_rng(seed))
+        assert abs(float(varied.mean()) - float(crop.mean())) < 1.0
+        assert (varied == varied[..., :1]).all()  # brightness alone
+        x, y = centroid(np.clip(varied.astype(float) - 150, 0, None))
+        assert (x, y) == pytest.approx((70, 110), abs=0.5)
+        noise = np.random.default_rng(9).integers(0, 256, (192, 192, 1)).astype(np.uint8)
+        noise = np.repeat(noise, 3, axis=2)
+        spectra = [
+            np.abs(np.fft.rfft2(p[..., 0].astype(float)))
+            for p in (noise, vary_spectrum(noise, np.random.default_rng(seed)))
+        ]
+        change = np.abs(np.log(spectra[1] + 1) - np.log(spectra[0] + 1))
+        assert change[high].mean() > 2 * change[~high].mean()
+
+
 def test_batches_depend_on_seed_and_step_alone(faces: TrainingData) -> None:
     def loader(first_step: int, seed: int = 5, budget: int = 2**30) -> Batches:
         pictures = Pictures(faces.datasets, budget)
@@ -329,6 +359,31 @@ def test_people_count_over_machines_and_predictions_never(tmp_path: Path) -> Non
     first = {s.source[1]: s.keypoints_px[0, 0] for s in data.train}
     assert first == {"00000000": 2.0, "00000001": 1.0}
     assert data.sources[0].layer == "human/ann, synthetic"
+    weights = {s.source[1]: s.weight.max() for s in data.train}
+    assert weights["00000000"] == PROVENANCE_WEIGHTS["human/"] > weights["00000001"] == 1.0
+
+
+@pytest.mark.parametrize("layout", ["face68@1", "face98@1"])
+def test_sparse_faces_teach_the_keypoints_that_they_have(tmp_path: Path, layout: str) -> None:
+    mesh = face_shapes().mean[:, :2] * [8, -8] + [12, 16]
+    sparse = in_layout(mesh, FACE.id, layout)
+    known = np.isfinite(sparse).all(axis=1)
+    label = Label(
+        sample_id="00000000", topology=layout, visibility=np.where(known, 2, 0),
+        keypoints_px=sparse.astype(np.float32),
+    )  # fmt: skip
+    picture_set(tmp_path, 1, "t", {"consensus": [label]})
+    (subject,) = load_training_data([tmp_path], FACE).train
+    taught = [i for i in AS_FACE478[layout] if i != NONE]
+    assert sorted(np.flatnonzero(subject.weight)) == sorted(taught)
+    assert subject.weight.max() == PROVENANCE_WEIGHTS["consensus"]
+    np.testing.assert_allclose(subject.keypoints_px[taught], mesh[taught], atol=1e-4)
+    assert subject.z_px is None
+    assert subject.world_m is None
+    # The crop is the one that the whole mesh would have.
+    whole = face_roi_from_landmarks(mesh)
+    assert subject.roi.width == pytest.approx(whole.width, rel=1e-4)
+    assert (subject.roi.cx, subject.roi.cy) == pytest.approx((whole.cx, whole.cy), abs=1e-3)
 
 
 def test_splits(tmp_path: Path) -> None:
