@@ -164,6 +164,36 @@ def wrist_for(rng: np.random.Generator, arrangement: Arrangement) -> Mapping[str
     return {"wrist_flexion": math.radians(rng.uniform(*arrangement.wrist))}
 
 
+def met(first: Solid, second: Solid, turn: Floats, start: Floats, away: Floats) -> float:
+    """How far out along a line the second solid touches the first when it comes from outside.
+
+    Args:
+        first, second: each in its own axes.
+        turn: (3, 3) first_from_second.
+        start: (3,) where the second's origin is at distance 0.
+        away: (3,) unit direction outward.
+
+    Returns:
+        Metres along `away`; from there on outward nothing touches.
+    """
+
+    def deep(distance: float, stride: int = 1) -> bool:
+        return depth_m(first, second, turn, start + distance * away, stride) > TOUCH_M
+
+    # From where the two can't touch inward; few points tell about where they meet.
+    moved = second.skin_m @ turn.T + start
+    low = float((first.skin_m @ away).max() - (moved @ away).min())
+    while low > 0 and not deep(low, _COARSE):
+        low -= _STEP_M
+    high = low + _STEP_M
+    while deep(high):
+        low, high = high, high + _STEP_M
+    while high - low > _EXACT_M:
+        middle = (low + high) / 2
+        low, high = (middle, high) if deep(middle) else (low, middle)
+    return high
+
+
 def arranged(
     rng: np.random.Generator, arrangement: Arrangement, first: Solid, second: Solid
 ) -> Floats | None:
@@ -188,20 +218,7 @@ def arranged(
     aside = first.axes @ rng.normal(0, 0.015, 3)
     start = palms[0] - turn @ palms[1] + aside - (aside @ away) * away
 
-    def deep(distance: float, stride: int = 1) -> bool:
-        return depth_m(first, second, turn, start + distance * away, stride) > TOUCH_M
-
-    # From where the two can't touch inward; few points tell about where they meet.
-    moved = second.skin_m @ turn.T + start
-    low = float((first.skin_m @ away).max() - (moved @ away).min())
-    while low > 0 and not deep(low, _COARSE):
-        low -= _STEP_M
-    high = low + _STEP_M
-    while deep(high):
-        low, high = high, high + _STEP_M
-    while high - low > _EXACT_M:
-        middle = (low + high) / 2
-        low, high = (middle, high) if deep(middle) else (low, middle)
+    high = met(first, second, turn, start, away)
     if rng.random() < 0.4:
         high += float(min(rng.exponential(0.02), 0.1))
     shift = start + high * away

@@ -128,7 +128,7 @@ def random_negative(
     """
     kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
     if kind == "things":
-        return Negative(kind, things=_things(rng, view))
+        return Negative(kind, things=things_in_view(rng, view))
     if kind == "foot":
         vertices, albedo = foot.drawn(rng, tone)
         left = rng.random() < 0.5
@@ -143,7 +143,8 @@ def random_negative(
     return Negative(kind)
 
 
-def _things(rng: np.random.Generator, view: Floats) -> tuple[Thing, ...]:
+def things_in_view(rng: np.random.Generator, view: Floats) -> tuple[Thing, ...]:
+    """One or a few, in the camera's axes; `view` as `random_negative` has it."""
     result = []
     for _ in range(1 + int(rng.integers(MOST_THINGS))):
         points = np.zeros((21, 3))
