@@ -1,27 +1,34 @@
 """Things that hands hold, or that come between a hand and the camera: superellipsoids.
 
 Balls, tins, boxes, sticks and what lies between them are one family of surfaces (Barr 1981), so
-that one mesh serves for all. A held thing is as large as the fingers leave room for: its implicit
-function is homogeneous, so the largest size that no skin enters follows in one step.
+that one mesh serves for all. Their implicit functions are homogeneous, so the largest size that no
+skin enters follows in one step. A held thing moves and turns until that size is greatest: then it
+touches skin on every side to which it could give way, as what is held does.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from render.hand_model import HandShape, PosedHand
+from render.hand_model import HandModel, HandShape, PosedHand, rotation, vertex_normals
 
 Floats = NDArray[np.float64]
 
 ROWS, COLUMNS = 20, 32
-LEAST_M, MOST_M = 0.004, 0.055
-"""Half of a held thing's shortest side."""
+LEAST_M, MOST_M, MOST_LONG_M = 0.003, 0.055, 0.14
+"""Half of a held thing's shortest side, at least and at most, and of its longest."""
 
-_TRIES = 24
+TOUCH_M = 0.003
+"""What holds a thing lies no farther from it."""
+
+_TRIES = 3  # forms and places
+_FIRST_STEP_M, _LAST_STEP_M, _TURN_M, _FEW = 0.006, 0.0007, 0.04, 500
 
 
 @dataclass(frozen=True)
@@ -97,37 +104,103 @@ def faces() -> NDArray[np.int32]:
     return np.stack(corners, axis=-1).reshape(-1, 4).astype(np.int32)
 
 
-def held_thing(rng: np.random.Generator, shape: HandShape, posed: PosedHand) -> Thing | None:
-    """Something in the hand as it is held; None where the fingers leave no room for it.
+def held_thing(
+    rng: np.random.Generator, model: HandModel, shape: HandShape, posed: PosedHand
+) -> Thing | None:
+    """Something in the hand as it is held: it grows and gives way until skin stops it from both
+    sides; None where nothing is held between thumb, fingers and palm.
 
     Args:
         rng: of the sample.
-        shape, posed: whose hand.
+        model, shape, posed: whose hand.
     """
-    form = FORMS[int(rng.integers(len(FORMS)))]
+    normals = vertex_normals(posed.vertices_m, model.faces)
+    own = np.flatnonzero(model.vertex_part > 0)
+    rng.shuffle(own)
+    skin = _Skin(posed.vertices_m[own], normals[own], model.vertex_part[own])
+    for _ in range(_TRIES):
+        form = FORMS[int(rng.integers(len(FORMS)))]
+        centre, axes = _between_fingers(rng, shape, posed)
+        place = _held_place(form, skin, centre, axes)
+        if place is not None:
+            return _painted(rng, form, "held", *place)
+    return None
+
+
+@dataclass(frozen=True)
+class _Skin:
+    """Of palm and fingers in random order: points_m, normals (N, 3), parts (N,)."""
+
+    points_m: Floats
+    normals: Floats
+    parts: NDArray[np.int32]
+
+
+def _between_fingers(
+    rng: np.random.Generator, shape: HandShape, posed: PosedHand
+) -> tuple[Floats, Floats]:
+    """A place (3,) and axes (3, 3) to begin with: in the palm, or between thumb and fingertips."""
     points = posed.keypoints_m
     across = _unit(points[17] - points[5])
-    palm = points[[0, 5, 17]].mean(axis=0)
-    tips = points[[8, 12, 16, 20]].mean(axis=0)
-    # Between palm and fingertips, or between thumb and index finger.
-    pinched = rng.random() < 0.35
-    if pinched:
-        middle, reach = (points[4] + points[8]) / 2, 0.004
-        line = _unit(points[8] - points[4])
+    if rng.random() < 0.45:
+        tip = points[8] if rng.random() < 0.6 else points[[8, 12]].mean(axis=0)
+        line = _unit(tip - points[4])
+        middle, reach = (points[4] + tip) / 2, 0.003
         axes = _frame(_unit(np.cross(line, across)), line)
     else:
-        middle, reach = (palm + tips) / 2 + 0.012 * shape.palmar, 0.015
+        palm, tips = points[[0, 5, 17]].mean(axis=0), points[[8, 12, 16, 20]].mean(axis=0)
+        middle, reach = (palm + tips) / 2 + 0.008 * shape.palmar, 0.01
         axes = _frame(across, shape.palmar)
-    skin = posed.vertices_m[np.linalg.norm(posed.vertices_m - middle, axis=1) < 0.2]
-    best_scale, best_centre = 0.0, middle
-    for offset in rng.normal(0.0, reach, (_TRIES, 3)):
-        scale = largest_scale(form, skin, middle + offset, axes)
-        if scale > best_scale:
-            best_scale, best_centre = scale, middle + offset
-    most = MOST_M * rng.uniform(0.4, 1.0)
-    if best_scale < LEAST_M or (best_scale > 1.6 * most):
-        return None  # too little room, or so much that it would hang in the air
-    return _painted(rng, form, "held", min(best_scale, most), best_centre, axes)
+    return middle + rng.normal(0.0, reach, 3), axes
+
+
+def _held_place(
+    form: Form, skin: _Skin, centre: Floats, axes: Floats
+) -> tuple[float, Floats, Floats] | None:
+    """Size, place and axes at which a thing can't grow any more, whichever way it gives."""
+    most = min(MOST_M, MOST_LONG_M / max(form.half))
+    few = _Skin(skin.points_m[:_FEW], skin.normals[:_FEW], skin.parts[:_FEW])
+    scale = _free_scale(form, few, centre, axes)
+    step = _FIRST_STEP_M
+    while step > _LAST_STEP_M:
+        before = scale
+        for move, turn in _MOVES:
+            place, turned = centre + step * move @ axes, turn(step / _TURN_M) @ axes
+            found = _free_scale(form, few, place, turned)
+            if found > 1.001 * scale:
+                scale, centre, axes = found, place, turned
+        if scale > 1.25 * most:
+            return None  # it would slip out of the hand
+        if scale <= 1.02 * before:
+            step /= 2
+    scale = _free_scale(form, skin, centre, axes)
+    if not LEAST_M <= scale <= most or not _is_gripped(form, skin, scale, centre, axes):
+        return None
+    return scale, centre, axes
+
+
+def _free_scale(form: Form, skin: _Skin, centre: Floats, axes: Floats) -> float:
+    """The size at which a thing touches the first skin; 0 if it would lie within the flesh."""
+    scales = _scales(form, skin.points_m, centre, axes)
+    first = int(scales.argmin())
+    outside = (centre - skin.points_m[first]) @ skin.normals[first] > 0
+    return float(scales[first]) if outside else 0.0
+
+
+def _is_gripped(form: Form, skin: _Skin, scale: float, centre: Floats, axes: Floats) -> bool:
+    """Whether parts of the hand touch the thing from opposite sides."""
+    away = np.linalg.norm(skin.points_m - centre, axis=1)
+    gaps = away * (1 - scale / _scales(form, skin.points_m, centre, axes))
+    touching = gaps < TOUCH_M
+    normals, parts = skin.normals[touching], skin.parts[touching]
+    opposed = (normals @ normals.T < -0.4) & (parts[:, None] != parts)
+    return bool(opposed.any())
+
+
+_MOVES: tuple[tuple[Floats, Callable[[float], Floats]], ...] = (
+    *((sign * axis, lambda _: np.eye(3)) for axis in np.eye(3) for sign in (1, -1)),
+    *((np.zeros(3), partial(rotation, sign * axis)) for axis in np.eye(3) for sign in (1.0, -1.0)),
+)
 
 
 def thing_before(
@@ -154,11 +227,16 @@ def largest_scale(form: Form, skin_m: Floats, centre_m: Floats, axes: Floats) ->
     """The size at which the first of the (N, 3) skin points touches the thing, in metres."""
     if not len(skin_m):
         return math.inf
-    local = np.abs((skin_m - centre_m) @ axes.T) / np.array(form.half)
+    return float(_scales(form, skin_m, centre_m, axes).min())
+
+
+def _scales(form: Form, points_m: Floats, centre_m: Floats, axes: Floats) -> Floats:
+    """(N,) the size at which a thing's surface passes through each point."""
+    local = np.abs((points_m - centre_m) @ axes.T) / np.array(form.half)
     flat = (local[:, 0] ** (2 / form.around) + local[:, 1] ** (2 / form.around)) ** (
         form.around / form.upright
     )
-    return float(((flat + local[:, 2] ** (2 / form.upright)) ** (form.upright / 2)).min())
+    return np.asarray((flat + local[:, 2] ** (2 / form.upright)) ** (form.upright / 2))
 
 
 def _painted(

@@ -27,7 +27,7 @@ from runtime.camera import Camera, transform_points
 
 Floats = NDArray[np.float64]
 
-HELD_SHARE, BEFORE_SHARE = 0.22, 0.08
+HELD_SHARE, BEFORE_SHARE = 0.3, 0.08
 """Of the pictures: hands that try to hold something, and hands with something before them."""
 
 _WATCH_NEEDS = 0.78
@@ -192,7 +192,7 @@ class SceneSampler:
         while (place := framed(rng, camera, share, keypoints[None], arms[None])) is None:
             share = min(1.0, 1.2 * share)  # far away, its arm would have to be longer
         first = replace(first, camera_from_hand=place)
-        return replace(first, thing=_random_thing(rng, first))
+        return replace(first, thing=self._random_thing(rng, first))
 
     def _pair(
         self, rng: np.random.Generator, first: ShownHand, camera: Camera, share: float
@@ -241,7 +241,19 @@ class SceneSampler:
             solids = (self._solid(first), self._solid(hand))
             if company.apart(*solids, between[:3, :3], between[:3, 3]):
                 hand = replace(hand, camera_from_hand=place)
-                return replace(hand, thing=_random_thing(rng, hand, before=False))
+                return replace(hand, thing=self._random_thing(rng, hand, before=False))
+        return None
+
+    def _random_thing(
+        self, rng: np.random.Generator, hand: ShownHand, before: bool = True
+    ) -> Thing | None:
+        chance = rng.random()
+        if chance < HELD_SHARE:
+            return held_thing(rng, self._model, hand.shape, hand.posed)
+        if before and chance < HELD_SHARE + BEFORE_SHARE:
+            # Things are placed in the axes of the posed right hand, as everything that it wears.
+            eye = np.linalg.inv(hand.camera_from_hand)[:3, 3] * hand.mirror
+            return thing_before(rng, hand.posed.keypoints_m, eye, float(rng.uniform(0.5, 0.8)))
         return None
 
     def _negative(self, rng: np.random.Generator, person: ShownHand, camera: Camera) -> Negative:
@@ -273,17 +285,6 @@ class SceneSampler:
 
 
 _OTHER = {"left": "right", "right": "left"}
-
-
-def _random_thing(rng: np.random.Generator, hand: ShownHand, before: bool = True) -> Thing | None:
-    chance = rng.random()
-    if chance < HELD_SHARE:
-        return held_thing(rng, hand.shape, hand.posed)
-    if before and chance < HELD_SHARE + BEFORE_SHARE:
-        # Things are placed in the axes of the posed right hand, as everything that it wears.
-        eye = np.linalg.inv(hand.camera_from_hand)[:3, 3] * hand.mirror
-        return thing_before(rng, hand.posed.keypoints_m, eye, float(rng.uniform(0.5, 0.8)))
-    return None
 
 
 def _random_background(rng: np.random.Generator) -> str:

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from render.anny_asset import Identity
 from render.gestures import gestures
 from render.hand_model import HandModel, HandShape
-from render.hand_objects import FORMS, Form, faces, held_thing, largest_scale, thing_before
+from render.hand_objects import (
+    FORMS,
+    MOST_LONG_M,
+    TOUCH_M,
+    Form,
+    faces,
+    held_thing,
+    largest_scale,
+    thing_before,
+)
 from render.hand_poses import PoseSampler
 
 
@@ -47,22 +57,35 @@ def test_a_forms_mesh_lies_on_its_surface_and_faces_outward(
     assert 0.3 * box < signed_volume(unit.vertices(), faces()) < box
 
 
-def test_what_is_held_touches_the_skin_and_does_not_enter_it(
+def test_what_is_held_is_held_from_both_sides_and_no_skin_enters_it(
     model: HandModel, shape: HandShape
 ) -> None:
     held, poses = 0, PoseSampler(model)
-    for i in range(60):
+    for i in range(40):
         rng = np.random.default_rng(i)
         posed = model.pose(shape, poses.draw(shape, rng).angles)
-        thing = held_thing(rng, shape, posed)
+        thing = held_thing(rng, model, shape, posed)
         if thing is None:
             continue
         held += 1
         local = (posed.vertices_m - thing.centre_m) @ thing.axes.T / thing.scale_m
-        assert inside(thing.form, local).min() > 1 - 1e-6
-        near = np.linalg.norm(posed.vertices_m - thing.centre_m, axis=1).min()
-        assert near < 0.12
-    assert held > 20
+        own = model.vertex_part > 0
+        assert inside(thing.form, local[own]).min() > 1 - 1e-6
+        # By the thing's own surface: each of two parts of the hand lies on it, on two sides.
+        surface = thing.vertices()
+        near, part = cKDTree(posed.vertices_m[own]).query(surface)
+        spacing = np.linalg.norm(surface[1:] - surface[:-1], axis=1).max()
+        touched = near < TOUCH_M + 0.002 + 0.35 * spacing
+        parts = model.vertex_part[own][part[touched]]
+        assert len(set(parts.tolist())) >= 2
+        assert max(thing.form.half) * thing.scale_m <= MOST_LONG_M
+    assert held > 8
+
+
+def test_an_open_hand_holds_nothing(model: HandModel, shape: HandShape) -> None:
+    posed = model.pose(shape, gestures()["spread"].angles)
+    things = [held_thing(np.random.default_rng(i), model, shape, posed) for i in range(12)]
+    assert sum(thing is not None for thing in things) <= 1
 
 
 def test_the_largest_scale_is_the_first_touch() -> None:
