@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -32,6 +32,9 @@ Floats = NDArray[np.float64]
 
 FORMAT = 1
 """Raised whenever what is prepared changes; older cache files are then left unused."""
+
+BODY_FORMAT = 1
+"""The same of whole bodies, which are kept by themselves."""
 
 TOLERANCE_M = 5e-5
 """Largest distance allowed between our vertices and Anny's: 0.05 mm."""
@@ -110,7 +113,7 @@ class AnnyRegion:
     template: NDArray[np.float32]
     phenotype_projection: NDArray[np.float32]
     phenotype_basis: NDArray[np.float32]
-    changes: NDArray[np.float32]
+    changes: NDArray[np.floating]
     actions: NDArray[np.float32]
 
     @cached_property
@@ -231,22 +234,49 @@ def load_anny() -> AnnyAsset:
     Raises:
         ViewfinderError: Anny isn't installed or the cache folder can't be written.
     """
+
+    def make() -> bytes:
+        from render.anny_prepare import prepare  # brings torch and Anny
+
+        return prepare()
+
+    return _decode(_cached("anny", FORMAT, make))
+
+
+def load_anny_body() -> AnnyRegion:
+    """The whole body, eyes and what clothes are draped over, kept apart from `load_anny`'s so that
+    hands and faces needn't read it; made first where this machine has none (about two minutes).
+
+    Raises:
+        ViewfinderError: Anny isn't installed or the cache folder can't be written.
+    """
+
+    def make() -> bytes:
+        from render.anny_prepare import prepare_body
+
+        return prepare_body()
+
+    with np.load(io.BytesIO(_cached("anny-body", BODY_FORMAT, make)), allow_pickle=False) as stored:
+        body = _decode_region("body", stored)
+    # Kept in half precision (0.5 mm of a body at most), used in single.
+    return replace(body, phenotype_basis=body.phenotype_basis.astype(np.float32))
+
+
+def _cached(name: str, form: int, make: Callable[[], bytes]) -> bytes:
+    """What lies in the cache under that name and format, whole; made and kept where it doesn't."""
     try:
         version = metadata.version("anny")
     except metadata.PackageNotFoundError:
         raise missing_extra("render", "anny") from None
     folder = cache_folder()
-    for path in sorted(folder.glob(f"anny-{version}-{FORMAT}-*.npz")):
+    for path in sorted(folder.glob(f"{name}-{version}-{form}-*.npz")):
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest()[:16] == path.stem.rsplit("-", 1)[1]:
-            return _decode(data)
+            return data
         path.unlink(missing_ok=True)  # damaged: prepared again below
-    from render.anny_prepare import prepare  # brings torch and Anny
-
-    data = prepare()
-    path = folder / f"anny-{version}-{FORMAT}-{hashlib.sha256(data).hexdigest()[:16]}.npz"
-    _write(path, data)
-    return _decode(data)
+    data = make()
+    _write(folder / f"{name}-{version}-{form}-{hashlib.sha256(data).hexdigest()[:16]}.npz", data)
+    return data
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -270,11 +300,18 @@ _NAMES = "group_names bone_names change_names action_names".split()
 
 def encode(asset: AnnyAsset) -> bytes:
     """The asset as a compressed .npz without pickles; the same bytes for the same asset."""
-    arrays: dict[str, NDArray[np.generic]] = {"phenotype_mask": asset.head.phenotype_mask}
-    for region in (asset.head, asset.hand):
+    return encode_regions([asset.head, asset.hand], asset.masks)
+
+
+def encode_regions(
+    regions: Sequence[AnnyRegion], masks: Mapping[str, NDArray[np.uint8]] | None = None
+) -> bytes:
+    """Regions and masks as `encode` has them."""
+    arrays: dict[str, NDArray[np.generic]] = {"phenotype_mask": regions[0].phenotype_mask}
+    for region in regions:
         arrays |= {f"{region.name}.{key}": getattr(region, key) for key in _ARRAYS}
         arrays |= {f"{region.name}.{key}": np.array(getattr(region, key)) for key in _NAMES}
-    arrays |= {f"mask.{name}": mask for name, mask in asset.masks.items()}
+    arrays |= {f"mask.{name}": mask for name, mask in (masks or {}).items()}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()

