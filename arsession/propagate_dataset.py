@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from arsession.cuboid_evidence import PlacedBox
 from arsession.placing import Placed
 from arsession.propagate import NOT_THERE, Propagated, hidden_by_depth, propagate
 from arsession.session import Pictures, Session
+from arsession.views import Views
 from bootstrap.dataset import Dataset, DatasetInfo, Label, Sample
 from bootstrap.dataset.photos import PHOTO_SHARD_SIZE
 from runtime.errors import ViewfinderError
 from runtime.image import encode_image
+
+Array = NDArray[np.float64]
 
 LAYER = "propagated"
 SOURCE = "viewfinder session propagate"
@@ -133,28 +138,65 @@ def _labels(session: Session, placed: Placed, seen: list[Propagated], frame: int
         visibility = propagated.visibility[frame]
         if session.depths is not None:
             visibility = hidden_by_depth(propagated, frame, session.depths, views)
-        px = propagated.keypoints_px[frame].copy()
-        px[visibility == NOT_THERE] = np.nan
         labels.append(
-            Label(
-                sample_id=f"{frame:08d}",
-                subject_id=cuboid.id,
-                topology="cuboid9@1",
-                keypoints_px=px,
-                keypoints_camera_m=propagated.keypoints_camera_m[frame],
-                visibility=visibility,
-                box_px=propagated.box_px[frame],
-                cuboid={
-                    "rotation": (views.turns[frame] @ cuboid.box.rotation).ravel(),
-                    "translation_m": propagated.keypoints_camera_m[frame, 0],
-                    "size_m": cuboid.box.size_m,
-                    "frame": "camera",
-                },
-                attributes=_attributes(session, placed, i, propagated, frame),
-                source=SOURCE,
+            box_label(
+                f"{frame:08d}", cuboid.id, cuboid.box, views, propagated, frame, visibility,
+                _attributes(session, placed, i, propagated, frame), SOURCE,
             )
-        )
+        )  # fmt: skip
     return labels
+
+
+def box_label(
+    sample_id: str,
+    subject_id: int,
+    box: PlacedBox,
+    views: Views,
+    seen: Propagated,
+    frame: int,
+    visibility: NDArray[np.int8],
+    attributes: dict[str, Any],
+    source: str,
+) -> Label:
+    """The label of a box in one frame.
+
+    Args:
+        sample_id, subject_id: of the label.
+        box: in the session's world.
+        views: the session's cameras.
+        seen: `propagate(box, views)`.
+        frame: number in `views`.
+        visibility: (9,) of the keypoints.
+        attributes, source: of the label.
+    """
+    px = seen.keypoints_px[frame].copy()
+    px[visibility == NOT_THERE] = np.nan
+    return Label(
+        sample_id=sample_id,
+        subject_id=subject_id,
+        topology="cuboid9@1",
+        keypoints_px=px,
+        keypoints_camera_m=seen.keypoints_camera_m[frame],
+        visibility=visibility,
+        box_px=seen.box_px[frame],
+        cuboid={
+            "rotation": (views.turns[frame] @ box.rotation).ravel(),
+            "translation_m": seen.keypoints_camera_m[frame, 0],
+            "size_m": box.size_m,
+            "frame": "camera",
+        },
+        attributes=attributes,
+        source=source,
+    )
+
+
+def plane_in_camera(views: Views, frame: int, up_world: Array, height_m: float) -> dict[str, Any]:
+    """A level plane as a label's attribute `plane`: normal @ p = distance_m, in camera axes."""
+    normal = views.turns[frame] @ up_world
+    return {
+        "normal": normal.tolist(),
+        "distance_m": height_m + float(normal @ views.shifts[frame]),
+    }
 
 
 def _attributes(
@@ -169,7 +211,5 @@ def _attributes(
     if np.isfinite(expected).any():
         attributes["expected_px"] = round(float(np.sqrt(np.nanmean(expected**2))), 3)
     if snap is not None and up is not None:
-        normal = placed.views.turns[frame] @ up
-        distance = snap.height_m + float(normal @ placed.views.shifts[frame])
-        attributes["plane"] = {"normal": normal.tolist(), "distance_m": distance}
+        attributes["plane"] = plane_in_camera(placed.views, frame, up, snap.height_m)
     return attributes

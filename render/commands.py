@@ -238,6 +238,69 @@ def faces(
         _render(job, as_json, with_anny=face_model is None)
 
 
+@render_app.command()
+def session(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder; made if missing.")],
+    count: Annotated[int, typer.Option(min=1, help="Number of sessions.")] = 8,
+    seed: SeedOption = 0,
+    frames: Annotated[int, typer.Option(min=2, max=2000, help="Pictures in a session.")] = 36,
+    preset: PresetOption = Preset.draft,
+    size: Annotated[
+        str, typer.Option(metavar="WxH", help="Of a picture, in pixels; upright as a phone's.")
+    ] = "480x640",
+    rate: Annotated[float, typer.Option(min=1, max=60, help="Pictures a second.")] = 10.0,
+    category: Annotated[
+        list[str] | None,
+        typer.Option(help="What sessions are about, in turn; give it again for more. All if none."),
+    ] = None,
+    drift: Annotated[
+        float,
+        typer.Option(min=0, help="Of the noisy copies: cm by which poses are off after a second."),
+    ] = 1.0,
+    dropped: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share of frames missing in the noisy copies.")
+    ] = 0.05,
+    workers: WorkersOption = None,
+    cluster: ClusterOption = "",
+    hdris: HdrisOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """AR sessions: furniture, shoes, cups, boxes ... filmed by hand, with their true boxes.
+
+    DIR becomes a data set of the frames (boxes, depth, segmentation; a session is a shard).
+    DIR/recordings holds each session as Objectron lays it out, and a copy whose tracker drifts,
+    misses frames and is unsure of planes and points.
+    """
+    _need_bpy()
+    from bootstrap.progress import progress_bar
+    from render.environments import find_hdris
+    from render.job import Job, cores
+    from render.session_recordings import write_recordings
+    from render.session_shapes import CATEGORIES
+    from render.sessions import Noise, SessionSettings, session_dataset, session_renderers
+
+    light = () if hdris is None else find_hdris(hdris)
+    settings = SessionSettings(
+        seed, frames, _width_and_height(size), rate, preset.value, light,
+        tuple(category or CATEGORIES), Noise(drift_m=drift / 100, dropped=dropped),
+    )  # fmt: skip
+    info, make = session_dataset(settings), session_renderers(settings)
+    job = Job(out, info, count * frames, make, workers or cores(), cluster=cluster)
+    _render(job, as_json, with_anny=False)
+    with progress_bar("writing recordings", "run the same command again to go on") as advance:
+        write_recordings(out, count, settings, advance)
+
+
+def _width_and_height(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    sides = [int(side) if side.isdigit() and len(side) < 5 else 0 for side in (width, height)]
+    if not all(64 <= side <= 4096 for side in sides):
+        raise typer.BadParameter(
+            f"{text!r} isn't WIDTHxHEIGHT, each 64 to 4096", param_hint="--size"
+        )
+    return sides[0], sides[1]
+
+
 def _render(job: Job, as_json: bool, with_anny: bool = True) -> None:
     from render.anny_asset import load_anny
     from render.job import render_dataset
