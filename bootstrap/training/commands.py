@@ -17,7 +17,8 @@ train_app = typer.Typer(
     no_args_is_help=True,
     help="""Train a network on labelled data sets and write it as a .task bundle.
 
-    Beside the bundle stand its checkpoint (for --resume) and a log of JSON lines (the loss curve).
+    Beside the bundle stand its checkpoint (for --resume), a log of JSON lines (the loss curve) and
+    a picture of the validation examples it does worst on.
     Pictures in the val split only measure; without such a split every eighth picture does.
     """,
 )
@@ -60,6 +61,9 @@ Also = Annotated[
     list[Precision] | None,
     typer.Option(help="Write a smaller model, too, as NAME.fp16.task; may be given twice."),
 ]
+Tensorboard = Annotated[
+    Path | None, typer.Option(help="Also write curves for TensorBoard into this folder.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
@@ -75,6 +79,7 @@ def face(
     threads: Threads = 0,
     resume: Resume = False,
     also: Also = None,
+    tensorboard: Tensorboard = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the face network: 478 keypoints with depth, and presence, from a 192-pixel crop.
@@ -82,8 +87,9 @@ def face(
     Example: viewfinder train face --data faces --out face.task --minutes 30
     """
     _train(
-        "face", data, out, start_from, minutes, steps, seed, batch, threads, resume, also, as_json
-    )
+        "face", data, out, start_from, minutes, steps, seed, batch, threads, resume, also,
+        tensorboard, as_json,
+    )  # fmt: skip
 
 
 @train_app.command()
@@ -98,6 +104,7 @@ def hand(
     threads: Threads = 0,
     resume: Resume = False,
     also: Also = None,
+    tensorboard: Tensorboard = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the hand network: 21 keypoints, metric shape, handedness and presence, 224 pixels.
@@ -105,8 +112,9 @@ def hand(
     Example: viewfinder train hand --data hands --out hand.task --minutes 60
     """
     _train(
-        "hand", data, out, start_from, minutes, steps, seed, batch, threads, resume, also, as_json
-    )
+        "hand", data, out, start_from, minutes, steps, seed, batch, threads, resume, also,
+        tensorboard, as_json,
+    )  # fmt: skip
 
 
 class DetectorKind(StrEnum):
@@ -132,6 +140,7 @@ def detector(
     threads: Threads = 0,
     resume: Resume = False,
     also: Also = None,
+    tensorboard: Tensorboard = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a detector of faces or palms on whole pictures, in MediaPipe's SSD layout.
@@ -143,8 +152,9 @@ def detector(
     """
     network = f"{kind.value}-detector"
     _train(
-        network, data, out, start_from, minutes, steps, seed, batch, threads, resume, also, as_json
-    )
+        network, data, out, start_from, minutes, steps, seed, batch, threads, resume, also,
+        tensorboard, as_json,
+    )  # fmt: skip
 
 
 def _train(
@@ -159,12 +169,13 @@ def _train(
     threads: int,
     resume: bool,
     also: list[Precision] | None,
+    tensorboard: Path | None,
     as_json: bool,
 ) -> None:
     from bootstrap.training.process import wait_patiently
 
     wait_patiently()  # before torch
-    from bootstrap.training.report import LiveReport
+    from bootstrap.training.report import LiveReport, on_board
     from bootstrap.training.train import TrainSettings, interruptible, train
 
     if minutes is None and steps is None:
@@ -182,8 +193,12 @@ def _train(
         resume,
         tuple(one.value for one in also or ()),
     )
-    with LiveReport(f"train {network}") as report, interruptible() as stop:
-        result = train(settings, report, stop)
+    with (
+        LiveReport(f"train {network}") as report,
+        on_board(tensorboard, report) as reporter,
+        interruptible() as stop,
+    ):
+        result = train(settings, reporter, stop)
     if result.out is None:
         typer.echo(
             f"Stopped at step {result.steps}; nothing is lost. Go on with: "

@@ -18,6 +18,7 @@ from bootstrap.training.ahead import Ahead
 from bootstrap.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from bootstrap.training.report import Log, Reporter, Status
 from bootstrap.training.teaching import Teaching
+from runtime.errors import ViewfinderError
 
 PEAK_LEARNING_RATE = 6e-3
 BASIS_RATE = 0.01
@@ -134,6 +135,14 @@ class Loop:
             group["lr"] = self.learning_rate() * group["rate"]
         self.network.train()
         parts = self.teaching.losses(self.network, batch)
+        if not torch.isfinite(parts["loss"]):
+            # Before anything learns from it: the weights and the checkpoint are still good.
+            raise ViewfinderError(
+                "the loss isn't a number any more",
+                file=self.checkpoint, field=f"step {self.step}",
+                found=", ".join(f"{name} {float(value.detach()):g}" for name, value in parts.items()),
+                hint="the checkpoint is of an earlier step; look for extreme labels in the data",
+            )  # fmt: skip
         self.optimiser.zero_grad(set_to_none=True)
         parts["loss"].backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -139,6 +140,44 @@ class Log:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+@contextmanager
+def on_board(folder: Path | None, inner: Reporter) -> Iterator[Reporter]:
+    """A reporter that also draws TensorBoard's curves; `inner` itself without a folder.
+
+    Raises:
+        ViewfinderError: a folder that can't be written.
+    """
+    if folder is None:
+        yield inner
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    try:
+        writer = SummaryWriter(str(folder))
+    except OSError as error:
+        raise ViewfinderError(f"can't be written: {error.strerror}", file=folder) from error
+    try:
+        yield _Board(writer, inner)
+    finally:
+        writer.close()
+
+
+class _Board:
+    def __init__(self, writer: Any, inner: Reporter) -> None:
+        self._writer, self._inner = writer, inner
+        self.message = inner.message
+
+    def update(self, status: Status) -> None:
+        self._inner.update(status)
+        curves = {f"loss/{name}": value for name, value in status.loss.items()}
+        for name in ("learning_rate", "samples_per_s", "loader_share", "validation_error"):
+            if (value := getattr(status, name)) is not None:
+                curves[name] = value
+        for name, value in curves.items():
+            self._writer.add_scalar(name, value, status.step)
+        self._writer.flush()
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bootstrap.cuboid_metrics import average_precision
@@ -46,6 +47,7 @@ from bootstrap.training.scenes import (
     validation_scenes,
 )
 from bootstrap.training.subjects import TrainingData
+from bootstrap.training.worst_examples import worst_crops, worst_scenes
 from runtime.card import CardMetric
 from runtime.errors import ViewfinderError
 from runtime.topology import topology
@@ -71,6 +73,9 @@ class Teaching(Protocol):
 
     def judged(self, network: Any, batches: Sequence[Any]) -> tuple[Estimate, list[CardMetric]]:
         """The error with its interval, and what the card should say."""
+
+    def worst(self, network: Any, batches: Sequence[Any]) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB: the validation examples that it does worst on."""
 
 
 class LandmarkTeaching:
@@ -119,6 +124,10 @@ class LandmarkTeaching:
         metric = f"mean error / {self._topology.normaliser_name}"
         value = CardMetric(_names(self._data), metric, estimate.mean, estimate.interval)
         return estimate, [value]
+
+    def worst(self, network: LandmarkNetwork, batches: Sequence[Batch]) -> NDArray[np.uint8]:
+        """Crops with the labels and the network's keypoints."""
+        return worst_crops(network, batches, self._topology)
 
 
 class DetectorTeaching:
@@ -198,6 +207,10 @@ class DetectorTeaching:
                 CardMetric(data, "mean keypoint error / side of the box", off.mean, off.interval)
             )
         return estimate, metrics
+
+    def worst(self, network: DetectorNetwork, batches: Sequence[SceneBatch]) -> NDArray[np.uint8]:
+        """Pictures with true and found boxes."""
+        return worst_scenes(network, batches)
 
 
 def teaching_of(name: str, data: TrainingData) -> Teaching:

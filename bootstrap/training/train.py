@@ -24,7 +24,9 @@ from bootstrap.training.process import keep_large_blocks
 from bootstrap.training.report import Log, Reporter, Silent
 from bootstrap.training.subjects import TrainingData, load_training_data
 from bootstrap.training.teaching import Teaching, teaching_of
+from bootstrap.training.worst_examples import worst_path
 from runtime.errors import ViewfinderError
+from runtime.image import write_image
 from runtime.topology import topology
 
 VALIDATION_LIMIT = 64
@@ -144,6 +146,8 @@ def train(
             return _result(settings, loop, None, None)
         everything = teaching.validation(FINAL_VALIDATION_LIMIT)
         error, metrics = teaching.judged(loop.average, everything) if everything else (None, [])
+        if everything:
+            write_image(worst_path(settings.out), teaching.worst(loop.average, everything))
         reporter.message("Exporting and comparing with torch ...")
         pictures = [image for batch in everything for image in batch.image]
         exported = export_bundle(

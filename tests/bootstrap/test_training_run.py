@@ -18,10 +18,14 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from bootstrap.networks import NETWORKS
 from bootstrap.training.commands import _resume_command, train_app
-from bootstrap.training.report import Status, read_log
+from bootstrap.training.report import Status, on_board, read_log
+from bootstrap.training.subjects import load_training_data
+from bootstrap.training.teaching import teaching_of
 from bootstrap.training.train import TrainSettings, checkpoint_path, log_path, train
 from runtime.errors import ViewfinderError
+from runtime.topology import topology
 from tests.bootstrap.drawn_subjects import write_drawn_dataset
 
 
@@ -79,14 +83,97 @@ def test_a_resumed_training_equals_the_uninterrupted_one(hands: Path, tmp_path: 
     assert not torch.equal(changed["network.presence.weight"], expected["network.presence.weight"])
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import bootstrap.training.loop as loop
+from tests.bootstrap.test_training_run import settings_for
+from bootstrap.training.train import train
+
+class Killer:
+    def update(self, status):
+        if status.step >= 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+    def message(self, text): pass
+
+loop.CHECKPOINT_EVERY_S = 0.0
+loop.REPORT_EVERY_S = 0.0
+train(settings_for(Path(sys.argv[1]), Path(sys.argv[2])), Killer())
+"""
+
+
+def test_killed_and_resumed_the_weights_are_those_of_an_uninterrupted_training(
+    hands: Path, tmp_path: Path
+) -> None:
+    killed = settings_for(hands, tmp_path / "killed.task")
+    words = [sys.executable, "-c", KILLED, str(hands), str(killed.out)]
+    assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+    assert not killed.out.exists()
+    assert train(replace(killed, resume=True), stop=after(3)).steps == 6  # killed after 3
+    whole = settings_for(hands, tmp_path / "whole.task")
+    train(whole, stop=after(6))
+    expected, found = (load_file(checkpoint_path(s.out)) for s in (whole, killed))
+    assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
+
+
+def test_a_loss_that_is_no_number_keeps_the_last_good_checkpoint(
+    hands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bootstrap.training import teaching
+
+    settings = settings_for(hands, tmp_path / "x.task")
+    train(settings, stop=after(2))
+    good = checkpoint_path(settings.out).read_bytes()
+    real, calls = teaching.landmark_losses, iter(range(100))
+
+    def diverging(network: object, batch: object) -> dict[str, torch.Tensor]:
+        parts = real(network, batch)  # type: ignore[arg-type]
+        return {k: v * float("inf" if next(calls) > 6 else 1) for k, v in parts.items()}
+
+    monkeypatch.setattr(teaching, "landmark_losses", diverging)
+    with pytest.raises(ViewfinderError, match="isn't a number any more") as error:
+        train(replace(settings, resume=True))
+    assert "step" in str(error.value)
+    assert checkpoint_path(settings.out).read_bytes() == good
+    monkeypatch.undo()
+    assert train(replace(settings, resume=True), stop=after(1)).steps == 3
+
+
+def test_curves_for_tensorboard_say_what_the_log_says(hands: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    settings = settings_for(hands, tmp_path / "x.task", steps=20)
+    with on_board(tmp_path / "board", Heard()) as reporter:
+        train(settings, reporter, stop=after(12))
+    events = EventAccumulator(str(tmp_path / "board"))
+    events.Reload()
+    lines = read_log(log_path(settings.out))
+    assert [e.step for e in events.Scalars("loss/loss")] == [line["step"] for line in lines]
+    for event, line in zip(events.Scalars("loss/xy"), lines):
+        assert event.value == pytest.approx(line["loss"]["xy"], rel=1e-5)
+    heard = Heard()
+    with on_board(None, heard) as same:
+        assert same is heard
+
+
+def test_the_worst_examples_are_drawn_worst_first(faces: Path, hands: Path) -> None:
+    torch.set_num_threads(1)
+    for name, folder in (("face", faces), ("palm-detector", hands)):
+        data = load_training_data([folder], topology(NETWORKS[name].topology_id))
+        lessons = teaching_of(name, replace(data, val=data.train))
+        network = lessons.new_network(0)
+        picture = lessons.worst(network, lessons.validation(5))
+        colours = {tuple(c) for c in picture.reshape(-1, 3).tolist()}
+        assert (0, 230, 150) in colours  # the labels'
+        assert picture.shape[0] > 2 * 288
+
+
 def test_a_training_learns(faces: Path, tmp_path: Path) -> None:
     """On crops of the pictures it is trained on, in 40 steps, better than the mean shape."""
     torch.set_num_threads(1)  # two on a busy machine wait for each other
     from bootstrap.training.loop import Loop
     from bootstrap.training.report import Log, Silent
-    from bootstrap.training.subjects import load_training_data
     from bootstrap.training.teaching import LandmarkTeaching
-    from runtime.topology import topology
 
     data = load_training_data([faces], topology("face478@1"))
     teaching = LandmarkTeaching("face", data)
