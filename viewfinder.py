@@ -42,6 +42,7 @@ _EXTRA_OF = {
     "PySide6": "annotate",
     "qtpy": "annotate",
     "safetensors": "train",
+    "tensorboard": "train",
     "scipy": "ar",
     "skimage": "dev",
     "torch": "train",
