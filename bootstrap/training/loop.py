@@ -137,12 +137,14 @@ class Loop:
         parts = self.teaching.losses(self.network, batch)
         if not torch.isfinite(parts["loss"]):
             # Before anything learns from it: the weights and the checkpoint are still good.
+            values = {name: float(value.detach()) for name, value in parts.items()}
             raise ViewfinderError(
                 "the loss isn't a number any more",
-                file=self.checkpoint, field=f"step {self.step}",
-                found=", ".join(f"{name} {float(value.detach()):g}" for name, value in parts.items()),
+                file=self.checkpoint,
+                field=f"step {self.step}",
+                found=", ".join(f"{name} {value:g}" for name, value in values.items()),
                 hint="the checkpoint is of an earlier step; look for extreme labels in the data",
-            )  # fmt: skip
+            )
         self.optimiser.zero_grad(set_to_none=True)
         parts["loss"].backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
