@@ -9,12 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
+from annotate.keys import read_settings, settings_path, write_settings_template
 from runtime.durable import write_bytes_durably
 from runtime.errors import ViewfinderError
 
 
 def annotate(
-    project: Annotated[Path, typer.Argument(help="A data set's folder.", show_default=False)],
+    project: Annotated[
+        Path | None, typer.Argument(help="A data set's folder.", show_default=False)
+    ] = None,
     layer: Annotated[
         str | None,
         typer.Option(
@@ -26,6 +29,14 @@ def annotate(
     annotator: Annotated[
         str | None,
         typer.Option(help="Your name in the store and the layer. Without it: your login."),
+    ] = None,
+    queue: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file with sample ids, the first to do on top. Without it: queue.txt in the "
+            "project, if it is there.",
+            show_default=False,
+        ),
     ] = None,
     item: Annotated[
         int | None,
@@ -39,6 +50,10 @@ def annotate(
         Path | None,
         typer.Option(help="Save a PNG of the window and close it.", show_default=False),
     ] = None,
+    keys: Annotated[
+        bool,
+        typer.Option("--keys", help="Write the file in which keys can be changed, say where."),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="With --export: what was written, as JSON.")
     ] = False,
@@ -50,25 +65,35 @@ def annotate(
     there is no Save, and undo works across items and restarts. --export turns what you touched and
     accepted into a layer that `viewfinder train` and `viewfinder evaluate` read.
 
-    Keys: Enter accept, N and P next and previous, Ctrl+Z and Ctrl+Y undo and redo, S skip,
-    X flag, V visibility, C contours, K keypoints, F fit. They stand beside the picture, too.
+    Everything has a key: ? shows them all, --keys writes the file in which to change them. Where
+    the disk is full or can't be written, work goes on in memory and the window says so.
     """
+    if keys:
+        path = settings_path()
+        written = write_settings_template(path)
+        typer.echo(f"{path}: {'written' if written else 'is there already, and was left as it is'}")
+        return
+    if project is None:
+        raise typer.BadParameter("which data set?", param_hint="PROJECT")
     if export:
         _export(project, annotator, as_json)
         return
-    from annotate.window import open_window, prepare_qt
+    from annotate.opening import open_window, prepare_qt
 
     prepare_qt()  # before anything is opened: without a display there is nothing to do
+    settings = read_settings(settings_path())
     from annotate.session import AnnotationSession
 
-    with AnnotationSession.open(project, annotator=annotator, layer=layer) as session:
+    with AnnotationSession.open(
+        project, annotator=annotator, layer=layer, queue=queue, keep_going=True
+    ) as session:
         if item is not None:
             if item > len(session.items):
                 raise ViewfinderError(
                     "no such item", field="item", expected=f"1 to {len(session.items)}", found=item
                 )
             session.go(item - 1)
-        open_window(session, screenshot)
+        open_window(session, settings, screenshot)
 
 
 def _export(project: Path, annotator: str | None, as_json: bool) -> None:

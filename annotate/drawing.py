@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from annotate.contours import handle_mask, handles
 from annotate.editing import NOT_LABELLED, OCCLUDED, VISIBLE, Document
-from runtime.topology import Topology, topology
+from annotate.guide import region_points
+from runtime.topology import Contour, Topology, topology
 
 # One hue a part, light enough for skin and dark hair alike; the halo below gives the contrast.
 _LINE_COLOURS = {
@@ -28,14 +32,22 @@ _LINE_COLOURS = {
 _PLAIN_LINE = "#f2f2f2"
 VISIBILITY_COLOURS = {VISIBLE: "#ffffff", OCCLUDED: "#ff9f1c", NOT_LABELLED: "#9aa0a6"}
 VISIBILITY_NAMES = {VISIBLE: "visible", OCCLUDED: "occluded", NOT_LABELLED: "not labelled"}
+PLACED_COLOUR = "#7ae582"
+_ACTIVE = "#ffffff"
+_CONFIRMED_ALPHA = 0.35
 _BORDER = "#101418"
+# Straight pieces from one smooth line's keypoint to the next, and what a straight line is.
+_PIECES = 3
+_STRAIGHT = np.array([[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
 # Marker diameters in screen pixels when the subject fills the canvas. A mesh's many points
 # between the contours stay small so that the face can be seen.
-CONTOUR_POINT_PX = 6.5
-OTHER_POINT_PX = 3.5
+HANDLE_PX = 8.5
+CONTOUR_POINT_PX = 4.5
+OTHER_POINT_PX = 2.8
 SPARSE_POINT_PX = 9.5
 DENSE_LINE_PX, SPARSE_LINE_PX = 1.5, 2.5
 _DENSE = 100
+_REGION_ROOM = 1.5
 # How much nearer a point that no contour passes must be to be picked instead.
 _CONTOUR_PREFERENCE = 0.7
 
@@ -53,23 +65,109 @@ def _line_colour(name: str) -> NDArray[np.float32]:
     return rgba(_PLAIN_LINE)
 
 
-@cache
-def line_layout(topology_id: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """What lines to draw: (S, 2) keypoint indices and (S, 4) colours.
+@dataclass(frozen=True)
+class LineLayout:
+    """The lines of a topology as pieces whose ends are sums of four keypoints each.
 
-    The contours; for a topology without any, its edges.
+    Attributes:
+        knots: (2 S, 4) keypoints; a piece lies between the second and the third.
+        basis: (2 S, 4) their shares in an end of a piece.
+        colours: (2 S, 4) RGBA.
+        contour: (2 S,) which contour, counted in the topology's order; -1 for an edge.
+        names: of the contours.
     """
+
+    knots: NDArray[np.int64]
+    basis: NDArray[np.float64]
+    colours: NDArray[np.float32]
+    contour: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    def vertices(
+        self, points_px: NDArray[np.float64], visibility: NDArray[np.int8]
+    ) -> NDArray[np.float32]:
+        """(2 S, 2) ends of the pieces; a piece at an unlabelled keypoint shrinks to nothing, and
+        of those between occluded ones every other does."""
+        ends = np.einsum("vk,vkd->vd", self.basis, points_px[self.knots])
+        hidden = (visibility[self.knots[:, 1:3]] == NOT_LABELLED).any(axis=1)
+        dashed = (visibility[self.knots[:, 1:3]] == OCCLUDED).all(axis=1)
+        dashed[0::4] = dashed[1::4] = False
+        gone = np.flatnonzero(hidden | dashed) // 2 * 2
+        ends[gone + 1] = ends[gone]
+        return ends.astype(np.float32)
+
+
+@cache
+def line_layout(topology_id: str) -> LineLayout:
+    """What lines to draw: the contours, smooth on a face; of a topology without any, its edges."""
     layout = topology(topology_id)
-    pairs: list[tuple[int, int]] = []
-    colours: list[NDArray[np.float32]] = []
-    for name, contour in layout.contours.items():
-        pieces = contour.segments()
-        pairs += pieces
-        colours += [_line_colour(name)] * len(pieces)
-    if not pairs:
-        pairs = list(layout.edges)
-        colours = [rgba(_PLAIN_LINE)] * len(pairs)
-    return np.array(pairs, np.int64).reshape(-1, 2), np.array(colours, np.float32).reshape(-1, 4)
+    smooth = bool(handles(topology_id))
+    knots: list[tuple[int, ...]] = []
+    basis: list[NDArray[np.float64]] = []
+    contour: list[int] = []
+    for number, line in enumerate(layout.contours.values()):
+        for window in _windows(line):
+            for piece in range(_PIECES if smooth else 1):
+                knots += [window, window]
+                basis += _piece(piece) if smooth else [_STRAIGHT[0], _STRAIGHT[1]]
+                contour += [number, number]
+    if not knots:
+        for first, second in layout.edges:
+            knots += [(first, first, second, second)] * 2
+            basis += [_STRAIGHT[0], _STRAIGHT[1]]
+            contour += [-1, -1]
+    names = tuple(layout.contours)
+    colours = [_line_colour(names[n]) if n >= 0 else rgba(_PLAIN_LINE) for n in contour]
+    return LineLayout(
+        np.array(knots, np.int64).reshape(-1, 4),
+        np.array(basis, np.float64).reshape(-1, 4),
+        np.array(colours, np.float32).reshape(-1, 4),
+        np.array(contour, np.int64),
+        names,
+    )
+
+
+def _windows(line: Contour) -> list[tuple[int, ...]]:
+    """Every piece's two keypoints between the one before and the one after."""
+    ring = line.indices
+    count = len(ring)
+    if line.closed:
+        return [tuple(ring[(k + step) % count] for step in (-1, 0, 1, 2)) for k in range(count)]
+    return [
+        tuple(ring[min(max(k + step, 0), count - 1)] for step in (-1, 0, 1, 2))
+        for k in range(count - 1)
+    ]
+
+
+def _piece(number: int) -> list[NDArray[np.float64]]:
+    """Catmull and Rom's spline at the two ends of a piece."""
+    found = []
+    for t in (number / _PIECES, (number + 1) / _PIECES):
+        shares = (
+            -t + 2 * t**2 - t**3,
+            2 - 5 * t**2 + 3 * t**3,
+            t + 4 * t**2 - 3 * t**3,
+            t**3 - t**2,
+        )
+        found.append(np.array(shares) / 2)
+    return found
+
+
+@cache
+def line_colours(
+    topology_id: str, confirmed: frozenset[str], active: str | None
+) -> NDArray[np.float32]:
+    """(2 S, 4) RGBA: what is confirmed steps back, the active contour is white."""
+    layout = line_layout(topology_id)
+    colours = layout.colours.copy()
+    for number, name in enumerate(layout.names):
+        mine = layout.contour == number
+        if name == active:
+            colours[mine] = rgba(_ACTIVE)
+        elif name in confirmed:
+            colours[mine, 3] = _CONFIRMED_ALPHA
+    colours.flags.writeable = False
+    return colours
 
 
 @cache
@@ -77,7 +175,7 @@ def on_contour(topology_id: str) -> NDArray[np.bool_]:
     """(N,) whether a contour passes a keypoint; all of them in a topology of few keypoints."""
     layout = topology(topology_id)
     mask = np.zeros(layout.size, bool)
-    mask[line_layout(topology_id)[0].ravel()] = True
+    mask[line_layout(topology_id).knots.ravel()] = True
     mask.flags.writeable = False
     return mask if layout.size > _DENSE else np.ones(layout.size, bool)
 
@@ -91,20 +189,12 @@ def shown_positions(document: Document) -> NDArray[np.float64]:
     return points
 
 
-def line_vertices(
-    points_px: NDArray[np.float64], pairs: NDArray[np.int64], visibility: NDArray[np.int8]
-) -> NDArray[np.float32]:
-    """(2 S, 2) ends of the line pieces; a piece to an unlabelled keypoint shrinks to nothing."""
-    ends = points_px[pairs]
-    unknown = (visibility[pairs] == NOT_LABELLED).any(axis=1)
-    ends[unknown] = ends[unknown][:, :1]
-    return ends.reshape(-1, 2).astype(np.float32)
-
-
 def marker_colours(
-    topology_id: str, visibility: NDArray[np.int8]
+    topology_id: str,
+    visibility: NDArray[np.int8],
+    placed: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(N, 4) face and (N, 4) border colours that tell visibility."""
+    """(N, 4) face and (N, 4) border colours that tell visibility, and what a hand placed."""
     face = np.empty((len(visibility), 4), np.float32)
     border = np.tile(rgba(_BORDER, 0.9), (len(visibility), 1))
     for value, colour in VISIBILITY_COLOURS.items():
@@ -115,6 +205,8 @@ def marker_colours(
     faint = ~on_contour(topology_id) & (visibility == VISIBLE)
     face[faint, 3] = 0.75
     border[faint, 3] = 0.5
+    if placed is not None:
+        face[placed & (visibility == VISIBLE)] = rgba(PLACED_COLOUR)
     return face, border
 
 
@@ -123,7 +215,8 @@ def marker_sizes_px(topology_id: str) -> NDArray[np.float64]:
     count = topology(topology_id).size
     if count <= _DENSE:
         return np.full(count, SPARSE_POINT_PX)
-    return np.where(on_contour(topology_id), CONTOUR_POINT_PX, OTHER_POINT_PX)
+    sizes = np.where(on_contour(topology_id), CONTOUR_POINT_PX, OTHER_POINT_PX)
+    return np.where(handle_mask(topology_id), HANDLE_PX, sizes)
 
 
 def line_width_px(topology_id: str) -> float:
@@ -146,6 +239,7 @@ def nearest(
     if not (distance <= reach_px).any():
         return None
     weighted = np.where(on_contour(topology_id), _CONTOUR_PREFERENCE, 1.0) * distance
+    weighted[handle_mask(topology_id)] *= _CONTOUR_PREFERENCE
     weighted[distance > reach_px] = np.inf
     return int(weighted.argmin())
 
@@ -163,3 +257,41 @@ def missing_picture(width: int, height: int) -> NDArray[np.uint8]:
     stripes = np.add.outer(np.arange(height), np.arange(width)) // 16 % 2
     grey = (28 + 14 * stripes).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)
+
+
+def view_onto(
+    box_px: tuple[float, float, float, float], canvas_px: tuple[float, float], share: float
+) -> tuple[tuple[float, float], float]:
+    """Where a view looks so that a box fills a share of the canvas.
+
+    Returns:
+        Its middle in picture coordinates, and screen pixels to a pixel of the picture.
+    """
+    x, y, w, h = box_px
+    zoom = share * min(canvas_px[0] / max(w, 1.0), canvas_px[1] / max(h, 1.0))
+    return (x + w / 2, y + h / 2), zoom
+
+
+def region_box(
+    points_px: NDArray[np.float64], topology_id: str, region: str
+) -> tuple[float, float, float, float] | None:
+    """x, y, width, height in px of what a close view of a region shows; None for no such region."""
+    indices = list(region_points(topology_id, region))
+    if not indices:
+        return None
+    points = points_px[indices]
+    low, high = points.min(axis=0), points.max(axis=0)
+    middle, size = (low + high) / 2, float((high - low).max())
+    width, height = _REGION_ROOM * size, 0.8 * _REGION_ROOM * size
+    return float(middle[0] - width / 2), float(middle[1] - height / 2), width, height
+
+
+def contrasted(picture: NDArray[np.uint8], contrast: float) -> NDArray[np.uint8]:
+    """The picture with brightness spread about the middle by a factor; itself at 1."""
+    if contrast == 1.0:
+        return picture
+    levels = np.arange(256) / 255 - 0.5
+    table = np.clip((0.5 + np.tanh(contrast * levels) / (2 * np.tanh(contrast / 2))) * 255, 0, 255)
+    if contrast < 1.0:
+        table = np.clip((0.5 + contrast * levels) * 255, 0, 255)
+    return np.asarray(cv2.LUT(picture, table.astype(np.uint8)))

@@ -39,13 +39,18 @@ class Document:
         status: `open`, `done` (accepted), `skipped` (left for later) or `flagged` (something is
             wrong with it).
         note: why it is flagged, or "".
+        placed: (N,) bool, keypoints that somebody put where they are with their own hand, not
+            those that followed.
+        confirmed: names of contours that somebody said are right.
     """
 
     topology_id: str
     keypoints_px: NDArray[np.float64]
     visibility: NDArray[np.int8]
+    placed: NDArray[np.bool_]
     status: Status = "open"
     note: str = ""
+    confirmed: frozenset[str] = frozenset()
 
     @property
     def topology(self) -> Topology:
@@ -55,19 +60,21 @@ class Document:
     def same_as(self, other: Document) -> bool:
         """True when nothing differs, to the last bit (a missing position equals itself)."""
         return (
-            (self.topology_id, self.status, self.note)
-            == (other.topology_id, other.status, other.note)
+            (self.topology_id, self.status, self.note, self.confirmed)
+            == (other.topology_id, other.status, other.note, other.confirmed)
             and np.array_equal(self.keypoints_px, other.keypoints_px, equal_nan=True)
             and np.array_equal(self.visibility, other.visibility)
+            and np.array_equal(self.placed, other.placed)
         )
 
 
 @dataclass(frozen=True)
 class Move:
-    """Keypoints `indices` go to `to_px` (K, 2)."""
+    """Keypoints `indices` go to `to_px` (K, 2); `held` of them were put there by hand."""
 
     indices: tuple[int, ...]
     to_px: tuple[tuple[float, float], ...]
+    held: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,15 @@ class SetStatus:
     note: str = ""
 
 
-Change = Move | SetVisibility | SetStatus
+@dataclass(frozen=True)
+class Confirm:
+    """Contours are said to be right, or no longer so."""
+
+    contours: tuple[str, ...]
+    to: bool = True
+
+
+Change = Move | SetVisibility | SetStatus | Confirm
 
 
 def new_document(
@@ -116,7 +131,8 @@ def new_document(
         raise ViewfinderError(
             "wrong visibility", field="visibility", expected=f"{layout.size} values of 0, 1, 2"
         )
-    return Document(layout.id, _frozen(points), _frozen(shown.astype(np.int8)))
+    nobody = _frozen(np.zeros(layout.size, bool))
+    return Document(layout.id, _frozen(points), _frozen(shown.astype(np.int8)), nobody)
 
 
 def apply(document: Document, change: Change) -> Document:
@@ -125,8 +141,11 @@ def apply(document: Document, change: Change) -> Document:
     A keypoint that was not labelled and is moved becomes visible: somebody placed it.
 
     Raises:
-        ViewfinderError: an index or a value out of range, a position that isn't finite.
+        ViewfinderError: an index or a value out of range, a position that isn't finite, no such
+            contour.
     """
+    if isinstance(change, Confirm):
+        return _confirmed(document, change)
     if isinstance(change, SetStatus):
         if change.to not in STATUSES:
             raise ViewfinderError(
@@ -155,7 +174,27 @@ def apply(document: Document, change: Change) -> Document:
     visibility[indices] = np.where(
         visibility[indices] == NOT_LABELLED, VISIBLE, visibility[indices]
     )
-    return replace(document, keypoints_px=_frozen(points), visibility=_frozen(visibility))
+    placed = document.placed.copy()
+    if change.held:
+        placed[_checked_indices(document, change.held)] = True
+    return replace(
+        document,
+        keypoints_px=_frozen(points),
+        visibility=_frozen(visibility),
+        placed=_frozen(placed),
+    )
+
+
+def _confirmed(document: Document, change: Confirm) -> Document:
+    known = document.topology.contours
+    for name in change.contours:
+        if name not in known:
+            raise ViewfinderError(
+                "no such contour", field="contour", expected=" | ".join(known), found=name
+            )
+    names = frozenset(change.contours)
+    confirmed = document.confirmed | names if change.to else document.confirmed - names
+    return replace(document, confirmed=confirmed)
 
 
 def _checked_indices(document: Document, indices: Sequence[int]) -> list[int]:
@@ -216,6 +255,9 @@ def change_to_json(change: Change) -> str:
     """A change as it is stored; floats keep every bit."""
     if isinstance(change, Move):
         stored: dict[str, Any] = {"op": "move", "index": change.indices, "to": change.to_px}
+        stored |= {"held": change.held} if change.held else {}
+    elif isinstance(change, Confirm):
+        stored = {"op": "confirm", "contours": change.contours, "to": change.to}
     elif isinstance(change, SetVisibility):
         stored = {"op": "visibility", "index": change.indices, "to": change.to}
     else:
@@ -235,7 +277,10 @@ def change_from_json(text: str) -> Change:
     try:
         if stored["op"] == "move":
             to = tuple((float(x), float(y)) for x, y in stored["to"])
-            return Move(tuple(int(i) for i in stored["index"]), to)
+            held = tuple(int(i) for i in stored.get("held", ()))
+            return Move(tuple(int(i) for i in stored["index"]), to, held)
+        if stored["op"] == "confirm":
+            return Confirm(tuple(str(name) for name in stored["contours"]), bool(stored["to"]))
         if stored["op"] == "visibility":
             return SetVisibility(
                 tuple(int(i) for i in stored["index"]), tuple(int(v) for v in stored["to"])

@@ -131,6 +131,8 @@ def human_label(key: ItemKey, item: ItemState, origin: Label | None, annotator: 
             "edits": item.keypoint_edits,
             "seconds": round(item.seconds, 3),
             "from_layer": item.source,
+            "confirmed": sorted(document.confirmed),
+            "placed": int(document.placed.sum()),
         },
         source=f"viewfinder annotate {metadata.version('viewfinder-live')}",
         annotator=annotator,

@@ -13,7 +13,8 @@ from typing import Literal
 from annotate.editing import (
     Change,
     Document,
-    SetStatus,
+    Move,
+    SetVisibility,
     apply,
     change_from_json,
     document_from_json,
@@ -81,8 +82,8 @@ class ItemState:
 
     @property
     def keypoint_edits(self) -> int:
-        """Effective edits that touch keypoints (a status alone is none)."""
-        return sum(not isinstance(change, SetStatus) for _, change in self.edits)
+        """Effective edits that touch keypoints (a status or a confirmed contour is none)."""
+        return sum(isinstance(change, Move | SetVisibility) for _, change in self.edits)
 
     def push(self, revision_id: int, change: Change, document: Document) -> None:
         """Append an edit whose outcome is `document`."""

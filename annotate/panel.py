@@ -3,89 +3,131 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFrame,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
+    QLineEdit,
     QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
+from typing_extensions import override
 
-from annotate.drawing import VISIBILITY_COLOURS, VISIBILITY_NAMES
+from annotate.drawing import PLACED_COLOUR, VISIBILITY_COLOURS, VISIBILITY_NAMES
+from annotate.editing import Document
+from annotate.keys import ACTIONS, MOUSE, ActionInfo, key_text
+from annotate.session import Progress
+from annotate.theme import STATUS_COLOURS, THEMES, style_sheet
 
-_WIDTH = 264
-_STATUS_COLOURS = {"open": "#8ab4f8", "done": "#81c995", "skipped": "#fdd663", "flagged": "#f6aea9"}
-_STYLE = """
-QLabel#title { font-size: 15pt; font-weight: 600; }
-QLabel#muted { color: #9aa0a6; }
-QLabel#error { color: #f6aea9; }
-QProgressBar { border: none; border-radius: 3px; background: #3a3f47; max-height: 6px; }
-QProgressBar::chunk { background: #81c995; border-radius: 3px; }
-QPushButton { padding: 5px 8px; }
-"""
+_WIDTH = 268
 
 
-@dataclass(frozen=True)
-class Action:
-    """Something a person can do: its name, its keys in napari's words, what runs, and how wide
-    its button is in the panel (0: no button, 1: half a row, 2: a row)."""
+class Prompt(QLineEdit):
+    """One line to type, with what it is for above it; Enter takes it, Escape leaves."""
 
-    title: str
-    keys: tuple[str, ...]
-    run: Callable[[], None]
-    button: int = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self._taken: Callable[[str], None] = lambda _text: None
+        self.hide()
+        self.returnPressed.connect(self._take)
+        self.title = _label("muted")
+        self.title.hide()
 
+    def ask(self, title: str, text: str, taken: Callable[[str], None]) -> None:
+        """Show the line; `taken` is called with what was typed."""
+        self._taken = taken
+        self.title.setText(html.escape(title))
+        self.setText(text)
+        self.title.show()
+        self.show()
+        self.setFocus(Qt.FocusReason.OtherFocusReason)
 
-def key_text(key: str) -> str:
-    """napari's name of a key as a person reads it."""
-    words = {"Control": "Ctrl", "Right": "→", "Left": "←"}
-    return "+".join(words.get(part, part) for part in key.split("-"))
+    def _take(self) -> None:
+        self.leave()
+        self._taken(self.text().strip())
+
+    def leave(self) -> None:
+        """Hide the line, and give the keys back to the picture."""
+        self.title.hide()
+        self.hide()
+        self.clearFocus()
+
+    @override
+    def keyPressEvent(self, event: Any) -> None:
+        """Qt's."""
+        if event.key() == Qt.Key.Key_Escape:
+            self.leave()
+        else:
+            super().keyPressEvent(event)
 
 
 class Panel(QWidget):
-    """Progress, the current item, buttons with their keys, and what was saved last."""
+    """Progress, the current item, buttons with their keys, and what was saved last.
 
-    def __init__(self, actions: Sequence[Action]) -> None:
+    Args:
+        keys: action -> its keys.
+        run: what runs on a button, by the action's name.
+    """
+
+    def __init__(
+        self, keys: Mapping[str, tuple[str, ...]], run: Mapping[str, Callable[[], None]]
+    ) -> None:
         super().__init__()
         self.setMinimumWidth(_WIDTH)
-        self.setStyleSheet(_STYLE)
-        self._item = _label("title")
-        self._where = _label("muted")
-        self._status = _label()
-        self._progress = QProgressBar()
-        self._progress.setTextVisible(False)
-        self._counts = _label("muted")
-        self._keypoint = _label()
-        self._saved = _label("muted")
-        self._error = _label("error")
+        self._theme = THEMES["dark"]
+        self._item, self._where, self._status = _label("title"), _label("muted"), _label()
+        self._progress, self._contours = QProgressBar(), QProgressBar()
+        for bar in (self._progress, self._contours):
+            bar.setTextVisible(False)
+        self._counts, self._contour = _label("muted"), _label()
+        self._keypoint, self._tools = _label(), _label("muted")
+        self._saved, self._error = _label("muted"), _label("error")
         self._error.hide()
         self._error_text = ""
+        self._legend, self._who = _label(), _label("muted")
+        self.prompt = Prompt()
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(12, 10, 12, 10)
-        layout.setSpacing(7)
-        for widget in (self._item, self._where, self._status, self._progress, self._counts):
+        layout.setContentsMargins(12, 8, 12, 8)
+        layout.setSpacing(6)
+        for widget in (
+            *(self._item, self._where, self._status, self._progress, self._counts),
+            *(self.prompt.title, self.prompt, _rule()),
+        ):
             layout.addWidget(widget)
-        layout.addWidget(_rule())
-        layout.addLayout(_buttons([a for a in actions if a.button]))
-        layout.addWidget(_rule())
-        layout.addWidget(self._keypoint)
-        layout.addWidget(_legend())
-        layout.addWidget(_rule())
-        layout.addWidget(_key_table(actions))
+        layout.addLayout(_buttons([a for a in ACTIONS if a.button and keys[a.name]], keys, run))
+        for widget in (
+            *(_rule(), self._contour, self._contours, self._tools),
+            *(_rule(), self._keypoint, self._legend, _rule(), _mouse_table()),
+        ):
+            layout.addWidget(widget)
         layout.addStretch(1)
-        layout.addWidget(self._error)
-        layout.addWidget(self._saved)
-        self._who = _label("muted")
-        layout.addWidget(self._who)
+        for widget in (self._error, self._saved, self._who):
+            layout.addWidget(widget)
+        self.set_theme("dark", 1.0)
         self.set_keypoint(None)
+
+    def set_theme(self, name: str, font_scale: float) -> None:
+        """Dark or light, and how large text is."""
+        self._theme = THEMES[name]
+        self.setStyleSheet(style_sheet(self._theme, font_scale))
+        muted = self._theme.muted
+        entries = [
+            *((VISIBILITY_COLOURS[v], VISIBILITY_NAMES[v]) for v in VISIBILITY_COLOURS),
+            (PLACED_COLOUR, "placed"),
+        ]
+        self._legend.setText(
+            " ".join(
+                f"<span style='color:{colour}'>●</span>"
+                f"&nbsp;<span style='color:{muted}'>{word.replace(' ', '&nbsp;')}</span>"
+                for colour, word in entries
+            )
+        )
 
     def set_session(self, annotator: str, project: str, layer: str) -> None:
         """Who works on what."""
@@ -93,28 +135,41 @@ class Panel(QWidget):
             f"{html.escape(annotator)} · {html.escape(project)}<br>from {html.escape(layer)}"
         )
 
-    def set_item(self, number: int, total: int, name: str, status: str, note: str) -> None:
-        """Which item shows, counted from 1, and its status."""
-        self._item.setText(f"{number} <span style='color:#9aa0a6'>of {total}</span>")
-        self._where.setText(html.escape(name))
-        colour = _STATUS_COLOURS[status]
-        more = f" · {html.escape(note)}" if note else ""
-        self._status.setText(f"<span style='color:{colour}'>●</span> {status}{more}")
+    def set_item(self, number: int, total: int, name: str, document: Document, only: str) -> None:
+        """Which item shows, counted from 1, its status, and the filter's words."""
+        muted = f"<span style='color:{self._theme.muted}'>of {total}</span>"
+        self._item.setText(f"{number} {muted}")
+        shown = f"<br>only: {html.escape(only)}" if only else ""
+        self._where.setText(html.escape(name) + shown)
+        colour = STATUS_COLOURS[self._theme.name][document.status]
+        more = f" · {html.escape(document.note)}" if document.note else ""
+        self._status.setText(f"<span style='color:{colour}'>●</span> {document.status}{more}")
 
-    def set_progress(
-        self, done: int, skipped: int, flagged: int, edited: int, total: int, pace: float | None
-    ) -> None:
+    def set_progress(self, progress: Progress, pace: float | None) -> None:
         """Counts over the queue, and items an hour when that is known."""
-        self._progress.setMaximum(max(total, 1))
-        self._progress.setValue(done + flagged)
-        counts = f"{done} done · {skipped} skipped · {flagged} flagged · {edited} edited"
+        self._progress.setMaximum(max(progress.total, 1))
+        self._progress.setValue(progress.done + progress.flagged)
+        counts = (
+            f"{progress.done} done · {progress.skipped} skipped · {progress.flagged} flagged · "
+            f"{progress.edited} edited"
+        )
         self._counts.setText(counts if pace is None else f"{counts} · {pace:.0f} an hour")
+
+    def set_contours(self, document: Document, active: str | None, tools: str) -> None:
+        """How many contours are confirmed, which is next, and how drags work."""
+        total = len(document.topology.contours)
+        self._contours.setMaximum(max(total, 1))
+        self._contours.setValue(len(document.confirmed))
+        name = active.replace("_", " ") if active else "none"
+        text = f"<b>{name}</b> · {len(document.confirmed)} of {total} contours confirmed"
+        self._contour.setText(text if total else "no contours")
+        self._tools.setText(html.escape(tools))
 
     def set_keypoint(self, title: str | None, visibility: int | None = None) -> None:
         """The keypoint under the cursor."""
         if title is None or visibility is None:
             self._keypoint.setText(
-                "<span style='color:#9aa0a6'>no keypoint under the cursor</span>"
+                f"<span style='color:{self._theme.muted}'>no keypoint under the cursor</span>"
             )
             return
         colour = VISIBILITY_COLOURS[visibility]
@@ -125,6 +180,11 @@ class Panel(QWidget):
     def error_text(self) -> str:
         """The error that is shown, "" for none."""
         return self._error_text
+
+    @property
+    def saved_text(self) -> str:
+        """What was said to be saved, "" while an error shows."""
+        return str(self._saved.text())
 
     def set_saved(self, text: str) -> None:
         """What is on the disk; takes an error's place."""
@@ -150,21 +210,24 @@ def _label(name: str = "") -> QLabel:
 
 def _rule() -> QFrame:
     rule = QFrame()
-    rule.setFrameShape(QFrame.Shape.HLine)
-    rule.setStyleSheet("color: #4a4f57;")
+    rule.setObjectName("rule")
     return rule
 
 
-def _buttons(actions: Sequence[Action]) -> Any:
+def _buttons(
+    actions: Sequence[ActionInfo],
+    keys: Mapping[str, tuple[str, ...]],
+    run: Mapping[str, Callable[[], None]],
+) -> Any:
     grid = QGridLayout()
-    grid.setSpacing(6)
+    grid.setSpacing(5)
     row = column = 0
     for action in actions:
-        button = QPushButton(f"{action.title}  {key_text(action.keys[0])}")
-        button.setToolTip("  or  ".join(key_text(key) for key in action.keys))
+        button = QPushButton(f"{action.title}  {key_text(keys[action.name][0])}")
+        button.setToolTip("  or  ".join(key_text(key) for key in keys[action.name]))
         # Keys belong to the picture: a button that takes the focus would take them away.
         button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        button.clicked.connect(lambda _checked=False, run=action.run: run())
+        button.clicked.connect(lambda _checked=False, run=run[action.name]: run())
         if column + action.button > 2:
             row, column = row + 1, 0
         grid.addWidget(button, row, column, 1, action.button)
@@ -172,37 +235,11 @@ def _buttons(actions: Sequence[Action]) -> Any:
     return grid
 
 
-def _legend() -> QWidget:
-    legend = QWidget()
-    layout = QHBoxLayout(legend)
-    layout.setContentsMargins(0, 0, 0, 0)
-    for value, colour in VISIBILITY_COLOURS.items():
-        entry = _label()
-        entry.setText(
-            f"<span style='color:{colour}'>●</span> "
-            f"<span style='color:#9aa0a6'>{VISIBILITY_NAMES[value]}</span>"
-        )
-        entry.setWordWrap(False)
-        layout.addWidget(entry)
-    layout.addStretch(1)
-    return legend
-
-
-def _key_table(actions: Sequence[Action]) -> QLabel:
-    rows = [
-        ("drag", "move a keypoint"),
-        ("Shift+drag", "draw its neighbours along"),
-        ("wheel, drag beside", "zoom, pan"),
-        *(
-            (", ".join(key_text(key) for key in action.keys), action.title)
-            for action in actions
-            if not action.button
-        ),
-    ]
+def _mouse_table() -> QLabel:
     cells = "".join(
-        f"<tr><td style='padding:1px 12px 1px 0'><b>{html.escape(keys)}</b></td>"
-        f"<td style='padding:1px 0'>{html.escape(title)}</td></tr>"
-        for keys, title in rows
+        f"<tr><td style='padding:1px 10px 1px 0'><b>{html.escape(what)}</b></td>"
+        f"<td style='padding:1px 0'>{html.escape(does)}</td></tr>"
+        for what, does in MOUSE
     )
     table = _label()
     table.setText(f"<table cellspacing='0'>{cells}</table>")

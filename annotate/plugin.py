@@ -11,8 +11,9 @@ import numpy as np
 
 from annotate import drawing
 from annotate.editing import rowcol_from_px
+from annotate.items import default_layer
 from annotate.sample import drawn_face
-from annotate.session import AnnotationSession, default_layer
+from annotate.session import AnnotationSession
 from bootstrap.dataset import Dataset
 from runtime.errors import ViewfinderError
 

@@ -21,40 +21,25 @@ from numpy.typing import NDArray
 
 from annotate.editing import (
     Change,
+    Confirm,
     Document,
     Move,
     SetStatus,
     SetVisibility,
     apply,
     contour_lines,
-    new_document,
     next_visibility,
 )
 from annotate.export import ExportSummary, export_layer
 from annotate.following import begin_drag
 from annotate.history import ItemKey
+from annotate.items import Item, default_layer, items_of
+from annotate.ordering import QUEUE_NAME, Candidate, parse_filter, sample_tags
 from annotate.pictures import Pictures
 from annotate.store import STORE_NAME, AnnotationStore, annotator_name
-from bootstrap.dataset import Dataset, Label
+from annotate.worked_time import WorkedTime
+from bootstrap.dataset import Dataset
 from runtime.errors import ViewfinderError
-
-IDLE_S = 20.0
-"""Nobody looks at one item this long without moving mouse or keyboard: longer is a pause."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """One subject of one picture, with its label as the layer has it."""
-
-    key: ItemKey
-    label: Label
-
-    def found(self) -> Document:
-        """The label as a document, before anybody changed it."""
-        assert self.label.keypoints_px is not None
-        return new_document(
-            self.key.topology_id, self.label.keypoints_px[:, :2], self.label.visibility
-        )
 
 
 @dataclass(frozen=True)
@@ -85,9 +70,9 @@ class AnnotationSession:
         self.items = list(items)
         self.pictures = Pictures(dataset)
         self.index = 0
-        self._clock = clock
-        self._since = clock()
-        self._spent_s = self._worked_s = 0.0
+        self._worked = WorkedTime(clock)
+        self._shown: list[int] = list(range(len(self.items)))
+        self.filter_text = ""
         self._finished: set[ItemKey] = set()
         self._place = {item.key: i for i, item in enumerate(self.items)}
         self.go(self._resume_at())
@@ -99,6 +84,8 @@ class AnnotationSession:
         *,
         annotator: str | None = None,
         layer: str | None = None,
+        queue: str | Path | None = None,
+        keep_going: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> AnnotationSession:
         """Open a project where this annotator left it.
@@ -107,25 +94,22 @@ class AnnotationSession:
             project: a data set's folder; the store is `annotations.sqlite` in it.
             annotator: whose work it is; the login name when None.
             layer: the labels to start from; the one predicted layer, else `synthetic`, when None.
+            queue: a file with the order of items; `queue.txt` in the project, if it is there,
+                when None.
+            keep_going: whether to go on in memory where the disk fails.
             clock: seconds, for how long edits take.
 
         Raises:
-            ViewfinderError: not a data set, no such layer, nothing in it that can be edited, or
-                a store that can't be used.
+            ViewfinderError: not a data set, no such layer, nothing in it that can be edited, no
+                such queue, or a store that can't be used.
         """
         name = annotator_name(annotator)
         dataset = Dataset.open(project)
         layer = layer or default_layer(dataset)
-        items = [
-            Item(ItemKey(label.sample_id, label.subject_id, label.topology), label)
-            for label in dataset.labels(layer)
-            if label.topology and label.keypoints_px is not None
-        ]
-        if not items:
-            raise ViewfinderError(
-                "nothing to annotate: no subject with keypoints", file=project, field=layer
-            )
-        store = AnnotationStore.open(Path(project) / STORE_NAME, name)
+        own_queue = dataset.root / QUEUE_NAME
+        chosen = Path(queue) if queue is not None else own_queue if own_queue.exists() else None
+        items = items_of(dataset, layer, chosen)
+        store = AnnotationStore.open(Path(project) / STORE_NAME, name, keep_going=keep_going)
         return cls(dataset, store, layer, items, clock)
 
     def __enter__(self) -> AnnotationSession:
@@ -167,39 +151,71 @@ class AnnotationSession:
                 "no such item", field="index", expected=f"0 to {len(self.items) - 1}", found=index
             )
         self.index = index
-        self.present()
-        self._spent_s = 0.0
+        self._worked.begin()
         self.pictures.prefetch(self.item.key.sample_id)
-        if index + 1 < len(self.items):
-            self.pictures.prefetch(self.items[index + 1].key.sample_id)
+        following = next((i for i in self._shown if i > index), None)
+        if following is not None:
+            self.pictures.prefetch(self.items[following].key.sample_id)
         return self.document
 
     def next(self) -> bool:
-        """Go one on; False at the end of the queue."""
-        if self.index + 1 == len(self.items):
-            return False
-        self.go(self.index + 1)
-        return True
+        """Go one on among the items that the filter lets through; False at the end."""
+        return self._step(1)
 
     def previous(self) -> bool:
-        """Go one back; False at the start of the queue."""
-        if self.index == 0:
+        """Go one back among the items that the filter lets through; False at the start."""
+        return self._step(-1)
+
+    def _step(self, way: int) -> bool:
+        beyond = [i for i in self._shown if (i - self.index) * way > 0]
+        if not beyond:
             return False
-        self.go(self.index - 1)
+        self.go(beyond[0] if way > 0 else beyond[-1])
         return True
+
+    def set_filter(self, text: str) -> int:
+        """Work on some items only, those that the words of a filter let through now.
+
+        They stay the same until the next filter, so that nothing vanishes under one's hands. The
+        first of them from the current one on becomes current.
+
+        Returns:
+            How many they are; with none, the filter before stays.
+
+        Raises:
+            ViewfinderError: a word that means nothing.
+        """
+        wanted = parse_filter(text)
+        shown = [i for i in range(len(self.items)) if wanted(self._candidate(i))]
+        if shown:
+            self._shown, self.filter_text = shown, text.strip()
+            if self.index not in shown:
+                self.go(next((i for i in shown if i > self.index), shown[0]))
+        return len(shown)
+
+    def _candidate(self, index: int) -> Candidate:
+        item = self.items[index]
+        state = self.store.history.item(item.key)
+        edits = 0 if state is None else state.keypoint_edits
+        tags = sample_tags(self.dataset.row(item.key.sample_id))
+        return Candidate(item.label, self.document_at(index), edits, tags)
+
+    @property
+    def shown(self) -> Sequence[int]:
+        """Places of the items that the filter lets through."""
+        return self._shown
 
     def next_open(self) -> bool:
         """Go to the next open item, round the end if need be; skipped ones come back last.
 
         Returns:
-            False, without moving, when there is none.
+            False, without moving, when the filter lets none through.
         """
-        count = len(self.items)
-        order = [(self.index + step) % count for step in range(1, count + 1)]
+        later = [i for i in self._shown if i > self.index]
+        order = later + [i for i in self._shown if i < self.index]
         for status in ("open", "skipped"):
             for index in order:
-                # The one just skipped is no place to go on to.
-                if index != self.index and self.document_at(index).status == status:
+                if self.document_at(index).status == status:
                     self.go(index)
                     return True
         return False
@@ -252,7 +268,8 @@ class AnnotationSession:
         if radius_px > 0 and 0 <= index < len(points) and np.isfinite(points[index]).all():
             drag = begin_drag(document, index, radius_px)
             return self._record(drag.move(float(x_px), float(y_px)))
-        return self._record(Move((int(index),), ((float(x_px), float(y_px)),)))
+        held = int(index)
+        return self._record(Move((held,), ((float(x_px), float(y_px)),), (held,)))
 
     def move_many(self, change: Move) -> Document:
         """Put several keypoints somewhere, as one step for undo."""
@@ -263,6 +280,19 @@ class AnnotationSession:
         return self._record(
             SetVisibility(tuple(int(i) for i in indices), (int(visibility),) * len(indices))
         )
+
+    def confirm(self, contours: Sequence[str], to: bool = True) -> Document:
+        """Say that contours are right as they stand, or no longer so.
+
+        Raises:
+            ViewfinderError: no such contour, or it couldn't be kept.
+        """
+        return self._record(Confirm(tuple(contours), to))
+
+    def keep(self, index: int) -> Document:
+        """Say that a keypoint is right where it stands: as if it had been placed there by hand."""
+        x, y = self.document.keypoints_px[index].tolist()
+        return self._record(Move((int(index),), ((x, y),), (int(index),)))
 
     def cycle_visibility(self, index: int) -> Document:
         """Visible, then occluded, then not labelled, then visible again.
@@ -296,11 +326,11 @@ class AnnotationSession:
         Returns:
             The item, None when there is nothing to undo.
         """
-        return self._went(self.store.undo(self._spent()))
+        return self._went(self.store.undo(self._worked.spent()))
 
     def redo(self) -> ItemKey | None:
         """Repeat what was taken back last, and go there; None when there is nothing."""
-        return self._went(self.store.redo(self._spent()))
+        return self._went(self.store.redo(self._worked.spent()))
 
     def export(self) -> ExportSummary:
         """Write everything touched and accepted into the layer `human/<annotator>`.
@@ -321,34 +351,22 @@ class AnnotationSession:
             change,
             found=item.found(),
             source=self.layer,
-            duration_s=self._spent(),
+            duration_s=self._worked.spent(),
         )
         if isinstance(change, SetStatus):
             (self._finished.discard if change.to == "open" else self._finished.add)(item.key)
         return document
 
     def present(self) -> None:
-        """The person moved mouse or keyboard: time since the last such sign is work, up to
-        `IDLE_S`; what is longer was a pause."""
-        now = self._clock()
-        worked = min(max(0.0, now - self._since), IDLE_S)
-        self._since = now
-        self._spent_s += worked
-        self._worked_s += worked
+        """The person moved mouse or keyboard: time since the last such sign is work."""
+        self._worked.present()
 
     def items_an_hour(self) -> float | None:
         """Items finished since the session was opened by the hours worked; None before the first.
 
         Pauses don't count as work.
         """
-        if not self._finished or self._worked_s <= 0:
-            return None
-        return len(self._finished) * 3600 / self._worked_s
-
-    def _spent(self) -> float:
-        self.present()
-        spent, self._spent_s = self._spent_s, 0.0
-        return spent
+        return self._worked.an_hour(len(self._finished))
 
     def _went(self, key: ItemKey | None) -> ItemKey | None:
         place = None if key is None else self._place.get(key)
@@ -363,34 +381,3 @@ class AnnotationSession:
             return 0
         order = [*range(place, len(self.items)), *range(place)]
         return next((i for i in order if self.document_at(i).status == "open"), place)
-
-
-def default_layer(dataset: Dataset) -> str:
-    """The layer people most likely want to refine.
-
-    Raises:
-        ViewfinderError: there is none, or several models predicted and one must be named.
-    """
-    layers = dataset.layers()
-    predicted = [layer for layer in layers if layer.startswith("predicted@")]
-    if len(predicted) == 1:
-        return predicted[0]
-    if len(predicted) > 1:
-        raise ViewfinderError(
-            "several models labelled this data set",
-            file=dataset.root,
-            field="layer",
-            expected="--layer " + " | ".join(predicted),
-        )
-    for layer in ("synthetic", "propagated", "consensus"):
-        if layer in layers:
-            return layer
-    if len(layers) == 1:
-        return layers[0]
-    raise ViewfinderError(
-        "no labels to start from" if not layers else "which labels to start from?",
-        file=dataset.root,
-        field="layer",
-        expected="--layer " + (" | ".join(layers) or "NAME"),
-        hint="viewfinder prelabel DIR --model M.task makes some" if not layers else None,
-    )

@@ -3,20 +3,22 @@
 An append-only table of revisions in SQLite (WAL, synchronous=FULL): when `record`, `undo` or
 `redo` returns, the revision is on the disk. Several processes may use one store; each
 annotator's revisions form one line that all of that annotator's windows share.
+
+Where the disk is full or can't be written, a store opened with `keep_going` goes on in memory, says
+so in `trouble`, and writes everything as soon as it can.
 """
 
 from __future__ import annotations
 
 import contextlib
 import getpass
-import os
 import re
 import sqlite3
-import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 from annotate.editing import (
     Change,
@@ -26,42 +28,21 @@ from annotate.editing import (
     document_to_json,
 )
 from annotate.history import History, ItemKey, Kind, Revision
+from annotate.store_file import (
+    COLUMNS,
+    DiskError,
+    checksum,
+    connect_in_memory,
+    connect_to_read,
+    connect_to_write,
+    damaged,
+    told,
+)
 from runtime.errors import ViewfinderError
 
 STORE_NAME = "annotations.sqlite"
-STORE_VERSION = 1
-# "VFND": SQLite's own place for saying whose file this is (header bytes 68..71).
-APPLICATION_ID = 0x56464E44
-_SQLITE_MAGIC = b"SQLite format 3\0"
-_BUSY_S = 5.0
+_T = TypeVar("_T")
 _ANNOTATOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-_SCHEMA = """
-CREATE TABLE revision (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    parent INTEGER REFERENCES revision (id),
-    annotator TEXT NOT NULL,
-    sample_id TEXT NOT NULL,
-    subject_id INTEGER NOT NULL,
-    topology TEXT NOT NULL,
-    kind TEXT NOT NULL CHECK (kind IN ('start', 'edit', 'undo', 'redo')),
-    target INTEGER REFERENCES revision (id),
-    body TEXT NOT NULL,
-    source TEXT NOT NULL,
-    time TEXT NOT NULL,
-    duration_s REAL NOT NULL,
-    crc32 INTEGER NOT NULL
-);
-CREATE INDEX revision_of_annotator ON revision (annotator, id);
-CREATE TRIGGER revisions_are_never_deleted BEFORE DELETE ON revision
-    BEGIN SELECT RAISE(ABORT, 'revisions are never deleted'); END;
-CREATE TRIGGER revisions_never_change BEFORE UPDATE ON revision
-    BEGIN SELECT RAISE(ABORT, 'revisions never change'); END;
-"""
-_COLUMNS = (
-    "id, parent, annotator, sample_id, subject_id, topology, kind, target, body, source, time, "
-    "duration_s"
-)
 
 
 def annotator_name(name: str | None) -> str:
@@ -86,22 +67,34 @@ def annotator_name(name: str | None) -> str:
 
 
 class AnnotationStore:
-    """One annotator's view of a store: reads that annotator's revisions, appends new ones."""
+    """One annotator's view of a store: reads that annotator's revisions, appends new ones.
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, annotator: str) -> None:
+    Attributes:
+        path: the file.
+        annotator: whose.
+        history: what the revisions amount to.
+        trouble: why the newest revisions are in memory alone, None when all are on the disk.
+    """
+
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, annotator: str, keep_going: bool = False
+    ) -> None:
         self.path = path
         self.annotator = annotator
         self.history = History()
+        self.trouble: DiskError | None = None
+        self._keep_going = keep_going
         self._connection = connection
-        self._seen = 0
+        self._seen = self._forked_at = 0
 
     @classmethod
-    def open(cls, path: str | Path, annotator: str) -> AnnotationStore:
+    def open(cls, path: str | Path, annotator: str, *, keep_going: bool = False) -> AnnotationStore:
         """Open a store, making it first where there is none.
 
         Args:
             path: the `annotations.sqlite` file.
             annotator: whose revisions to read and write.
+            keep_going: whether to go on in memory where the disk can't be written.
 
         Raises:
             ViewfinderError: not a store, damaged, from a newer release, not writable, or busy.
@@ -109,21 +102,24 @@ class AnnotationStore:
         """
         path = Path(path)
         name = annotator_name(annotator)
-        with _told(path):
-            if path.exists() or path.is_symlink():
-                _check(path)
-            else:
-                _create(path)
-            connection = _connect(f"{path.absolute().as_uri()}?mode=rw")
-        store = cls(path, connection, name)
+        trouble = None
         try:
-            with _told(path):
-                connection.execute("PRAGMA synchronous=FULL")
-                connection.execute("PRAGMA foreign_keys=ON")
+            connection = connect_to_write(path)
+        except DiskError as error:
+            if not keep_going or not path.parent.is_dir():
+                raise
+            trouble = error
+            with told(path):
+                connection = connect_to_read(path) if path.exists() else connect_in_memory(1)
+        store = cls(path, connection, name, keep_going)
+        try:
+            with told(path):
                 store._catch_up()
         except BaseException:
             connection.close()
             raise
+        if trouble is not None:
+            store._go_on_in_memory(trouble)
         return store
 
     def __enter__(self) -> AnnotationStore:
@@ -138,7 +134,7 @@ class AnnotationStore:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file; everything is on the disk already."""
+        """Let go of the file; everything is on the disk already, but for what `unsaved` counts."""
         self._connection.close()
 
     def document(self, key: ItemKey) -> Document | None:
@@ -168,6 +164,11 @@ class AnnotationStore:
         Raises:
             ViewfinderError: the change doesn't fit, or it couldn't be written; then nothing is.
         """
+        return self._going_on(lambda: self._record(key, change, found, source, duration_s))
+
+    def _record(
+        self, key: ItemKey, change: Change, found: Document, source: str, duration_s: float
+    ) -> Document:
         with self._transaction():
             item = self.history.item(key)
             document = apply(found if item is None else item.document, change)
@@ -189,7 +190,7 @@ class AnnotationStore:
         Raises:
             ViewfinderError: it couldn't be written; then nothing changed.
         """
-        return self._step("undo", self.history.to_undo, duration_s)
+        return self._going_on(lambda: self._step("undo", duration_s))
 
     def redo(self, duration_s: float = 0.0) -> ItemKey | None:
         """Repeat the edit that was taken back last; None when there is nothing to redo.
@@ -197,13 +198,11 @@ class AnnotationStore:
         Raises:
             ViewfinderError: it couldn't be written; then nothing changed.
         """
-        return self._step("redo", self.history.to_redo, duration_s)
+        return self._going_on(lambda: self._step("redo", duration_s))
 
-    def _step(
-        self, kind: Kind, wanted: Callable[[], tuple[ItemKey, int] | None], duration_s: float
-    ) -> ItemKey | None:
+    def _step(self, kind: Kind, duration_s: float) -> ItemKey | None:
         with self._transaction():
-            target = wanted()
+            target = self.history.to_undo() if kind == "undo" else self.history.to_redo()
             if target is not None:
                 key, edit = target
                 item = self.history.item(key)
@@ -212,9 +211,89 @@ class AnnotationStore:
         self._catch_up()
         return None if target is None else target[0]
 
+    # -- when the disk fails --------------------------------------------------------------------
+
+    @property
+    def unsaved(self) -> int:
+        """How many of the newest revisions are in memory alone."""
+        if self.trouble is None:
+            return 0
+        (count,) = self._connection.execute(
+            "SELECT count(*) FROM revision WHERE kind != 'start'"
+        ).fetchone()
+        return int(count)
+
+    def save(self) -> bool:
+        """Try to write what is in memory alone; whether everything is on the disk now.
+
+        A revision that another of the annotator's windows has overtaken meanwhile, an undo of what
+        isn't the newest edit any more, is left out.
+
+        Raises:
+            ViewfinderError: the store was damaged meanwhile.
+        """
+        if self.trouble is None:
+            return True
+        try:
+            disk = AnnotationStore.open(self.path, self.annotator)
+        except DiskError as error:
+            self.trouble = error
+            return False
+        try:
+            with disk._transaction():
+                disk._take_over(self._read(self._forked_at))
+        except DiskError as error:
+            disk.close()
+            self.trouble = error
+            return False
+        self._connection.close()
+        self._connection, self.history, self._seen = disk._connection, disk.history, disk._seen
+        self.trouble = None
+        return True
+
+    def _take_over(self, revisions: Iterator[Revision]) -> None:
+        own: dict[int | None, int] = {}
+        for revision in revisions:
+            item = self.history.item(revision.key)
+            target = own.get(revision.target, revision.target)
+            wanted = {"undo": self.history.to_undo, "redo": self.history.to_redo}.get(revision.kind)
+            if revision.kind == "start" and item is not None:
+                continue
+            if wanted is not None and wanted() != (revision.key, target):
+                continue
+            own[revision.id] = self._append(
+                revision.key,
+                revision.kind,
+                parent=None if item is None else item.last_revision,
+                target=target,
+                body=revision.body,
+                source=revision.source,
+                duration_s=revision.duration_s,
+                time=revision.time,
+            )
+            self._catch_up()
+
+    def _going_on(self, step: Callable[[], _T]) -> _T:
+        """Run a step; where the disk fails it, run it in memory."""
+        try:
+            return step()
+        except DiskError as error:
+            if not self._keep_going or self.trouble is not None:
+                raise
+            self._go_on_in_memory(error)
+            return step()
+
+    def _go_on_in_memory(self, trouble: DiskError) -> None:
+        self._connection.close()
+        self._forked_at = self._seen
+        self._connection = connect_in_memory(self._seen + 1)
+        self.trouble = trouble
+
+    # -- reading ----------------------------------------------------------------------------------
+
     def refresh(self) -> None:
         """Take in what this annotator's other windows wrote meanwhile."""
-        with _told(self.path):
+        with told(self.path):
             self._catch_up()
 
     @property
@@ -224,19 +303,19 @@ class AnnotationStore:
 
     def revisions(self) -> list[Revision]:
         """All of this annotator's revisions, oldest first."""
-        with _told(self.path):
+        with told(self.path):
             return list(self._read(0))
 
     def annotators(self) -> list[str]:
         """Everybody who has written into this store, by name."""
-        with _told(self.path):
+        with told(self.path):
             rows = self._connection.execute("SELECT DISTINCT annotator FROM revision ORDER BY 1")
             return [name for (name,) in rows]
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         """One atomic, durable step: nobody writes between what is read in it and its end."""
-        with _told(self.path):
+        with told(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 self._catch_up()
@@ -257,14 +336,15 @@ class AnnotationStore:
         body: str = "",
         source: str = "",
         duration_s: float = 0.0,
+        time: str = "",
     ) -> int:
-        time = datetime.now(UTC).isoformat(timespec="microseconds")
+        time = time or datetime.now(UTC).isoformat(timespec="microseconds")
         where = (key.sample_id, key.subject_id, key.topology_id)
         row = (parent, self.annotator, *where, kind, target, body, source, time, float(duration_s))
         marks = ", ".join("?" * (len(row) + 1))
-        columns = _COLUMNS.removeprefix("id, ")
+        columns = COLUMNS.removeprefix("id, ")
         cursor = self._connection.execute(
-            f"INSERT INTO revision ({columns}, crc32) VALUES ({marks})", (*row, _crc32(row))
+            f"INSERT INTO revision ({columns}, crc32) VALUES ({marks})", (*row, checksum(row))
         )
         return int(cursor.lastrowid or 0)
 
@@ -273,129 +353,17 @@ class AnnotationStore:
             try:
                 self.history.play([revision])
             except (ValueError, ViewfinderError) as error:
-                raise _damaged(self.path, f"revision {revision.id}: {error}") from error
+                raise damaged(self.path, f"revision {revision.id}: {error}") from error
             self._seen = revision.id
 
     def _read(self, after: int) -> Iterator[Revision]:
         rows = self._connection.execute(
-            f"SELECT {_COLUMNS}, crc32 FROM revision WHERE annotator = ? AND id > ? ORDER BY id",
+            f"SELECT {COLUMNS}, crc32 FROM revision WHERE annotator = ? AND id > ? ORDER BY id",
             (self.annotator, after),
         ).fetchall()
         for number, *stored, crc in rows:
-            if _crc32(stored) != crc:
-                raise _damaged(self.path, f"revision {number}: its checksum differs")
+            if checksum(stored) != crc:
+                raise damaged(self.path, f"revision {number}: its checksum differs")
             parent, annotator, sample, subject, topology_id, kind, target, *rest = stored
             key = ItemKey(sample, subject, topology_id)
             yield Revision(number, parent, annotator, key, kind, target, *rest)
-
-
-def _crc32(row: tuple[object, ...] | list[object]) -> int:
-    return zlib.crc32("\x1f".join(repr(value) for value in row).encode())
-
-
-def _connect(uri: str) -> sqlite3.Connection:
-    # Transactions are begun by hand: isolation_level=None keeps Python from starting its own.
-    return sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None)
-
-
-def _create(path: Path) -> None:
-    """Make an empty store beside its place, then put it there whole."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
-    try:
-        connection = _connect(f"{draft.absolute().as_uri()}?mode=rwc")
-        try:
-            connection.executescript(
-                f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={STORE_VERSION};"
-                f"{_SCHEMA} PRAGMA journal_mode=WAL;"
-            )
-        finally:
-            connection.close()
-        # A link doesn't replace what another process may have put there meanwhile.
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _check(path: Path) -> None:
-    """Refuse what isn't a whole store of a version we know, reading only."""
-    with path.open("rb") as file:
-        header = file.read(100)
-    if len(header) < 100 or not header.startswith(_SQLITE_MAGIC):
-        raise ViewfinderError(
-            "this isn't an annotation store, or its first bytes are damaged",
-            file=path,
-            hint="it was left as it is; move it away to start a new one",
-        )
-    connection = _connect(f"{path.absolute().as_uri()}?mode=ro")
-    try:
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if application != APPLICATION_ID:
-            raise ViewfinderError(
-                "this SQLite file belongs to another program",
-                file=path,
-                hint="it was left as it is; move it away to start a new one",
-            )
-        if version > STORE_VERSION:
-            raise ViewfinderError(
-                "this store was written by a newer release",
-                file=path,
-                expected=f"version {STORE_VERSION} at most",
-                found=version,
-                hint="update viewfinder-live",
-            )
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise _damaged(path, verdict)
-        connection.execute(f"SELECT {_COLUMNS}, crc32 FROM revision LIMIT 1").fetchall()
-    finally:
-        connection.close()
-
-
-def _damaged(path: Path, what: str) -> ViewfinderError:
-    return ViewfinderError(
-        "this annotation store is damaged",
-        file=path,
-        found=what,
-        hint=f"it was left as it is; restore a copy, or save what is readable with: "
-        f"sqlite3 {path.name} .recover",
-    )
-
-
-@contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Turn SQLite's and the file system's complaints into ours."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        name = getattr(error, "sqlite_errorname", "") or ""
-        if name.startswith("SQLITE_BUSY"):
-            raise ViewfinderError(
-                f"another program has kept the store locked for {_BUSY_S:.0f} s",
-                file=path,
-                hint="the last change was not saved; try it again",
-            ) from error
-        if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
-            raise ViewfinderError(
-                "the disk is full or failing: the last change was not saved",
-                file=path,
-                found=str(error),
-            ) from error
-        if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-            raise ViewfinderError(
-                "the annotation store can't be written here", file=path, found=str(error)
-            ) from error
-        raise _damaged(path, str(error)) from error
-    except sqlite3.DatabaseError as error:
-        raise _damaged(path, str(error)) from error
-    except OSError as error:
-        raise ViewfinderError(
-            "the annotation store can't be opened", file=path, found=error.strerror
-        ) from error

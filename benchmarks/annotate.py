@@ -41,7 +41,8 @@ class Window:
     def __init__(self, session: AnnotationSession) -> None:
         from qtpy.QtWidgets import QApplication
 
-        from annotate.window import WINDOW_SIZE, AnnotateWindow, make_viewer, prepare_qt
+        from annotate.opening import WINDOW_SIZE, make_viewer, prepare_qt
+        from annotate.window import AnnotateWindow
 
         prepare_qt()
         self.viewer = make_viewer("benchmark")

@@ -1,7 +1,7 @@
-"""Where Viewfinder keeps what it fetches and what it can make again.
+"""Where Viewfinder keeps what it fetches, what it can make again, and what people set.
 
-`VIEWFINDER_HOME` overrides both places: models go to `$VIEWFINDER_HOME/models`, caches to
-`$VIEWFINDER_HOME/cache`.
+`VIEWFINDER_HOME` overrides all places: models go to `$VIEWFINDER_HOME/models`, caches to
+`$VIEWFINDER_HOME/cache`, settings to `$VIEWFINDER_HOME/config`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,14 @@ def cache_folder() -> Path:
     if home:
         return writable_folder(Path(home) / "cache")
     return writable_folder(Path(platformdirs.user_cache_dir("viewfinder", appauthor=False)))
+
+
+def config_folder() -> Path:
+    """Where a person's settings lie; not made here, and missing until somebody writes some."""
+    home = os.environ.get("VIEWFINDER_HOME")
+    if home:
+        return Path(home) / "config"
+    return Path(platformdirs.user_config_dir("viewfinder", appauthor=False))
 
 
 def writable_folder(path: Path) -> Path:

@@ -165,9 +165,9 @@ def test_a_line_piece_to_an_unlabelled_keypoint_is_not_drawn():
     points = np.arange(42, dtype=float).reshape(21, 2)
     visibility = np.full(21, 2, np.int8)
     visibility[8] = 0
-    pairs, _ = drawing.line_layout("hand21@1")
-    vertices = drawing.line_vertices(points, pairs, visibility).reshape(-1, 2, 2)
-    gone = (pairs == 8).any(axis=1)
+    layout = drawing.line_layout("hand21@1")
+    vertices = layout.vertices(points, visibility).reshape(-1, 2, 2)
+    gone = (layout.knots[::2, 1:3] == 8).any(axis=1)
     lengths = np.linalg.norm(vertices[:, 0] - vertices[:, 1], axis=1)
     assert (lengths[gone] == 0).all()
     assert (lengths[~gone] > 0).all()

@@ -74,7 +74,7 @@ def test_the_sample_is_an_image_and_its_keypoints():
 
 def test_the_panel_opens_a_project_in_the_viewer(project, display, request):
     request.getfixturevalue("qtbot")
-    from annotate.window import make_viewer, prepare_qt
+    from annotate.opening import make_viewer, prepare_qt
 
     prepare_qt()
     viewer = make_viewer("test", show=False)

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from annotate.export import export_project
+from annotate.items import default_layer
 from annotate.sample import SAMPLE_LAYER
-from annotate.session import IDLE_S, AnnotationSession, default_layer
+from annotate.session import AnnotationSession
+from annotate.worked_time import IDLE_S
 from bootstrap.dataset import Dataset, Label
 from runtime.errors import ViewfinderError
 from runtime.topology import topology

@@ -17,10 +17,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from annotate import store as store_module
-from annotate.editing import Document, Move, SetStatus, SetVisibility, apply, new_document
+from annotate import store_file
+from annotate.editing import (
+    Document,
+    Move,
+    SetStatus,
+    SetVisibility,
+    apply,
+    new_document,
+)
 from annotate.history import ItemKey
-from annotate.store import STORE_VERSION, AnnotationStore, annotator_name
+from annotate.store import AnnotationStore, annotator_name
+from annotate.store_file import STORE_VERSION, checksum
 from runtime.errors import ViewfinderError
 
 FOUND = new_document("hand21@1", np.arange(42, dtype=float).reshape(21, 2))
@@ -329,7 +337,7 @@ def test_a_revision_that_cannot_follow_is_told(store_bytes, tmp_path):
         raw.execute(
             "INSERT INTO revision (parent, annotator, sample_id, subject_id, topology, kind, "
             "target, body, source, time, duration_s, crc32) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-            (*row, store_module._crc32(row)),
+            (*row, checksum(row)),
         )
     raw.close()
     with pytest.raises(ViewfinderError, match="undo of what isn't the newest edit"):
@@ -354,7 +362,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path):
 
 def test_a_locked_store_is_told(tmp_path, monkeypatch):
     path = tmp_path / "annotations.sqlite"
-    monkeypatch.setattr(store_module, "_BUSY_S", 0.1)
+    monkeypatch.setattr(store_file, "_BUSY_S", 0.1)
     with AnnotationStore.open(path, "ada") as store:
         edit(store, 1)
         other = sqlite3.connect(path, isolation_level=None)

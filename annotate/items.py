@@ -1,0 +1,79 @@
+"""The items of a layer: what there is to annotate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from annotate.editing import Document, new_document
+from annotate.history import ItemKey
+from annotate.ordering import queue_order, read_queue
+from bootstrap.dataset import Dataset, Label
+from runtime.errors import ViewfinderError
+
+
+@dataclass(frozen=True)
+class Item:
+    """One subject of one picture, with its label as the layer has it."""
+
+    key: ItemKey
+    label: Label
+
+    def found(self) -> Document:
+        """The label as a document, before anybody changed it."""
+        assert self.label.keypoints_px is not None
+        return new_document(
+            self.key.topology_id, self.label.keypoints_px[:, :2], self.label.visibility
+        )
+
+
+def items_of(dataset: Dataset, layer: str, queue: Path | None = None) -> list[Item]:
+    """The subjects of a layer that have keypoints, in the queue's order where there is one.
+
+    Raises:
+        ViewfinderError: no such layer, nothing in it that can be edited, or no such queue.
+    """
+    items = [
+        Item(ItemKey(label.sample_id, label.subject_id, label.topology), label)
+        for label in dataset.labels(layer)
+        if label.topology and label.keypoints_px is not None
+    ]
+    if not items:
+        raise ViewfinderError(
+            "nothing to annotate: no subject with keypoints", file=dataset.root, field=layer
+        )
+    if queue is None:
+        return items
+    ids = [item.key.sample_id for item in items]
+    return [items[i] for i in queue_order(ids, read_queue(queue), queue)]
+
+
+def default_layer(dataset: Dataset) -> str:
+    """The layer people most likely want to refine.
+
+    Raises:
+        ViewfinderError: there is none, or several models predicted and one must be named.
+    """
+    layers = dataset.layers()
+    predicted = [layer for layer in layers if layer.startswith("predicted@")]
+    if len(predicted) == 1:
+        return predicted[0]
+    if len(predicted) > 1:
+        raise ViewfinderError(
+            "several models labelled this data set",
+            file=dataset.root,
+            field="layer",
+            expected="--layer " + " | ".join(predicted),
+        )
+    for layer in ("synthetic", "propagated", "consensus"):
+        if layer in layers:
+            return layer
+    if len(layers) == 1:
+        return layers[0]
+    raise ViewfinderError(
+        "no labels to start from" if not layers else "which labels to start from?",
+        file=dataset.root,
+        field="layer",
+        expected="--layer " + (" | ".join(layers) or "NAME"),
+        hint="viewfinder prelabel DIR --model M.task makes some" if not layers else None,
+    )

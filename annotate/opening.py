@@ -1,0 +1,126 @@
+"""Opening the window: what Qt needs first, napari's viewer, and a picture of it all."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from annotate.keys import Settings
+from annotate.session import AnnotationSession
+from runtime.errors import ViewfinderError
+
+WINDOW_SIZE = (1280, 800)
+
+
+def prepare_qt() -> None:
+    """Make ready what Qt reads from the environment, and find out whether a window can open.
+
+    The GUI build of OpenCV points Qt's plugin search at its own, older plugins when cv2 is
+    imported; that setting goes, one of the user's own stays.
+
+    Raises:
+        ViewfinderError: there is no display, which Qt would answer by ending the process.
+    """
+    for name in ("QT_QPA_PLATFORM_PLUGIN_PATH", "QT_QPA_FONTDIR"):
+        if "cv2" in Path(os.environ.get(name, "")).parts:
+            del os.environ[name]
+    if not sys.platform.startswith("linux") or os.environ.get("QT_QPA_PLATFORM"):
+        return
+    if os.environ.get("WAYLAND_DISPLAY"):
+        return
+    display = os.environ.get("DISPLAY", "")
+    if not display or (display.startswith(":") and not _answers(display)):
+        raise ViewfinderError(
+            "no display to open a window on",
+            field="DISPLAY",
+            found=repr(display),
+            hint="on a machine without a screen: xvfb-run -a viewfinder annotate PROJECT",
+        )
+
+
+def _answers(display: str) -> bool:
+    number = display[1:].split(".")[0]
+    with socket.socket(socket.AF_UNIX) as probe:
+        for address in (f"/tmp/.X11-unix/X{number}", f"\0/tmp/.X11-unix/X{number}"):
+            try:
+                probe.connect(address)
+            except OSError:
+                continue
+            return True
+    return False
+
+
+def make_viewer(title: str, show: bool = True) -> Any:
+    """A napari viewer with nothing but the canvas; its lists are in the Window menu."""
+    import napari
+
+    viewer = napari.Viewer(title=title, show=show)
+    window = viewer.window
+    window._qt_viewer.dockLayerList.setVisible(False)
+    window._qt_viewer.dockLayerControls.setVisible(False)
+    return viewer
+
+
+def open_window(
+    session: AnnotationSession, settings: Settings, screenshot: Path | None = None
+) -> None:
+    """Open the window and stay until it is closed, or save a picture of it and close it.
+
+    Args:
+        session: what to show.
+        settings: keys, theme and text size.
+        screenshot: a PNG file to write instead of staying.
+
+    Raises:
+        ViewfinderError: no display, the screenshot can't be written, or changes that the disk
+            wouldn't take.
+    """
+    prepare_qt()
+    import napari
+    from qtpy.QtWidgets import QApplication
+
+    from annotate.window import AnnotateWindow
+
+    viewer = make_viewer(f"Viewfinder · {session.dataset.root.resolve().name}")
+    viewer.window._qt_window.resize(*WINDOW_SIZE)
+    QApplication.processEvents()
+    window = AnnotateWindow(viewer, session, settings)
+    QApplication.processEvents()
+    window.canvas.fit()
+    if screenshot is None:
+        napari.run()
+        if not session.store.save():
+            raise ViewfinderError(
+                f"{session.store.unsaved} changes are lost: they couldn't be saved",
+                file=session.store.path,
+                found=session.store.trouble,
+            )
+        return
+    try:
+        save_screenshot(viewer, screenshot)
+    finally:
+        viewer.close()
+
+
+def save_screenshot(viewer: Any, path: Path) -> None:
+    """Write the whole window as a PNG.
+
+    Raises:
+        ViewfinderError: the file can't be written.
+    """
+    from qtpy.QtWidgets import QApplication
+
+    from runtime.image import encode_image
+
+    for _ in range(5):
+        QApplication.processEvents()
+    pixels = viewer.window.screenshot(canvas_only=False, flash=False)
+    try:
+        path.write_bytes(encode_image(pixels[..., :3].copy(), ".png"))
+    except OSError as error:
+        raise ViewfinderError(
+            "the screenshot can't be written", file=path, found=error.strerror
+        ) from error
