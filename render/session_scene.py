@@ -200,7 +200,8 @@ def _room(
         levels.append(level)
     half = _FLOOR_M / 2
     solids.append(block((-half, low - 0.02, -half), (half, low, half), ground, 0.0001))
-    levels.append(Level("floor", low, _square(half, half, low)))
+    seen = walk.distance_m + abs(low)  # a tracker knows no more of it than it saw
+    levels.append(Level("floor", low, _square(seen, seen, low)))
     if rng.random() < 0.6:
         solids += _wall(rng, objects, walk, low)
     return tuple(solids), tuple(levels)

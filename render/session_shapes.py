@@ -275,8 +275,8 @@ def _cup(rng: Rng) -> list[Solid]:
     glaze = _glaze(rng)
     rise = np.linspace(0, 1, 10)
     outer = foot + (radius - foot) * rise**0.6 + bulge * np.sin(math.pi * rise)
-    profile = list(zip(outer, rise * height))
-    inner = [(max(r - wall, 0.01), max(y, 0.006)) for r, y in reversed(profile)]
+    profile = list(zip(outer.tolist(), (rise * height).tolist()))
+    inner = [(max(float(r) - wall, 0.01), max(y, 0.006)) for r, y in reversed(profile)]
     inside = Surface(**{**glaze.__dict__, "pattern": "plain"})
     lip = float(outer[-1])
     rim = [(lip, height), (lip - wall / 2, height + 0.0015), (inner[0][0], height)]
@@ -298,8 +298,8 @@ def _cup(rng: Rng) -> list[Solid]:
     coffee = Surface("plain", (0.10, 0.05, 0.03), roughness=0.1)
     if rng.random() < 0.4:
         level = height * rng.uniform(0.6, 0.85)
-        reach = np.interp(level, rise * height, outer) - wall
-        ring = turned_profile([(reach, level), (reach, 1.0)], coffee, 48).vertices_m[:48]
+        wet = float(np.interp(level, rise * height, outer)) - wall
+        ring = turned_profile([(wet, level), (wet, 1.0)], coffee, 48).vertices_m[:48]
         solids.append(cap(ring, coffee))
     return solids
 
@@ -317,7 +317,8 @@ def _bottle(rng: Rng) -> list[Solid]:
         (radius, 0.01),
         (radius, shoulder * height),
     ]
-    profile += list(zip(fall[1:], height * (shoulder + (throat - shoulder) * t[1:])))
+    rise = height * (shoulder + (throat - shoulder) * t[1:])
+    profile += list(zip(fall[1:].tolist(), rise.tolist()))
     profile.append((neck, 0.93 * height))
     low, high = sorted(rng.uniform(0.12, shoulder - 0.03, 2))
     low, high = low * height, max(high, low + 0.15) * height
@@ -417,7 +418,7 @@ def _laces(rng: Rng, skin: list[Floats], made: Surface) -> list[Solid]:
 CATEGORIES: dict[str, Kind] = {
     "book": Kind(_book, "none", True),
     "bottle": Kind(_bottle, "round", True),
-    "cereal_box": Kind(_cereal_box, "none", True),
+    "cereal_box": Kind(_cereal_box, "half", True),
     "chair": Kind(_chair, "none", False),
     "cup": Kind(_cup, "round", True),
     "laptop": Kind(_laptop, "none", True),

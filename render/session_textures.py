@@ -51,13 +51,13 @@ def noise(
     amplitude *= np.exp(-((0.3 / np.maximum(reach, 1e-6)) ** 2))
     spectrum = amplitude * np.exp(2j * np.pi * rng.random(reach.shape))
     out = np.fft.irfft2(spectrum, s=(size, size))
-    return ((out - out.mean()) / out.std()).astype(np.float32)
+    scaled: Floats = ((out - out.mean()) / out.std()).astype(np.float32)
+    return scaled
 
 
 def _blend(first: Floats, second: Floats, share: ArrayLike) -> Floats:
     part = np.clip(np.asarray(share, dtype=np.float32), 0, 1)[..., None]
-    mixed: Floats = first * (1 - part) + second * part
-    return mixed
+    return np.asarray(first * (1 - part) + second * part, dtype=np.float32)
 
 
 def _wood(size: int, first: Floats, second: Floats, rng: np.random.Generator) -> Floats:
