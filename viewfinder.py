@@ -15,7 +15,7 @@ import typer
 
 from annotate.commands import agreement, annotate
 from arsession.commands import session_app
-from bootstrap.commands import dataset_app, evaluate, prelabel
+from bootstrap.commands import dataset_app, evaluate, loop_app, prelabel, queue
 from bootstrap.training.commands import train_app
 from render.commands import render_app
 from runtime.commands import RunCommand, make_run
@@ -65,7 +65,8 @@ class _InLoopOrder(typer.core.TyperGroup):
     """Lists commands in the order in which a newcomer needs them."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        order = ["render", "dataset", "session", "train", "evaluate", "prelabel", "annotate"]
+        order = ["render", "dataset", "session", "train", "evaluate", "prelabel", "queue"]
+        order += ["annotate"]
         return sorted(self.commands, key=lambda name: (order + list(self.commands)).index(name))
 
 
@@ -97,8 +98,10 @@ app.add_typer(session_app, name="session", rich_help_panel="Make data")
 app.add_typer(train_app, name="train", rich_help_panel="Make models")
 app.command(rich_help_panel="Make models")(evaluate)
 app.command(rich_help_panel="Make models")(prelabel)
+app.command(rich_help_panel="Make models")(queue)
 app.command(rich_help_panel="Make models")(annotate)
 app.command(rich_help_panel="Make models")(agreement)
+app.add_typer(loop_app, name="loop", rich_help_panel="Make models")
 app.command("run", cls=RunCommand, rich_help_panel="Use models")(make_run(_save_frame))
 app.add_typer(models_app, name="models", rich_help_panel="Use models")
 

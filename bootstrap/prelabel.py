@@ -18,9 +18,11 @@ SHA_DIGITS = 12
 
 @dataclass
 class Prelabelled:
-    """What was done: the layer's name, pictures and subjects new in it, shards there before."""
+    """What was done: the layer's name, the model's hash, pictures and subjects new in the layer,
+    shards there before."""
 
     layer: str
+    sha256: str
     pictures: int = 0
     subjects: int = 0
     shards_before: int = 0
@@ -57,7 +59,7 @@ def prelabel(
     ds = Dataset.open(root)
     opened = open_model(model)
     solution = opened.solution(min_score)
-    result = Prelabelled(layer_of(opened.sha256))
+    result = Prelabelled(layer_of(opened.sha256), opened.sha256)
     done_before = set() if again else ds.layer_shards(result.layer)
     samples = ds.samples()
     by_shard = {int(shard): rows for shard, rows in samples.groupby("shard")}

@@ -1,12 +1,17 @@
-"""An evaluation as a table in the terminal."""
+"""What was found as a table in the terminal: evaluations, the queue, rounds of the loop."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from bootstrap.loop_ledger import Round
+    from bootstrap.queueing import Queued
 
 
 def print_evaluation(result: dict[str, Any]) -> None:
@@ -50,3 +55,32 @@ def _cells(estimate: dict[str, Any], decimals: int = 2) -> tuple[str, str, str]:
         return "-", "-", "0"
     mean, low, high = (f"{value:.{decimals}f}" for value in (estimate["mean"], low, high))
     return mean, f"{low} to {high}", str(estimate["n"])
+
+
+def print_queue(ordered: Sequence[Queued]) -> None:
+    """The head of a queue: gain, and each signal."""
+    names = sorted({name for one in ordered for name in one.signals})
+    table = Table(title="what to refine next", title_justify="left")
+    table.add_column("sample")
+    for heading in ("gain", *names):
+        table.add_column(heading, justify="right")
+    for one in ordered:
+        values = [one.signals.get(name) for name in names]
+        cells = ["-" if value is None else f"{value:.4f}" for value in values]
+        table.add_row(one.sample_id, f"{one.gain:.3f}", *cells)
+    Console().print(table)
+
+
+def print_rounds(found: Sequence[Round]) -> None:
+    """The rounds of a loop, oldest first."""
+    table = Table(title="rounds of the loop", title_justify="left")
+    for heading in ("round", "model", "from", "labelled", "minutes", "error %", "interval", "on"):
+        table.add_column(heading, justify="left" if heading in ("model", "from", "on") else "right")
+    for one in found:
+        low, high = one.interval or (None, None)
+        table.add_row(
+            str(one.number), one.model, one.parent or "-", str(one.labelled),
+            f"{one.human_minutes:.1f}", "-" if one.error is None else f"{one.error:.2f}",
+            "-" if low is None else f"{low:.2f} to {high:.2f}", one.measured_on or "-",
+        )  # fmt: skip
+    Console().print(table)

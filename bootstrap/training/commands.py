@@ -206,7 +206,29 @@ def _train(
             err=True,
         )
         raise typer.Exit(1)
+    _note(result, data)
     _tell(result, as_json)
+
+
+def _note(result: TrainResult, folders: list[Path]) -> None:
+    """A round of the loop, in every data set that people or models have labelled."""
+    from bootstrap.loop_ledger import note
+    from runtime.bundle import read_bundle
+    from runtime.signatures import card_of
+
+    assert result.out is not None
+    bundle = read_bundle(result.out)
+    card = card_of(bundle)
+    error = result.validation_error
+    measured = {}
+    if error is not None:
+        low, high = error.interval
+        measured = {"error": 100 * error.mean, "interval": [100 * low, 100 * high], "n": error.n}
+    for folder in folders:
+        note(
+            folder, "train", model=bundle.sha256, parent=card.parent,
+            data=[[one.name, one.samples, one.layer] for one in card.data], **measured,
+        )  # fmt: skip
 
 
 def _resume_command(settings: TrainSettings) -> str:

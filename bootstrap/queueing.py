@@ -1,0 +1,304 @@
+"""Which photograph to refine next: the one that a model is likely to learn most from.
+
+Signals that need no labels, as active learning for keypoints uses them, and a k-centre order so
+that the first hundred aren't a hundred times the same picture.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bootstrap.dataset import Dataset
+from bootstrap.dataset.records import canonical_json
+from bootstrap.face_shapes import face_shapes, fitted_pose
+from bootstrap.predictions import OpenedModel, open_model
+from bootstrap.training.crops import TRAINING_JITTER
+from runtime.durable import write_bytes_durably
+from runtime.errors import ViewfinderError
+from runtime.face_layouts import in_layout
+from runtime.roi import Roi, crop_from_image, warp_crop
+from runtime.solutions.landmarks import CropLandmarks, LandmarkModel
+
+QUEUE_FILE, REASONS_FILE = "queue.txt", "queue.json"
+"""In the data set's folder: sample ids, the first to do on top, as `viewfinder annotate` reads
+them; and why each stands where it does."""
+
+VIEWS = 6
+"""Jittered crops of a subject: their answers should agree."""
+_FEATURE_SIDE = 4
+_COLOUR_WEIGHT = 0.5
+_SHAPE_MODES = 40
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A photograph without refined labels.
+
+    Attributes:
+        sample_id: of it.
+        signals: name -> value, larger meaning less sure; of its least sure subject. "views" and
+            "flip" are disagreements of the model with itself under jittered crops and in the
+            mirror, "shape" the distance from any face's shape, "against" from another model's
+            answer, all over the subject's normalising length; "presence" is an entropy in bits.
+        feature: (D,) what it looks like, for diversity.
+    """
+
+    sample_id: str
+    signals: dict[str, float]
+    feature: Floats
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A photograph in its place: `gain` 0..1 is the mean rank of its signals."""
+
+    sample_id: str
+    gain: float
+    signals: dict[str, float]
+
+
+def queue(
+    root: Path,
+    model: str | Path,
+    against: str | Path | None = None,
+    diverse: int = 200,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Queued]:
+    """Order a data set's photographs by expected gain and write queue.txt and queue.json.
+
+    Photographs that a person has labelled are left out.
+
+    Args:
+        root: the data set.
+        model: whose doubts count.
+        against: a second model for the same; where they differ, one is wrong.
+        diverse: how many of the first are chosen to differ from each other as well.
+        progress: called with pictures done and in all.
+
+    Raises:
+        ViewfinderError: a model, data set or picture that can't be read, models of different
+            kinds, nothing left to do, or a folder that can't be written.
+    """
+    ds = Dataset.open(root)
+    one, other = open_model(model), None if against is None else open_model(against)
+    if other is not None and other.card.task != one.card.task:
+        raise ViewfinderError(
+            "the models are for different things", file=against, expected=one.card.task,
+            found=other.card.task,
+        )  # fmt: skip
+    done_by_people = labelled_by_people(ds)
+    wanted = [name for name in ds.samples()["sample_id"] if name not in done_by_people]
+    if not wanted:
+        raise ViewfinderError("every picture has been labelled by a person", file=root)
+    judge = _Judge(one, other)
+    candidates = []
+    for number, sample_id in enumerate(wanted):
+        candidates.append(judge.candidate(sample_id, ds.read_image(sample_id), number))
+        progress(number + 1, len(wanted))
+    ordered = in_order(candidates, diverse)
+    write_queue(root, ordered, one.sha256, "" if other is None else other.sha256)
+    return ordered
+
+
+def labelled_by_people(ds: Dataset) -> set[str]:
+    """Samples with a label in a human/ or consensus layer."""
+    layers = [name for name in ds.layers() if name.startswith(("human/", "consensus"))]
+    return {label.sample_id for layer in layers for label in ds.labels(layer)}
+
+
+def write_queue(root: Path, ordered: Sequence[Queued], model: str, against: str) -> None:
+    """Write both files, durably."""
+    text = "".join(f"{one.sample_id}\n" for one in ordered)
+    write_bytes_durably(root / QUEUE_FILE, text.encode())
+    reasons: dict[str, Any] = {
+        "model": model,
+        "against": against,
+        "samples": [
+            {"sample_id": one.sample_id, "gain": one.gain, "signals": one.signals}
+            for one in ordered
+        ],
+    }
+    write_bytes_durably(root / REASONS_FILE, canonical_json(reasons, indent=1).encode())
+
+
+def read_reasons(root: Path) -> list[Queued]:
+    """What queue.json says.
+
+    Raises:
+        ViewfinderError: missing or damaged.
+    """
+    path = root / REASONS_FILE
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["samples"]
+        return [Queued(row["sample_id"], float(row["gain"]), dict(row["signals"])) for row in rows]
+    except OSError as error:
+        raise ViewfinderError("can't be read", file=path, found=error.strerror) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ViewfinderError("isn't a queue", file=path, found=str(error)[:80]) from error
+
+
+def in_order(candidates: Sequence[Candidate], diverse: int) -> list[Queued]:
+    """The candidates by gain, the first `diverse` of them also far from each other.
+
+    Each next one has the largest product of its gain and its distance to the nearest one before it
+    (greedy k-centre, Sener and Savarese 2018, weighted).
+    """
+    gains = _mean_ranks([candidate.signals for candidate in candidates])
+    features = np.stack([candidate.feature for candidate in candidates])
+    nearest = np.full(len(candidates), np.inf)
+    order: list[int] = []
+    for _ in range(min(diverse, len(candidates))):
+        far = np.where(np.isfinite(nearest), nearest, 1.0)
+        value = np.where(nearest < 0, -np.inf, gains * far)
+        best = int(np.argmax(value))
+        order.append(best)
+        nearest = np.minimum(nearest, np.linalg.norm(features - features[best], axis=1))
+        nearest[order] = -1.0
+    chosen = set(order)
+    order += [i for i in np.argsort(-gains, kind="stable").tolist() if i not in chosen]
+    return [
+        Queued(candidates[i].sample_id, round(float(gains[i]), 6), candidates[i].signals)
+        for i in order
+    ]
+
+
+def _mean_ranks(signals: Sequence[dict[str, float]]) -> Floats:
+    """(n,) mean over the signals that a candidate has of its rank among all, 0..1."""
+    names = sorted({name for row in signals for name in row})
+    ranks = np.full((len(signals), max(len(names), 1)), np.nan)
+    for column, name in enumerate(names):
+        values = np.array([row.get(name, math.nan) for row in signals])
+        known = np.flatnonzero(np.isfinite(values))
+        sorted_values = np.sort(values[known])
+        low = np.searchsorted(sorted_values, values[known], "left")
+        high = np.searchsorted(sorted_values, values[known], "right")
+        ranks[known, column] = (low + high) / 2 / len(known)
+    counted = np.isfinite(ranks).sum(axis=1)
+    # A picture in which nothing was found may show nothing, or what the model can't see yet.
+    return np.where(counted > 0, np.nansum(ranks, axis=1) / np.maximum(counted, 1), 0.5)
+
+
+class _Judge:
+    """Runs the models on a picture and asks how sure they are."""
+
+    def __init__(self, model: OpenedModel, against: OpenedModel | None) -> None:
+        self._model = model
+        self._solution = model.solution()
+        self._landmarks = model.landmark_model()
+        self._against = None if against is None else against.landmark_model()
+        self._jitter = TRAINING_JITTER[_FULL.get(model.topology.id, model.topology.id)]
+
+    def candidate(self, sample_id: str, rgb: NDArray[np.uint8], number: int) -> Candidate:
+        """How unsure the models are of a picture's subjects, the least sure one counting."""
+        height, width = rgb.shape[:2]
+        self._solution.reset()
+        found = self._solution.process(rgb, number)
+        signals: dict[str, float] = {}
+        feature = _colours(rgb, Roi(width / 2, height / 2, width, height))
+        shape = np.zeros(2 * len(_pattern(self._model, np.zeros((self._model.topology.size, 2)))))
+        for subject in found:
+            points = subject.keypoints_px(width, height)[:, :2]
+            roi = self._model.truth_roi(points.astype(np.float32))
+            if not roi.width > 2:
+                continue
+            here = self._signals(rgb, roi)
+            if not signals or _most(here) > _most(signals):
+                signals = here
+                feature = _colours(rgb, roi)
+                shape = _pattern(self._model, crop_from_image(roi, points)).ravel()
+        return Candidate(sample_id, signals, np.concatenate([shape, feature]))
+
+    def _signals(self, rgb: NDArray[np.uint8], roi: Roi) -> dict[str, float]:
+        rng = np.random.default_rng(0)  # the same crops of every subject, so that they compare
+        size = np.array([rgb.shape[1], rgb.shape[0]])
+
+        def points(landmarks: LandmarkModel, picture: NDArray[np.uint8], at: Roi) -> _Answer:
+            return _Answer(landmarks.run(picture, at, min_presence=-1.0), size)
+
+        first = points(self._landmarks, rgb, roi)
+        length = float(self._model.topology.normalising_length(first.px))
+        if not (length > 0 and math.isfinite(length)):
+            return {}
+        views = [points(self._landmarks, rgb, self._jitter.applied(roi, rng)) for _ in range(VIEWS)]
+        spread = np.stack([first.px, *(view.px for view in views)]).std(axis=0)
+        width = rgb.shape[1]
+        other_side = Roi(width - roi.cx, roi.cy, roi.width, roi.height, -roi.rotation_rad)
+        mirrored = points(self._landmarks, cv2.flip(rgb, 1), other_side)
+        back = self._model.topology.mirrored(mirrored.px, width)
+        presence = float(np.mean([first.presence, *(view.presence for view in views)]))
+        result = {
+            "views": float(np.linalg.norm(spread, axis=1).mean()) / length,
+            "flip": _distance(back, first.px) / length,
+            "presence": _entropy(presence),
+        }
+        if self._model.topology.name == "face478":
+            result["shape"] = _distance(_shaped(first.px), first.px) / length
+        if self._against is not None:
+            second = points(self._against, rgb, roi)
+            count = min(len(second.px), len(first.px))
+            result["against"] = _distance(second.px[:count], first.px[:count]) / length
+        return {name: round(value, 6) for name, value in result.items() if math.isfinite(value)}
+
+
+class _Answer:
+    """Keypoints in pixels and presence; NaN and 0 of a model that gave none."""
+
+    def __init__(self, found: CropLandmarks | None, size: NDArray[np.int64]) -> None:
+        self.presence = 0.0 if found is None else found.presence
+        points = np.full((1, 2), math.nan) if found is None else found.keypoints[:, :2] * size
+        self.px: Floats = np.asarray(points, dtype=np.float64)
+
+
+_FULL = {"face468@1": "face478@1"}
+
+
+def _most(signals: dict[str, float]) -> float:
+    return sum(signals.values())
+
+
+def _distance(a: Floats, b: Floats) -> float:
+    return float(np.linalg.norm(a - b, axis=1).mean())
+
+
+def _entropy(p: float) -> float:
+    p = min(max(p, 1e-9), 1 - 1e-9)
+    return -(p * math.log2(p) + (1 - p) * math.log2(1 - p))
+
+
+def _shaped(points_px: Floats) -> Floats:
+    """The nearest that a face of `face_shapes` comes to these keypoints."""
+    shapes = face_shapes()
+    pose = fitted_pose(points_px)
+    modes = shapes.modes[:_SHAPE_MODES]
+    columns = (modes @ pose.picture_from_face.T).reshape(len(modes), -1).T
+    rest = (points_px - pose.project(shapes.mean)).ravel()
+    # Modes are as large as one standard deviation: a ridge in their unit keeps faces likely.
+    spread = float(np.abs(pose.picture_from_face).max()) * 0.01
+    normal = columns.T @ columns + spread**2 * np.eye(len(modes))
+    weights = np.linalg.solve(normal, columns.T @ rest)
+    return points_px - (rest - columns @ weights).reshape(-1, 2)
+
+
+def _pattern(model: OpenedModel, points: NDArray[np.floating]) -> Floats:
+    """(K, 2) of the keypoints, few enough to compare thousands of pictures."""
+    if model.topology.id in ("face478@1", "face468@1"):
+        return in_layout(points, model.topology.id, "face68@1")
+    return np.asarray(points, dtype=np.float64)
+
+
+def _colours(rgb: NDArray[np.uint8], roi: Roi) -> Floats:
+    small = cv2.resize(
+        warp_crop(rgb, roi, 64, 64), (_FEATURE_SIDE, _FEATURE_SIDE), interpolation=cv2.INTER_AREA
+    )
+    return small.astype(np.float64).ravel() / 255.0 * _COLOUR_WEIGHT
