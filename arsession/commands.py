@@ -10,12 +10,22 @@ from typing import Annotated
 import typer
 
 from arsession.cuboid_commands import mount
+from bootstrap.label_files import Format, register
 
 session_app = typer.Typer(no_args_is_help=True, help="Look into AR recordings and convert them.")
 
 RecordingPath = Annotated[
     Path, typer.Argument(help="A recording's folder, or the file that holds its poses.")
 ]
+
+# What AR recordings hold is this package's; the list of label formats is bootstrap's.
+register(
+    "objectron",
+    Format(
+        "Objectron: a folder a session, video, cameras and boxes as its messages",
+        writer="arsession.objectron_export:write_objectron_layer",
+    ),
+)
 
 
 class Target(StrEnum):

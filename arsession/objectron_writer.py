@@ -13,7 +13,7 @@ is turned to have +y up.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -58,11 +58,14 @@ class NamedBox:
         category: as "chair".
         visibility: (F,) 0 to 1, how much of it each frame sees; None for 1 where its centre lies
             before the camera, else 0.
+        in_frames: where it is in each frame that has it, where frames don't agree or some don't
+            have it; None for `box` in all.
     """
 
     box: PlacedBox
     category: str
     visibility: Array | None = None
+    in_frames: Mapping[int, PlacedBox] | None = None
 
 
 @dataclass(frozen=True)
@@ -294,7 +297,10 @@ def _frame_annotation(
     arkit_from_world = np.linalg.inv(stored.world_from_arkit[row]) @ stored.stored_from_world
     parts = [put_integer(1, row)]
     for index, named in enumerate(boxes):
-        points = transform_points(arkit_from_world, named.box.points_world_m())
+        box = named.box if named.in_frames is None else named.in_frames.get(frame)
+        if box is None:
+            continue
+        points = transform_points(arkit_from_world, box.points_world_m())
         pixels = _portrait(points, stored.cameras[row])
         keypoints = [
             put_bytes(

@@ -123,6 +123,7 @@ def _sample(session: Session, pictures: Pictures, frame: int) -> Sample:
             "frame": frame,
             "timestamp_s": float(session.timestamps_s[frame]),
             "world_from_camera": session.world_from_camera[frame].ravel().tolist(),
+            "world_up": session.world_up,
         },
     )
 

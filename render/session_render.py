@@ -77,6 +77,7 @@ class SessionRenderer:
                 "frame": frame,
                 "timestamp_s": round(float(scene.timestamps_s[frame]), 6),
                 "world_from_camera": scene.world_from_camera[frame].round(9).ravel().tolist(),
+                "world_up": "+y",
                 "hdri": self._light[scene.hdri].stem,
             },
         )

@@ -18,8 +18,8 @@ from render.session_solids import Surface
 Floats = NDArray[np.float32]
 Painter = Callable[[int, Floats, Floats, np.random.Generator], Floats]
 
-SIZE_PX = 1024
-SMALLER_PX = {"cover": 256, "pages": 256, "plain": 512}
+SIZE_PX = 512
+SMALLER_PX = {"cover": 256, "pages": 256, "plain": 256}
 """Side of a picture, and of those that show little; one that repeats does so every metre."""
 
 
