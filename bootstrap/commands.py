@@ -258,7 +258,9 @@ def evaluate(
     ] = None,
     by: Annotated[
         str,
-        typer.Option(help="part, size, handedness, gesture, split, data, or any attribute's name."),
+        typer.Option(
+            help="part, joint, size, handedness, gesture, split, data, or any attribute's name."
+        ),
     ] = "part",
     crop: Annotated[
         CropChoice,

@@ -29,12 +29,18 @@ from bootstrap.metrics import (
     six_point_errors,
 )
 from bootstrap.predictions import OpenedModel, matched, open_model
+from bootstrap.presence import presence_roc
 from bootstrap.subjects import Crop, Settings, Subject, find_subjects, group_values
 from runtime.errors import ViewfinderError
 from runtime.topology import Topology, topology
 
 _SEED = 0  # of the bootstrap: the same data give the same interval
 _PERCENT = 100.0
+PCK_AT = (5.0, 10.0, 20.0)
+"""Percent of the normalising length within which a keypoint counts as right."""
+DISCREPANCY = {"face": 2.56, "hand": 4.0}
+"""How far annotators are apart, in percent of the same lengths: Google's model cards of the face
+mesh and of the hand model. A model is called fair when its groups differ by less."""
 
 
 @dataclass
@@ -121,6 +127,9 @@ def evaluate_model(
         means = [measure_boxes(subjects, one.predicted_px).percent for one in measured]
     else:
         errors = [_errors(one.predicted_px, subjects, shape.size) for one in measured]
+        if settings.crop == "truth":
+            there = presence_roc(opened[0], subjects, details["layer"])
+            details["presence"] = None if there is None else there.to_json()
         result = _summary(subjects, measured[0], errors[0], shape, settings, details)
         means = [mean_known(one) for one in errors]
     details["model"] = {"file": str(opened[0].path), "sha256": opened[0].sha256}
@@ -220,6 +229,8 @@ def _summary(
     means = mean_known(errors)
     if settings.by == "part":
         series = part_errors(errors, shape.parts)
+    elif settings.by == "joint":
+        series = {name: errors[:, i] for i, name in enumerate(shape.keypoint_names)}
     else:
         groups = grouped(group_values(subjects, settings.by))
         names = sorted({name for name in groups if name is not None}, key=_by_number)
@@ -232,6 +243,9 @@ def _summary(
     details["subjects"] = len(subjects)
     details["keypoints"] = shape.size
     details["missed"] = int((~np.isfinite(means)).sum())
+    details["pck"] = _pck(errors)
+    if settings.by not in ("part", "joint"):
+        details["fairness"] = _fairness(by, shape)
     details["rejected" if settings.crop == "truth" else "extra"] = (
         measured.rejected if settings.crop == "truth" else len(measured.extra_scores)
     )
@@ -246,6 +260,25 @@ def _summary(
         predicted_px=measured.predicted_px,
         errors=means,
     )
+
+
+def _pck(errors: NDArray[np.float64]) -> dict[str, float | None]:
+    """Share of labelled keypoints within each distance; missed subjects' keypoints are wrong."""
+    missed = ~np.isfinite(errors).any(axis=1)
+    counted = np.isfinite(errors) | missed[:, None]
+    right = {f"{at:g}": np.where(np.isfinite(errors), errors <= at, False) for at in PCK_AT}
+    total = int(counted.sum())
+    return {at: round(float(ok.sum() / total), 6) if total else None for at, ok in right.items()}
+
+
+def _fairness(by: dict[str, Estimate], shape: Topology) -> dict[str, Any] | None:
+    """The spread of the groups' means against what annotators disagree by."""
+    means = [estimate.mean for estimate in by.values() if estimate.n]
+    limit = DISCREPANCY.get(shape.name[:4])
+    if len(means) < 2 or limit is None:
+        return None
+    spread = max(means) - min(means)
+    return {"spread": spread, "annotators": limit, "within": bool(spread <= limit)}
 
 
 def _box_summary(

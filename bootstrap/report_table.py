@@ -41,6 +41,23 @@ def print_evaluation(result: dict[str, Any]) -> None:
         precision = result["boxes"]["average_precision"]
         found = ", ".join(f"{value:.3f} at IoU {t}" for t, value in precision.items())
         console.print(f"average precision {found}")
+    if "pck" in result:
+        shares = [
+            f"{100 * v:.1f} % within {at} %" for at, v in result["pck"].items() if v is not None
+        ]
+        console.print("keypoints: " + ", ".join(shares))
+    if (there := result.get("presence")) is not None:
+        rates = [100 * there[name] for name in ("true_positive_rate", "false_positive_rate")]
+        console.print(
+            f"presence: area under the ROC {there['auc']:.4f}; above 0.5 are {rates[0]:.1f} % of "
+            f"subjects and {rates[1]:.1f} % of {there['negatives']} empty crops"
+        )
+    if (fairness := result.get("fairness")) is not None:
+        verdict = "less than" if fairness["within"] else "more than"
+        console.print(
+            f"groups differ by {fairness['spread']:.2f}, {verdict} annotators do "
+            f"({fairness['annotators']:g})"
+        )
     counts = {name: result[name] for name in ("missed", "rejected", "extra", "skipped")
               if name in result}  # fmt: skip
     rest = ", ".join(f"{name} {count}" for name, count in counts.items())

@@ -57,7 +57,7 @@ class Settings:
         data: data set folders.
         layer: whose labels are the truth; None for the best of each data set.
         split: train, val, test or all; None for test where a data set has one, else all.
-        by: "part", or what to group subjects by (see `group_values`).
+        by: "part", "joint", or what to group subjects by (see `group_values`).
         crop: "truth" cuts crops around the true keypoints and judges the landmark network alone;
             "detector" runs the whole pipeline.
     """

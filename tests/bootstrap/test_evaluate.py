@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from bootstrap import commands
@@ -20,6 +22,7 @@ from bootstrap.dataset import Dataset, DatasetInfo, Label, Sample
 from bootstrap.evaluate import evaluate_model
 from bootstrap.predictions import matched
 from bootstrap.prelabel import layer_of, prelabel
+from bootstrap.presence import roc
 from bootstrap.subjects import Settings
 from runtime.camera import Camera
 from runtime.errors import ViewfinderError
@@ -131,6 +134,45 @@ def test_a_model_that_is_right_has_no_error(faces: Dataset, exact: Path) -> None
     assert result.overall.mean < 0.01
     assert result.details["rejected"] == 0
     assert "interocular distance (in space)" in result.metric
+
+
+def test_shares_groups_and_joints_of_a_known_error(faces: Dataset, lips_off: Path) -> None:
+    lips = sorted(FACE.parts["lips"])
+    joints = evaluate_model(lips_off, on(faces, by="joint"))
+    assert list(joints.by) == list(FACE.keypoint_names)
+    wrong = [i for i, one in enumerate(joints.by.values()) if one.mean > 0.1]
+    assert wrong == lips
+    # The lips are 5.4 % off, everything else right.
+    assert 5 < crop_percent(0.02) < 10
+    assert joints.details["pck"]["5"] == pytest.approx(1 - len(lips) / 478, abs=1e-6)
+    assert joints.details["pck"]["10"] == 1.0
+    tones = evaluate_model(lips_off, on(faces, by="tone"))
+    means = [estimate.mean for estimate in tones.by.values()]
+    assert tones.details["fairness"] == {
+        "spread": pytest.approx(max(means) - min(means)), "annotators": 2.56, "within": True
+    }  # fmt: skip
+
+
+def test_presence_on_pictures_without_a_face(exact: Path, tmp_path: Path) -> None:
+    ds = make_faces(tmp_path / "ds", 4)
+    assert evaluate_model(exact, on(ds)).details["presence"] is None
+    black = encode_image(np.zeros((SIDE, SIDE, 3), np.uint8), ".png")
+    sample = Sample(sample_id="empty", image=black, extension="png", width=SIDE, height=SIDE)
+    ds.write_shard(1, [sample], {"synthetic": [Label(sample_id="empty")]})
+    found = evaluate_model(exact, on(Dataset.open(ds.root))).details["presence"]
+    assert found == {
+        "auc": 1.0, "true_positive_rate": 1.0, "false_positive_rate": 0.0, "positives": 4,
+        "negatives": 3,
+    }  # fmt: skip
+
+
+@given(
+    st.lists(st.sampled_from([0.1, 0.2, 0.5, 0.9]), min_size=1, max_size=9),
+    st.lists(st.sampled_from([0.1, 0.2, 0.5, 0.9]), min_size=1, max_size=9),
+)
+def test_the_area_is_the_chance_to_score_higher(there: list[float], empty: list[float]) -> None:
+    pairs = [(p > q) + 0.5 * (p == q) for p in there for q in empty]
+    assert roc(there, empty).area == pytest.approx(np.mean(pairs))
 
 
 def test_a_known_error_is_found_where_it_is(faces: Dataset, lips_off: Path) -> None:
