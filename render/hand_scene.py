@@ -176,7 +176,7 @@ class SceneSampler:
             thing=None,
             cloth=random_cloth(rng),
             skin={
-                "roughness": float(rng.uniform(0.38, 0.6)),
+                "roughness": float(rng.uniform(0.44, 0.66)),
                 "mottle": float(rng.uniform(0.3, 1.0)),
                 "bump": float(rng.uniform(0.25, 0.6)),
                 "offset": rng.uniform(-1, 1, 3),

@@ -1,14 +1,16 @@
-"""Colours of a hand's skin, vertex by vertex: palms, knuckles, fingertips, nails; its creases."""
+"""Colours of a hand's skin, vertex by vertex: palms, knuckles, fingertips, nails."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from render.anny_asset import Identity
 from render.hand_model import FINGERS, HandModel, HandShape, vertex_normals
+from render.hand_relief import VEIN_PATTERNS, HandRelief
 from render.skin_tones import tone_albedo
 
 Floats = NDArray[np.float64]
@@ -24,6 +26,8 @@ class HandLook:
         redness: 0..1 of knuckles and fingertips.
         polish: linear RGB of nail varnish, or None.
         nail_length: 0..1, how much of the nails is white.
+        creases, veins: 0..1, how clearly they show, other things being equal.
+        vein_pattern: 0..VEIN_PATTERNS - 1.
     """
 
     tone: str
@@ -32,6 +36,19 @@ class HandLook:
     redness: float
     polish: tuple[float, float, float] | None
     nail_length: float
+    creases: float = 0.5
+    veins: float = 0.3
+    vein_pattern: int = 0
+
+    def nails(self) -> dict[str, NDArray[np.float64] | float]:
+        """Inputs of `render.hand_material`."""
+        if self.polish is not None:
+            varnish = np.array(self.polish)
+            return {"nail": varnish, "nail_end": varnish, "free_edge": 2.0}
+        base = tone_albedo(self.tone, self.warmth, self.depth)
+        nail = 0.66 * base + np.array([0.15, 0.065, 0.055])
+        end = 0.4 * nail + np.array([0.34, 0.30, 0.25])
+        return {"nail": nail, "nail_end": end, "free_edge": 0.97 - 0.2 * self.nail_length}
 
 
 class HandPainter:
@@ -48,15 +65,13 @@ class HandPainter:
         out = np.where(thumb, normals @ pad, out)
         on_arm = model.weights[:, 0].astype(np.float64)
         self._palmar = _ramp(out, -0.1, 0.5) * (1 - on_arm)
-        self._nails = np.clip(model.nails * 1.3, 0, 1)
         self._knuckles = _near(vertices, average.joints_m[_KNUCKLES], 0.009) * _ramp(-out, 0.1, 0.6)
         self._tips = _near(vertices, average.tips_m, 0.010)
-        self.detail = _detail(model, average, self._palmar, out)
-        """(V, 3) what `skin_material` reads: metres to a crease, its depth, tendons."""
-        self._free_edge = self._nails * _near(vertices, _nail_ends(average), 0.0035)
+        self._nail, self._along_nail = _nails(model, average)
+        self._relief = HandRelief(model, average, out)
 
     def paint(self, look: HandLook) -> NDArray[np.float32]:
-        """(V, 4) linear RGB albedo, and 1 for dry skin, less where it shines."""
+        """(V, 4) linear RGB albedo, and the place along a nail: 0 its root, 1 its end."""
         base = tone_albedo(look.tone, look.warmth, look.depth)
         # Palms hold little melanin: on dark hands far lighter than the back, on light ones redder.
         palm = np.maximum(base, 0.55 * base + 0.45 * np.array([0.46, 0.25, 0.17]))
@@ -67,15 +82,18 @@ class HandPainter:
         strength = 0.35 + 0.65 * look.redness
         colour *= 1 + (red * 0.9 - 1) * (self._knuckles * strength)[:, None]
         colour *= 1 + (red - 1) * (self._tips * strength)[:, None]
-        nail = look.polish if look.polish is not None else base * 0.5 + np.array([0.3, 0.19, 0.16])
-        colour = _mix(colour, np.asarray(nail), self._nails)
-        if look.polish is None:
-            white = np.array([0.62, 0.56, 0.48])
-            colour = _mix(colour, white, self._free_edge * 0.7 * look.nail_length)
-        dry = 1 - self._nails * 0.9
-        return np.concatenate([np.clip(colour, 0.005, 0.9), dry[:, None]], axis=1).astype(
-            np.float32
-        )
+        return np.concatenate(
+            [np.clip(colour, 0.005, 0.9), self._along_nail[:, None]], axis=1
+        ).astype(np.float32)
+
+    def detail(
+        self, look: HandLook, identity: Identity, angles: Mapping[str, float]
+    ) -> NDArray[np.float32]:
+        """(V, 4) what `render.hand_material` reads beside the colours: signed metres to the nearest
+        crease or vein; depth of a crease, negative of a vein; height of tendons, negative of
+        wrinkles; how far inside a nail, 0 at its rim."""
+        lines = self._relief.lines(look, identity, angles)
+        return np.concatenate([lines, self._nail[:, None]], axis=1).astype(np.float32)
 
 
 def random_look(rng: np.random.Generator, tones: tuple[str, ...]) -> HandLook:
@@ -90,74 +108,37 @@ def random_look(rng: np.random.Generator, tones: tuple[str, ...]) -> HandLook:
         redness=float(rng.uniform(0, 1)),
         polish=polish,  # type: ignore[arg-type]
         nail_length=float(rng.uniform(0, 1)),
+        creases=float(rng.uniform(0.25, 1)),
+        veins=float(rng.uniform(0, 1)),
+        vein_pattern=int(rng.integers(VEIN_PATTERNS)),
     )
 
 
-_CREASE_REACH_M = 0.006  # farther away none is drawn, and the nearest one may change
-_TENDON_M = 0.0022  # half of its width
-
-# Lines of the palm through points given as shares of the way from the wrist to the middle knuckle,
-# and of the way from the little finger's knuckle to the index finger's, counted from its middle.
-_PALM_LINES = (
-    ((0.72, -0.52), (0.72, -0.2), (0.80, 0.08), (0.93, 0.22)),  # heart
-    ((0.72, 0.46), (0.64, 0.2), (0.54, -0.1), (0.42, -0.36)),  # head
-    ((0.60, 0.46), (0.42, 0.24), (0.24, 0.14), (0.06, 0.12)),  # life
-)
-
-
-def _detail(model: HandModel, shape: HandShape, palmar: Floats, out: Floats) -> Floats:
-    """(V, 3) signed metres to the nearest crease, its depth 0..1, height of tendons 0..1."""
-    vertices, joints = shape.vertices_m, shape.joints_m
-    distance = np.full(len(vertices), 1.0)
+def _nails(model: HandModel, shape: HandShape) -> tuple[Floats, Floats]:
+    """(V,) how far inside a nail's oval, 1 in its middle and negative outside, and the place along
+    it; an oval in place of the mask, whose border would follow the mesh."""
+    inside, along = np.full(len(model.nails), -1.0), np.zeros(len(model.nails))
+    normals = vertex_normals(shape.vertices_m, model.faces)
     for f in range(len(FINGERS)):
-        own = model.vertex_part == 2 + f
-        chain = [*joints[2 + 3 * f : 5 + 3 * f], shape.tips_m[f]]
-        places = [(chain[k], chain[k + 1] - chain[k - 1]) for k in (1, 2)]
-        if f:  # where the finger leaves the palm, in the middle of its first phalanx
-            places.append(((chain[0] + chain[1]) / 2, chain[1] - chain[0]))
-        for place, axis in places:
-            along = (vertices - place) @ (axis / np.linalg.norm(axis))
-            nearer = own & (np.abs(along) < np.abs(distance))
-            distance = np.where(nearer, along, distance)
-    hand = model.vertex_part == 1
-    origin, across = shape.wrist_m, joints[5] - joints[14]
-    forward = joints[8] - origin
-    for line in _PALM_LINES:
-        points = np.array([origin + a * forward + b * across for a, b in line])
-        aside = _signed_distance(vertices, points, shape.palmar)
-        nearer = hand & (np.abs(aside) < np.abs(distance))
-        distance = np.where(nearer, aside, distance)
-    depth = palmar * _ramp(-np.abs(distance), -_CREASE_REACH_M, -0.7 * _CREASE_REACH_M)
-    tendons = np.zeros(len(vertices))
-    for knuckle in joints[[5, 8, 11, 14]]:
-        start = origin + 0.35 * (knuckle - origin)
-        aside = _signed_distance(vertices, np.stack([start, knuckle]), shape.palmar)
-        tendons = np.maximum(tendons, np.exp(-((aside / _TENDON_M) ** 2)))
-    tendons *= hand * _ramp(-out, 0.3, 0.8)
-    return np.stack([np.clip(distance, -0.05, 0.05), depth, tendons], axis=1)
-
-
-def _signed_distance(vertices: Floats, line: Floats, normal: Floats) -> Floats:
-    """(V,) metres to a line of points, seen along `normal`; its sign says on which side."""
-    nearest = np.full(len(vertices), np.inf)
-    for start, end in pairwise(line):
-        axis = end - start
-        axis = axis - (axis @ normal) * normal
-        offset = vertices - start
-        offset = offset - (offset @ normal)[:, None] * normal
-        share = np.clip(offset @ axis / (axis @ axis), 0, 1)
-        apart = np.linalg.norm(offset - share[:, None] * axis, axis=1)
-        side = np.sign(np.cross(axis, offset) @ normal)
-        nearest = np.where(apart < np.abs(nearest), apart * side, nearest)
-    return nearest
+        on_nail = (model.vertex_part == 2 + f) & (model.nails > 0.5)
+        last, tip, side = shape.joints_m[4 + 3 * f], shape.tips_m[f], shape.hinges[f]
+        up = normals[on_nail].mean(axis=0)
+        side = side - (side @ up) * up / (up @ up)
+        axes = np.stack([np.cross(side, up), side])
+        axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+        axes[0] *= np.sign((tip - last) @ axes[0])
+        local = shape.vertices_m @ axes.T
+        low, high = np.quantile(local[on_nail], [0.02, 0.98], axis=0)
+        half = (high - low) / 2 + 0.0006  # the mask's vertices lie within it
+        at = (local - (low + high) / 2) / half
+        own = (model.vertex_part == 2 + f) & (normals @ up > 0.1)
+        oval = 1 - (np.abs(at) ** 2.6).sum(axis=1) ** (1 / 2.6)
+        inside = np.where(own, np.maximum(inside, np.clip(oval, -1, 1)), inside)
+        along = np.where(own, np.clip((at[:, 0] + 1) / 2, 0, 1), along)
+    return inside, along
 
 
 _KNUCKLES = [2 + 3 * f + k for f in range(len(FINGERS)) for k in range(3) if f or k]
-
-
-def _nail_ends(shape: HandShape) -> Floats:
-    last = shape.joints_m[4::3]
-    return np.asarray(last + 1.18 * (shape.tips_m - last))
 
 
 def _near(vertices: Floats, points: Floats, radius: float) -> Floats:

@@ -20,6 +20,7 @@ from render.anny_asset import Identity
 from render.cloth import sleeve_material
 from render.cycles import CyclesScene, SceneMesh
 from render.hand_bands import BandModel
+from render.hand_material import hand_material
 from render.hand_model import PARTS, HandModel
 from render.hand_negatives import Foot, Head
 from render.hand_objects import Thing
@@ -44,14 +45,16 @@ _THING_SIZE = hand_objects.ROWS * hand_objects.COLUMNS
 @dataclass(frozen=True)
 class Prepared:
     """A sample as Blender gets it: which mesh, and for each of its vertices the place in the world
-    (V, 3), the albedo (V, 4) and the place at rest (V, 3). Of a hand come first its own vertices,
-    then the sleeve's, then those of rings and bands, of a thing."""
+    (V, 3), the albedo (V, 4), the place at rest (V, 3) and the skin's detail (V, 4; none of a foot
+    or head). Of a hand come first its own vertices, then the sleeve's, then those of rings and
+    bands, of a thing."""
 
     scene: HandScene
     mesh: str
     vertices_m: NDArray[np.float64]
     albedo: NDArray[np.float32]
     rest_m: NDArray[np.float64]
+    detail: NDArray[np.float32] | None = None
 
 
 class HandStage:
@@ -79,11 +82,6 @@ class HandStage:
         for pair in PAIRS:
             corners = np.concatenate([sides[pair[0]], sides[pair[1]] + size])
             self._add(" ".join(pair), corners, both, np.concatenate([slots, slots + count]))
-
-        detail = np.zeros((size, 3))
-        detail[: len(self._painter.detail)] = self._painter.detail
-        for name, mesh in self._meshes.items():
-            mesh.set_attribute("detail", np.tile(detail, (len(name.split()), 1)))
 
     def _one_hand(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Quads of a right hand and all it may wear, and the material's slot of each."""
@@ -119,12 +117,13 @@ class HandStage:
         if scene.negative is not None:
             return self._prepared_negative(scene)
         parts = [self._prepared_hand(hand, scene.world_from_camera) for hand in scene.shown]
-        vertices, albedo, rest = (np.concatenate(arrays) for arrays in zip(*parts))
-        return Prepared(scene, " ".join(hand.hand for hand in scene.shown), vertices, albedo, rest)
+        vertices, albedo, rest, detail = (np.concatenate(arrays) for arrays in zip(*parts))
+        mesh = " ".join(hand.hand for hand in scene.shown)
+        return Prepared(scene, mesh, vertices, albedo, rest, detail)
 
     def _prepared_hand(
         self, hand: ShownHand, world_from_camera: NDArray[np.float64]
-    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
         arm = hand.posed.vertices_m
         # What isn't worn is out of sight, inside the arm's far end.
         far = hand.shape.vertices_m[self._model.far_end].mean(axis=0)
@@ -141,7 +140,9 @@ class HandStage:
             transform_points(world_from_camera @ hand.camera_from_hand, vertices),
             np.concatenate([self._painter.paint(hand.look), others]),
             np.concatenate([hand.shape.vertices_m, cloth, worn, thing]),
-        )
+            np.concatenate([self._painter.detail(hand.look, hand.identity, hand.pose.angles),
+                            np.zeros_like(others)]),
+        )  # fmt: skip
 
     def _prepared_negative(self, scene: HandScene) -> Prepared:
         negative = scene.negative
@@ -164,7 +165,8 @@ class HandStage:
         rest = np.concatenate(shown)
         albedo = np.ones((len(rest), 4), dtype=np.float32)
         name = " ".join(["right"] * len(shown))
-        return Prepared(scene, name, transform_points(scene.world_from_camera, rest), albedo, rest)
+        places = transform_points(scene.world_from_camera, rest)
+        return Prepared(scene, name, places, albedo, rest, np.zeros_like(albedo))
 
     def place(self, prepared: Prepared) -> None:
         """Put what is shown into Blender, and take away what was."""
@@ -174,6 +176,8 @@ class HandStage:
             mesh = self._meshes[prepared.mesh]
             mesh.set_attribute("albedo", prepared.albedo)
             mesh.set_attribute("rest", prepared.rest_m)
+            if prepared.detail is not None:
+                mesh.set_attribute("detail", prepared.detail)
             mesh.move(prepared.vertices_m)
         scene = prepared.scene
         if scene.negative is not None:
@@ -191,8 +195,7 @@ class _Outfit:
     def __init__(self, name: str, offset: int) -> None:
         self._skins = []
         for part in PARTS:
-            skin = skin_material(f"{name}skin {part}", attribute="albedo", detail="detail")
-            self._skins.append(skin)
+            self._skins.append(hand_material(f"{name}skin {part}"))
         self._cloth = sleeve_material(f"{name}cloth")
         self._solids = {kind: solid_material(f"{name}{kind}") for kind in ("ring", "strap", "dial")}
         self.thing = patterned_material(f"{name}thing")
@@ -205,7 +208,7 @@ class _Outfit:
     def dress(self, hand: ShownHand) -> None:
         """Take on a hand's looks."""
         for skin in self._skins:
-            skin.set(**hand.skin)
+            skin.set(**hand.skin, **hand.look.nails())
         self._cloth.set(**hand.cloth)
         for band in hand.bands:
             self._solids["ring" if band.finger else "strap"].set(
