@@ -68,12 +68,14 @@ class Foot:
         sole = np.clip((0.012 - self.vertices_m[:, 2]) / 0.01, 0, 1)[:, None]
         light = np.maximum(tone, 0.55 * tone + 0.45 * np.array([0.46, 0.25, 0.17]))
         colour = tone * (1 - 0.12 * toes * np.array([0.0, 1.0, 1.0]))
+        nail = 0.66 * tone + np.array([0.15, 0.065, 0.055])
+        colour = colour + (nail - colour) * _toe_nails(self.vertices_m)[:, None]
         colour = colour + (light - colour) * sole
         return shape - _FOOT_MIDDLE, _dry(colour)
 
 
 class Head:
-    """A bare or shaved head, made of the bust that faces are rendered with."""
+    """A bald or shaved head in a shirt, made of the bust that faces are rendered with."""
 
     def __init__(self, region: AnnyRegion) -> None:
         self._region = region
@@ -93,7 +95,9 @@ class Head:
         vertices = vertices - np.mean([vertices[eye].mean(axis=0) for eye in self._eyes], axis=0)
         colour = np.broadcast_to(tone, vertices.shape).copy()
         x, y, z = vertices.T
-        name = list(HAIR_COLOURS)[int(rng.integers(len(HAIR_COLOURS)))]
+        dark = tone.mean() < 0.12  # skin; its eyes and hair are, too
+        names = list(HAIR_COLOURS)[: 3 if dark else None]
+        name = names[int(rng.integers(len(names)))]
         hair = hair_colour(name) if rng.random() < 0.6 else tone
         scalp = _ramp(z + 0.45 * y, 0.055, 0.075)
         colour += (hair - colour) * scalp[:, None]
@@ -101,7 +105,8 @@ class Head:
         colour += (0.25 * tone - colour) * (0.8 * brow)[:, None]
         lips = _ramp(-np.hypot(x / 2.2, z + 0.068), -0.011, -0.007) * (y < 0)
         colour *= 1 - lips[:, None] * np.array([0.1, 0.45, 0.4])
-        iris = linear_from_hex(list(IRIS_COLOURS.values())[int(rng.integers(len(IRIS_COLOURS)))][1])
+        irises = list(IRIS_COLOURS.values())[: 2 if dark else None]
+        iris = linear_from_hex(irises[int(rng.integers(len(irises)))][1])
         for eye in self._eyes:
             ball = vertices[eye]
             away = np.linalg.norm((ball - ball.mean(axis=0))[:, [0, 2]], axis=1)
@@ -109,6 +114,8 @@ class Head:
             in_iris = ((away < 0.006) & front)[:, None]
             shade = np.where(in_iris, iris, np.array([0.42, 0.38, 0.36]))
             colour[eye] = np.where(((away < 0.0025) & front)[:, None], 0.01, shade)
+        shirt = _ramp(0.14 * y - z, 0.142, 0.148)  # its collar is lower in front
+        colour += (rng.uniform(0.01, 0.6, 3) - colour) * shirt[:, None]
         # The bust goes on downward, so that no picture shows its end.
         low = np.maximum(-0.17 - z, 0)
         vertices[:, 2] -= 12 * low
@@ -138,7 +145,7 @@ def random_negative(
         return Negative(kind, side, body=Body(place, vertices, albedo))
     if kind == "head":
         vertices, albedo = head.drawn(rng, identity, tone)
-        place = _place(rng, view, 0.24, _head_turn(rng))
+        place = _head_place(rng, view, _head_turn(rng))
         return Negative(kind, kind, body=Body(place, vertices, albedo))
     return Negative(kind)
 
@@ -162,6 +169,18 @@ def _place(rng: np.random.Generator, view: Floats, length_m: float, turn: Floats
     result = np.eye(4)
     result[:3, :3] = turn
     result[:3, 3] = [*(rng.uniform(-0.35, 0.35, 2) * view * distance), distance]
+    return result
+
+
+def _head_place(rng: np.random.Generator, view: Floats, turn: Floats) -> Floats:
+    """A place in the picture for a head, near enough that shoulders end below the picture."""
+    distance = 0.24 / (2 * float(view.mean()) * rng.uniform(0.5, 1.05))
+    shoulders = turn @ [0.0, 0.0, -0.17]
+    low = view[1] * (distance + shoulders[2]) - shoulders[1]
+    result = np.eye(4)
+    result[:3, :3] = turn
+    aside = rng.uniform(-0.4, 0.4) * view[0] * distance
+    result[:3, 3] = [aside, low + rng.uniform(0, 0.3) * view[1] * distance, distance]
     return result
 
 
@@ -200,6 +219,16 @@ _BONES = (  # from, to, radius at each end; metres
 )
 _FOOT_MIDDLE = np.array([0.10, 0.0, 0.04])
 _BLEND_M = (0.02, 0.02, 0.025, 0.03, 0.014, 0.004, 0.004, 0.004, 0.004, 0.004)
+
+
+def _toe_nails(vertices: Floats) -> Floats:
+    """(V,) 0..1 on top of the ends of the five toes."""
+    nails = np.zeros(len(vertices))
+    for _, end, _, radius in _BONES[-5:]:
+        ahead, aside, above = (vertices - np.array(end)).T / radius
+        oval = np.hypot((ahead - 0.35) / 0.75, aside / 0.7)
+        nails = np.maximum(nails, _ramp(-oval, -1.1, -0.8) * (above > 0.45))
+    return nails
 
 
 def _foot_distance(points: Floats) -> Floats:

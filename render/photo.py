@@ -91,12 +91,17 @@ def composite(linear: Floats, alpha: Floats, background: Floats) -> Floats:
 def metered(linear: Floats, weight: Floats) -> float:
     """The gain that brings a picture's weighted mean luminance (of logarithms) to middle grey.
 
+    What is darker than a tenth of the mean counts as that: a subject before a black curtain would
+    be burnt out otherwise.
+
     Args:
         linear: (H, W, 3) scene-linear RGB.
         weight: (H, W) how much each pixel counts.
     """
-    luminance = np.maximum(linear @ _LUMINANCE, 1e-4)
+    luminance = linear @ _LUMINANCE
     total = max(float(weight.sum()), 1e-6)
+    mean = float((luminance * weight).sum()) / total
+    luminance = np.maximum(luminance, max(0.1 * mean, 1e-4))
     return _MIDDLE_GREY / math.exp(float((np.log(luminance) * weight).sum()) / total)
 
 

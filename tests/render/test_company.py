@@ -208,3 +208,22 @@ def test_shares_that_make_no_sense_are_refused() -> None:
         Shares(0.5, 0.5, 0.1)
     with pytest.raises(ViewfinderError, match="0 or more"):
         Shares(-0.1)
+
+
+def test_heads_of_negatives_have_no_cut_shoulders_in_the_picture(renderer: HandRenderer) -> None:
+    scenes, seen = sampler(renderer, Shares(1, 0, 0)), 0
+    for index in range(60):
+        scene, _ = scenes.draw(index)
+        assert scene.negative is not None
+        body = scene.negative.body
+        if scene.negative.kind != "head" or body is None:
+            continue
+        seen += 1
+        low = body.vertices_m[:, 2] < -0.6  # drawn out downward from the shoulders on
+        places = transform_points(body.camera_from_body, body.vertices_m[low])
+        pixels = scene.camera.project(places[places[:, 2] > 0.02])
+        assert pixels[:, 1].min() > scene.camera.height
+        eyes = scene.camera.project(body.camera_from_body[None, :3, 3])[0]
+        assert (eyes > 0).all()
+        assert (eyes < scene.camera.height).all()
+    assert seen > 8

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from render.photo import Photo, defocused, develop, moved, random_photo
+from render.photo import Photo, defocused, develop, metered, moved, random_photo
 
 SIDE = 81
 
@@ -73,3 +73,13 @@ def test_photos_are_drawn_alike_and_stay_plausible() -> None:
     assert max(photo.motion for photo in many) <= 0.05
     assert max(photo.background_blur for photo in many) <= 0.03
     assert all(80 <= photo.jpeg_quality < 98 for photo in many)
+
+
+def test_a_subject_before_black_is_not_burnt_out() -> None:
+    light = np.zeros((40, 40, 3), dtype=np.float32)
+    light[10:30, 10:30] = 0.2
+    weight = np.where(light[..., 0] > 0, 1.0, 0.1).astype(np.float32)
+    before_black = metered(light, weight)
+    before_grey = metered(np.where(light > 0, light, np.float32(0.2)), weight)
+    assert before_grey < before_black < 2.1 * before_grey
+    assert metered(4 * light, weight) == pytest.approx(before_black / 4, rel=1e-5)
