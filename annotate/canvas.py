@@ -73,6 +73,7 @@ class KeypointCanvas:
             canvas_size_limits=_MARKER_LIMITS_PX,
         )
         self.points.mode = "pan_zoom"
+        self.points.help = ""  # napari's is about tools that aren't used here
         viewer.layers.selection.active = self.points
         # In the scene itself world coordinates hold: x = column, y = row, pixel centres whole.
         self.marks = Marks(viewer.window._qt_viewer.canvas.view.scene)

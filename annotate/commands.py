@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,6 +69,9 @@ def annotate(
     Everything has a key: ? shows them all, --keys writes the file in which to change them. Where
     the disk is full or can't be written, work goes on in memory and the window says so.
     """
+    # Products of small matrices, of ours and of vispy's, wait for OpenBLAS's threads several times
+    # as long as they take; NumPy reads this when it is first loaded, below.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if keys:
         path = settings_path()
         written = write_settings_template(path)

@@ -32,8 +32,9 @@ _FACE_HANDLES: dict[str, tuple[int, ...]] = {
 }
 _OVAL_EVERY = 3
 _IRIS_CENTRES = {"right_iris": 468, "left_iris": 473}
-# Contours that lie on edges of the picture; the nose is drawn by shading alone.
-_MAGNETIC = ("lips", "eye", "iris", "brow", "oval")
+# Contours that lie on edges of the picture; the nose is drawn by shading alone, and an iris's four
+# points under lids are too few to tell its edge from theirs.
+_MAGNETIC = ("lips", "eye", "brow", "oval")
 
 
 @cache

@@ -33,11 +33,13 @@ _PLAIN_LINE = "#f2f2f2"
 VISIBILITY_COLOURS = {VISIBLE: "#ffffff", OCCLUDED: "#ff9f1c", NOT_LABELLED: "#9aa0a6"}
 VISIBILITY_NAMES = {VISIBLE: "visible", OCCLUDED: "occluded", NOT_LABELLED: "not labelled"}
 PLACED_COLOUR = "#7ae582"
-_ACTIVE = "#ffffff"
+ASKED_COLOUR = "#ff4df0"
 _CONFIRMED_ALPHA = 0.35
 _BORDER = "#101418"
 # Straight pieces from one smooth line's keypoint to the next, and what a straight line is.
 _PIECES = 3
+# Catmull and Rom's direction; and the one that makes four points of a circle a circle.
+_SLOPE, _RING_SLOPE = 0.5, 0.8284
 _STRAIGHT = np.array([[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
 # Marker diameters in screen pixels when the subject fills the canvas. A mesh's many points
 # between the contours stay small so that the face can be seen.
@@ -106,10 +108,11 @@ def line_layout(topology_id: str) -> LineLayout:
     basis: list[NDArray[np.float64]] = []
     contour: list[int] = []
     for number, line in enumerate(layout.contours.values()):
+        slope = _RING_SLOPE if line.closed and len(line.indices) == 4 else _SLOPE
         for window in _windows(line):
             for piece in range(_PIECES if smooth else 1):
                 knots += [window, window]
-                basis += _piece(piece) if smooth else [_STRAIGHT[0], _STRAIGHT[1]]
+                basis += _piece(piece, slope) if smooth else [_STRAIGHT[0], _STRAIGHT[1]]
                 contour += [number, number]
     if not knots:
         for first, second in layout.edges:
@@ -139,17 +142,14 @@ def _windows(line: Contour) -> list[tuple[int, ...]]:
     ]
 
 
-def _piece(number: int) -> list[NDArray[np.float64]]:
-    """Catmull and Rom's spline at the two ends of a piece."""
+def _piece(number: int, slope: float) -> list[NDArray[np.float64]]:
+    """A cardinal spline at the two ends of a piece; `slope` of the way from the keypoint before
+    to the one after is its direction."""
     found = []
     for t in (number / _PIECES, (number + 1) / _PIECES):
-        shares = (
-            -t + 2 * t**2 - t**3,
-            2 - 5 * t**2 + 3 * t**3,
-            t + 4 * t**2 - 3 * t**3,
-            t**3 - t**2,
-        )
-        found.append(np.array(shares) / 2)
+        out, back = slope * t * (1 - t) ** 2, slope * t**2 * (t - 1)
+        onto = t**2 * (3 - 2 * t)
+        found.append(np.array([-out, 1 - onto - back, onto + out, back]))
     return found
 
 
@@ -157,13 +157,13 @@ def _piece(number: int) -> list[NDArray[np.float64]]:
 def line_colours(
     topology_id: str, confirmed: frozenset[str], active: str | None
 ) -> NDArray[np.float32]:
-    """(2 S, 4) RGBA: what is confirmed steps back, the active contour is white."""
+    """(2 S, 4) RGBA: what is confirmed steps back, the active contour stands out."""
     layout = line_layout(topology_id)
     colours = layout.colours.copy()
     for number, name in enumerate(layout.names):
         mine = layout.contour == number
         if name == active:
-            colours[mine] = rgba(_ACTIVE)
+            colours[mine] = rgba(ASKED_COLOUR)
         elif name in confirmed:
             colours[mine, 3] = _CONFIRMED_ALPHA
     colours.flags.writeable = False

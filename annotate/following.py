@@ -67,9 +67,11 @@ class Drag:
         target = np.array([x_px, y_px])
         shift = target - self.start_px[0]
         if self.magnet is None:
-            positions = self.start_px + self.weights @ shift
+            # Two scaled columns: a batched product costs many times as much.
+            dx, dy = shift.tolist()
+            positions = self.start_px + self.weights[:, :, 0] * dx + self.weights[:, :, 1] * dy
             positions[0] = target
-            return np.asarray(positions)
+            return positions
         wanted = self.led_start_px + self.led_weights @ shift
         drawn = self.magnet(self.led, wanted) - self.led_start_px
         return np.asarray(self.start_px + (self.follow @ drawn.ravel()).reshape(-1, 2))

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from annotate import drawing
 from annotate.canvas import REACH_SCREEN_PX, KeypointCanvas
+from annotate.marks import HOVERED_COLOUR
 
 WIDTH_PX = 280
 _REGIONS = (("right_eye", "right eye"), ("left_eye", "left eye"), ("mouth", "mouth"))
@@ -111,7 +112,10 @@ class Inset(QWidget):
         painter.setBrush(Qt.BrushStyle.NoBrush)
         dragged = canvas.dragging.index
         index = dragged if dragged is not None else canvas.hovered
-        for ringed, radius, colour in ((index, 8, "#ffe14d"), (canvas.tools.asked, 13, "#ff4df0")):
+        for ringed, radius, colour in (
+            (index, 8, HOVERED_COLOUR),
+            (canvas.tools.asked, 13, drawing.ASKED_COLOUR),
+        ):
             if ringed is not None:
                 painter.setPen(QPen(QColor(colour), 2.5))
                 (place,) = self._to_view(canvas.drawn_px[[ringed]])

@@ -217,7 +217,8 @@ def key_name(written: str) -> str:
     Raises:
         ValueError: no key.
     """
-    *held, key = written.replace("++", "+plus").split("+")
+    spelt = "plus" if written == "+" else written.replace("++", "+plus")
+    *held, key = spelt.split("+")
     key = "+" if key == "plus" else key.strip()
     known = {name.lower(): name for name in _MODIFIERS}
     modifiers = {known.get(h.strip().lower(), "") for h in held}

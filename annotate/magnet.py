@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 # Places looked at on either side; what a place costs at the reach's end, in units of a strong
 # edge; what a jump by the whole reach from one point to the next costs.
 _STEPS = 8
-_FAR_COST, _JUMP_COST = 0.35, 6.0
+_FAR_COST, _JUMP_COST = 0.2, 4.0
 _OF_RADIUS = 0.6
 # An edge is strong when stronger than this share of the region's pixels.
 _STRONG_SHARE = 97.0
@@ -43,7 +43,8 @@ class EdgeField:
     corner_px: Array
 
     def across(self, points_px: Array, normals_px: Array) -> Array:
-        """(...) how strongly brightness changes along unit normals at points (..., 2), 0 to 1."""
+        """(...) how strongly brightness changes along unit normals at points (..., 2): 0 to 1, one
+        half at a strong edge."""
         # cv2 counts from pixel centres.
         at = (points_px - self.corner_px - 0.5).astype(np.float32)
         shape = at.shape[:-1]
@@ -55,7 +56,8 @@ class EdgeField:
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_CONSTANT,
         ).reshape(*shape, 2)
-        return np.minimum(np.abs((found * normals_px).sum(axis=-1)), 1.0)
+        strength = np.abs((found * normals_px).sum(axis=-1))
+        return np.asarray(strength / (1.0 + strength))
 
 
 def edge_field(
@@ -103,7 +105,7 @@ def snapped(
         (C, 2) the points, and (C,) how strong the edge is where each went, 0 to 1.
     """
     across = normals(points_px, closed)
-    if closed:  # an iris is smaller than the reach: nothing may be drawn past its middle
+    if closed:  # small in a small face: nothing may be drawn past the middle
         reach_px = min(reach_px, _OF_RADIUS * float(np.ptp(points_px, axis=0).max()) / 2)
     offsets = np.linspace(-reach_px, reach_px, 2 * _STEPS + 1)
     places = points_px[:, None] + offsets[:, None] * across[:, None]

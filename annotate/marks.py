@@ -17,7 +17,7 @@ from annotate.editing import Document
 
 _HALO = (0.04, 0.05, 0.06, 0.65)
 _HALO_MORE_PX = 2.0
-_HOVERED, _ASKED, _REACH = "#ffe14d", "#ff4df0", (1.0, 0.88, 0.3, 0.8)
+HOVERED_COLOUR, _REACH = "#ffe14d", (1.0, 0.88, 0.3, 0.8)
 _CIRCLE = np.stack(
     [np.cos(np.linspace(0, 2 * np.pi, 65)), np.sin(np.linspace(0, 2 * np.pi, 65))], 1
 )
@@ -45,6 +45,7 @@ class Marks:
             visual.visible = False
         self.vertices = np.zeros((0, 2), np.float32)
         self._styled: tuple[object, ...] = ()
+        self._ringed: tuple[str, ...] = ()
 
     def close(self) -> None:
         """Take everything out of the scene."""
@@ -102,16 +103,26 @@ class Marks:
         """A ring around the keypoint under the cursor, a larger one around the asked."""
         rings = [
             (i, size, colour)
-            for i, size, colour in ((hovered, 15.0, _HOVERED), (asked, 26.0, _ASKED))
+            for i, size, colour in (
+                (hovered, 15.0, HOVERED_COLOUR),
+                (asked, 26.0, drawing.ASKED_COLOUR),
+            )
             if i is not None
         ]
         self._ring.visible = bool(rings)
-        if rings:
+        colours = tuple(colour for _, _, colour in rings)
+        if rings and colours == self._ringed:
+            # The same rings elsewhere: only places go to the graphics card.
+            self._ring._data["a_position"][:, :2] = points_px[[i for i, _, _ in rings]] - 0.5
+            self._ring._vbo.set_data(self._ring._data)
+            self._ring.update()
+        elif rings:
+            self._ringed = colours
             self._ring.set_data(
                 pos=points_px[[i for i, _, _ in rings]].astype(np.float32) - 0.5,
                 size=np.array([size for _, size, _ in rings]),
                 face_color=(0, 0, 0, 0),
-                edge_color=[colour for _, _, colour in rings],
+                edge_color=list(colours),
                 edge_width=2.5,
             )
 

@@ -56,7 +56,11 @@ def _answers(display: str) -> bool:
 def make_viewer(title: str, show: bool = True) -> Any:
     """A napari viewer with nothing but the canvas; its lists are in the Window menu."""
     import napari
+    import pint
+    import scipy.ndimage  # noqa: F401
 
+    # What the first layer would wait for: its thumbnail's resampling, and the table of units.
+    _ = pint.get_application_registry().pixel
     viewer = napari.Viewer(title=title, show=show)
     window = viewer.window
     window._qt_viewer.dockLayerList.setVisible(False)

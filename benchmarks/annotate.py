@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
 import platform
 import resource
 import sys
@@ -19,6 +21,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `viewfinder annotate` does
 
 import numpy as np
 
@@ -32,7 +36,8 @@ from annotate.session import AnnotationSession
 _PAINT_TIMEOUT_S = 5.0
 # napari throttles mouse moves to one in 5 ms: wait that long so that none is put off.
 _PAUSE_S = 0.02
-_DRAGGED = 4  # the nose tip
+# The upper lip's middle: a handle of its contour, after which the mesh follows.
+_DRAGGED = 0
 
 
 class Window:
@@ -113,24 +118,33 @@ def measure_repaint(window: Window, count: int) -> list[float]:
     return [window.until_painted(window.scene_canvas.update)[1] for _ in range(count)]
 
 
-def measure_drag(window: Window, count: int) -> tuple[list[float], list[float]]:
-    """Seconds in the handlers, and until painted, of each move of a drag of one keypoint."""
+def measure_drag(window: Window, count: int) -> tuple[list[float], list[float], list[float]]:
+    """Seconds in the handlers, of processor time in them, and until painted, of each move of a
+    drag that bends a contour and takes the whole mesh along."""
     from qtpy.QtCore import QPoint
+
+    window.window.canvas.tools.reach = math.inf
 
     start = window.canvas_position(*window.session.document.keypoints_px[_DRAGGED])
     window.mouse("MouseButtonPress", start)
-    handled, painted = [], []
+    handled, worked, painted = [], [], []
     for number in range(count):
         turn = 2 * np.pi * number / count
         to = start + QPoint(round(40 * np.sin(turn)) + 3, round(30 * np.sin(2 * turn)) + 3)
         time.sleep(_PAUSE_S)
         window.app.processEvents()
-        a, b = window.until_painted(lambda to=to: window.mouse("MouseMove", to))
+        busy = time.thread_time()
+
+        def move(to: Any = to, busy: float = busy) -> None:
+            window.mouse("MouseMove", to)
+            worked.append(time.thread_time() - busy)
+
+        a, b = window.until_painted(move)
         handled.append(a)
         painted.append(b)
     window.mouse("MouseButtonRelease", start)
     window.settle()
-    return handled, painted
+    return handled, worked, painted
 
 
 def measure_next(window: Window, count: int) -> list[float]:
@@ -138,7 +152,7 @@ def measure_next(window: Window, count: int) -> list[float]:
     took = []
     for _ in range(count):
         time.sleep(0.3)  # a person looks at an item before going on
-        took.append(window.until_painted(window.window.next)[1])
+        took.append(window.until_painted(window.window.actions.next)[1])
     return took
 
 
@@ -200,13 +214,14 @@ def measure(session: AnnotationSession, moves: int, items: int) -> dict[str, dic
     window = Window(session)
     measure_repaint(window, 5)
     repaint = measure_repaint(window, moves // 2)
-    handled, painted = measure_drag(window, moves)
+    handled, worked, painted = measure_drag(window, moves)
     repaint += measure_repaint(window, moves // 2)
     following = measure_next(window, items)
     edits = measure_edit(session, moves)
     result = {
         "bare repaint": summary(repaint),
         "drag: handlers": summary(handled),
+        "drag: handlers, processor time": summary(worked),
         "drag: event to paint": summary(painted),
         "next item painted": summary(following),
         "edit on the disk": summary(edits),

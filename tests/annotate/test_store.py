@@ -19,6 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from annotate import store_file
 from annotate.editing import (
+    Change,
+    Confirm,
     Document,
     Move,
     SetStatus,
@@ -28,11 +30,12 @@ from annotate.editing import (
 )
 from annotate.history import ItemKey
 from annotate.store import AnnotationStore, annotator_name
-from annotate.store_file import STORE_VERSION, checksum
+from annotate.store_file import STORE_VERSION, DiskError, checksum
 from runtime.errors import ViewfinderError
 
 FOUND = new_document("hand21@1", np.arange(42, dtype=float).reshape(21, 2))
 KEYS = [ItemKey(f"{i:08d}", 0, "hand21@1") for i in range(3)]
+CONTOURS = list(FOUND.topology.contours)
 ROOT = Path(__file__).parents[2]
 
 
@@ -49,6 +52,8 @@ changes = st.one_of(
         st.floats(0, 640, width=64),
     ),
     st.builds(lambda i, v: SetVisibility((i,), (v,)), st.integers(0, 20), st.integers(0, 2)),
+    st.builds(lambda i: Move((i,), ((1.0, 2.0),), (i,)), st.integers(0, 20)),
+    st.builds(lambda name, to: Confirm((name,), to), st.sampled_from(CONTOURS), st.booleans()),
     st.builds(SetStatus, st.sampled_from(["open", "done", "flagged"])),
 )
 
@@ -216,36 +221,50 @@ for number in range(first, first + 100_000):
 """
 
 
+def kill_and_check(path: Path, rng: np.random.Generator, edits: int) -> int:
+    """Kill a writer at a random moment; what is on the disk then, checked against what it said."""
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path), str(edits)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert writer.stdout is not None
+    first = writer.stdout.readline()
+    time.sleep(rng.uniform(0.0, 0.12))
+    os.kill(writer.pid, signal.SIGKILL)
+    acknowledged = [int(first), *(int(line) for line in writer.stdout if line.endswith("\n"))]
+    writer.wait()
+    writer.stdout.close()
+    with AnnotationStore.open(path, "ada") as store:
+        kept = [r for r in store.revisions() if r.kind == "edit"]
+        state = store.document(KEYS[0])
+    # All that was acknowledged, in order, and at most the one that was under way.
+    assert acknowledged == list(range(edits, acknowledged[-1] + 1))
+    assert acknowledged[-1] + 1 <= len(kept) <= acknowledged[-1] + 2
+    expected = FOUND
+    for number in range(max(0, len(kept) - 21), len(kept)):  # each keypoint's newest
+        expected = apply(expected, Move((number % 21,), ((float(number), number / 3),)))
+    assert state.same_as(expected)
+    return len(kept)
+
+
 def test_kill_9_loses_no_acknowledged_edit(tmp_path):
-    path = tmp_path / "annotations.sqlite"
-    rng = np.random.default_rng(11)
-    edits: list[int] = []
-    for _ in range(8):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path), str(len(edits))],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
-        assert writer.stdout is not None
-        first = writer.stdout.readline()
-        time.sleep(rng.uniform(0.0, 0.12))
-        os.kill(writer.pid, signal.SIGKILL)
-        acknowledged = [int(first), *(int(line) for line in writer.stdout if line.endswith("\n"))]
-        writer.wait()
-        writer.stdout.close()
-        with AnnotationStore.open(path, "ada") as store:
-            kept = [r for r in store.revisions() if r.kind == "edit"]
-            state = store.document(KEYS[0])
-        # All that was acknowledged, in order, and at most the one that was under way.
-        assert acknowledged == list(range(len(edits), acknowledged[-1] + 1))
-        assert acknowledged[-1] + 1 <= len(kept) <= acknowledged[-1] + 2
-        edits = list(range(len(kept)))
-        expected = FOUND
-        for number in edits:
-            expected = apply(expected, Move((number % 21,), ((float(number), number / 3),)))
-        assert state.same_as(expected)
-    assert len(edits) > 50
+    rng, edits = np.random.default_rng(11), 0
+    for _ in range(6):
+        edits = kill_and_check(tmp_path / "annotations.sqlite", rng, edits)
+    assert edits > 40
+
+
+@pytest.mark.long
+def test_950_kills_lose_no_acknowledged_edit(tmp_path):
+    rng, edits, kills = np.random.default_rng(12), 0, 0
+    for number in range(19):  # a new store now and then, so that opening stays quick
+        edits = 0
+        for _ in range(50):
+            edits = kill_and_check(tmp_path / f"{number}.sqlite", rng, edits)
+            kills += 1
+    assert kills == 950
 
 
 def test_two_processes_share_a_store(tmp_path):
@@ -358,6 +377,164 @@ def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path):
         after = edit(store, 7)
     with AnnotationStore.open(path, "ada") as store:
         assert store.document(KEYS[0]).same_as(after)
+
+
+def test_a_full_disk_is_gone_on_from_in_memory_and_written_when_it_can_be(tmp_path):
+    path = tmp_path / "annotations.sqlite"
+    with AnnotationStore.open(path, "ada", keep_going=True) as store:
+        edit(store, 1)
+        (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
+        store._connection.execute(f"PRAGMA max_page_count = {pages}")
+        number = 2
+        while store.trouble is None:
+            expected = edit(store, number)
+            number += 1
+        assert "disk is full" in str(store.trouble)
+        assert store.unsaved == 1
+        edit(store, 100, KEYS[1])
+        assert store.undo() == KEYS[1]
+        assert store.undo() == KEYS[0]
+        assert store.redo() == KEYS[0]
+        assert store.document(KEYS[0]).same_as(expected)
+        assert store.unsaved == 5
+        with AnnotationStore.open(path, "ada") as other:  # nothing of it is on the disk
+            assert len([r for r in other.revisions() if r.kind == "edit"]) == number - 2
+        assert store.save()
+        assert (store.trouble, store.unsaved) == (None, 0)
+        assert store.redo() == KEYS[1]
+        after = [store.document(key) for key in KEYS[:2]]
+    with AnnotationStore.open(path, "ada") as store:
+        assert all(store.document(k).same_as(d) for k, d in zip(KEYS, after))
+
+
+MEMORY_WRITER = """
+import os, sys
+import numpy as np
+from annotate.editing import Move, new_document
+from annotate.history import ItemKey
+from annotate.store import AnnotationStore
+path, user = sys.argv[1], int(sys.argv[2])
+if user:
+    os.setuid(user)
+found = new_document("hand21@1", np.arange(42, dtype=float).reshape(21, 2))
+with AnnotationStore.open(path, "ada", keep_going=True) as store:
+    print(store.trouble, flush=True)
+    store.record(ItemKey("a", 0, "hand21@1"), Move((1,), ((5.0, 6.0),)), found=found, source="s")
+    print(store.unsaved, store.save(), flush=True)
+    input()
+    print(store.save(), store.unsaved, flush=True)
+"""
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_read_only_disk_is_gone_on_from_in_memory(tmp_path, there):
+    folder = tmp_path / "project"
+    folder.mkdir()
+    path = folder / "annotations.sqlite"
+    if there:
+        with AnnotationStore.open(path, "ada") as store:
+            edit(store, 1)
+    before = path.read_bytes() if there else b""
+    for place in (tmp_path, *tmp_path.parents[:2]):
+        place.chmod(0o755)
+    if there:
+        path.chmod(0o444)
+    folder.chmod(0o555)
+    user = 65534 if os.geteuid() == 0 else 0  # root writes everywhere: be nobody
+    writer = subprocess.Popen(
+        [sys.executable, "-c", MEMORY_WRITER, str(path), str(user)],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert writer.stdout is not None
+    assert writer.stdin is not None
+    told = writer.stdout.readline()
+    assert str(path) in told
+    assert writer.stdout.readline() == "1 False\n"
+    assert (path.read_bytes() if path.exists() else b"") == before
+    folder.chmod(0o777)
+    if there:
+        path.chmod(0o666)
+    writer.stdin.write("\n")
+    writer.stdin.flush()
+    assert writer.stdout.readline() == "True 0\n"
+    writer.wait(20)
+    with AnnotationStore.open(path, "ada") as store:
+        kinds = [r.kind for r in store.revisions()]
+        assert kinds == (["start", "edit"] * 2 if there else ["start", "edit"])
+
+
+def test_a_second_window_overtakes_what_waited_in_memory(tmp_path):
+    path = tmp_path / "annotations.sqlite"
+    with AnnotationStore.open(path, "ada", keep_going=True) as store:
+        edit(store, 1)
+        store._go_on_in_memory(DiskError("full"))
+        assert store.undo() == KEYS[0]
+        edit(store, 2, KEYS[1])
+        with AnnotationStore.open(path, "ada") as other:
+            edit(other, 3)
+        assert store.save()
+        # The undo was of an edit that isn't the newest any more: left out; the edit is there.
+        assert [r.kind for r in store.revisions()] == ["start", "edit", "edit", "start", "edit"]
+    with AnnotationStore.open(path, "ada") as store:
+        np.testing.assert_array_equal(store.document(KEYS[0]).keypoints_px[3], [3.0, 1.0])
+        assert store.document(KEYS[1]) is not None
+
+
+@pytest.mark.long
+def test_10000_random_operations_with_restarts_leave_the_exact_state(tmp_path):
+    """Against a model that keeps whole documents; every document compared at every restart."""
+    operations(tmp_path / "annotations.sqlite", 10_000)
+
+
+def test_random_operations_with_restarts_leave_the_exact_state(tmp_path):
+    operations(tmp_path / "annotations.sqlite", 400)
+
+
+def operations(path: Path, count: int) -> None:
+    rng = np.random.default_rng(21)
+    documents = dict.fromkeys(KEYS, FOUND)
+    done: list[tuple[ItemKey, Document, Document]] = []
+    undone: list[tuple[ItemKey, Document, Document]] = []
+    store = AnnotationStore.open(path, "ada")
+    for _ in range(count):
+        what = rng.random()
+        if what < 0.55:
+            key, change = KEYS[rng.integers(3)], random_change(rng)
+            before = documents[key]
+            documents[key] = store.record(key, change, found=FOUND, source="synthetic")
+            assert documents[key].same_as(apply(before, change))
+            done.append((key, before, documents[key]))
+            undone.clear()
+        elif what < 0.97:
+            takes, gives = (done, undone) if what < 0.78 else (undone, done)
+            step = takes.pop() if takes else None
+            assert (store.undo() if what < 0.78 else store.redo()) == (step and step[0])
+            if step:
+                documents[step[0]] = step[1] if what < 0.78 else step[2]
+                gives.append(step)
+        else:
+            store.close()
+            store = AnnotationStore.open(path, "ada")
+            for key, document in documents.items():
+                kept = store.document(key)
+                assert document.same_as(FOUND) if kept is None else kept.same_as(document)
+    store.close()
+
+
+def random_change(rng: np.random.Generator) -> Change:
+    indices = tuple(rng.choice(21, rng.integers(1, 6), replace=False).tolist())
+    match rng.integers(4):
+        case 0:
+            spots = tuple((float(x), float(y)) for x, y in rng.uniform(0, 640, (len(indices), 2)))
+            return Move(indices, spots, indices[: rng.integers(2)])
+        case 1:
+            return SetVisibility(indices, tuple(rng.integers(0, 3, len(indices)).tolist()))
+        case 2:
+            return Confirm((CONTOURS[rng.integers(len(CONTOURS))],), bool(rng.integers(2)))
+    return SetStatus(("open", "done", "skipped", "flagged")[rng.integers(4)], "why")
 
 
 def test_a_locked_store_is_told(tmp_path, monkeypatch):
