@@ -46,6 +46,9 @@ from runtime.camera import transform_points
 from runtime.image import encode_image
 from runtime.topology import topology
 
+BRIGHTEST = 2.5
+"""What is behind a subject counts as no brighter than this; 1 is white."""
+
 AUTOMATIC_WHITE = 0.8
 """Share of the light's colour that the camera takes out."""
 
@@ -140,10 +143,14 @@ class HandRenderer:
         blur_px = scene.photo.background_blur * self.settings.size
         behind = defocused(self._background(scene, passes, rng), blur_px)
         linear, alpha = softened(passes.linear, passes.alpha)
-        light = composite(linear, alpha, behind) * self._neutral(scene.hdri)
+        neutral = self._neutral(scene.hdri)
+        linear, behind = linear * neutral, behind * neutral
         subject = alpha / max(float(alpha.sum()), 1.0)
+        light = composite(linear, alpha, behind)
         gain = metered(light, subject + np.float32(0.3 / alpha.size)) * _gain(scene)
-        return develop(light, gain, scene.photo, rng)
+        # A sky many times brighter than white would swallow every pixel that it has a share in.
+        white = np.float32(BRIGHTEST / (gain * 2.0**scene.photo.exposure_ev))
+        return develop(composite(linear, alpha, np.minimum(behind, white)), gain, scene.photo, rng)
 
     def _background(
         self, scene: HandScene, passes: Passes, rng: np.random.Generator

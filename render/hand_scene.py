@@ -177,7 +177,7 @@ class SceneSampler:
             cloth=random_cloth(rng),
             skin={
                 "roughness": float(rng.uniform(0.44, 0.66)),
-                "mottle": float(rng.uniform(0.3, 1.0)),
+                "mottle": float(rng.uniform(0.2, 0.8)),
                 "bump": float(rng.uniform(0.25, 0.6)),
                 "offset": rng.uniform(-1, 1, 3),
             },

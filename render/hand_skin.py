@@ -108,7 +108,7 @@ def random_look(rng: np.random.Generator, tones: tuple[str, ...]) -> HandLook:
         redness=float(rng.uniform(0, 1)),
         polish=polish,  # type: ignore[arg-type]
         nail_length=float(rng.uniform(0, 1)),
-        creases=float(rng.uniform(0.25, 1)),
+        creases=float(rng.uniform(0.15, 0.85)),
         veins=float(rng.uniform(0, 1)),
         vein_pattern=int(rng.integers(VEIN_PATTERNS)),
     )

@@ -48,7 +48,7 @@ def random_sleeve(rng: np.random.Generator) -> Sleeve | None:
     uniform = rng.uniform
     if cut == "short":
         return Sleeve(cut, uniform(0.1, 0.45), uniform(0.005, 0.010), uniform(0.5, 2.0))
-    cuff, thick = uniform(0.62, 1.0), uniform(0.003, 0.008)
+    cuff, thick = uniform(0.62, 0.97), uniform(0.003, 0.008)
     if cut == "cuffed":
         band, rise = uniform(0.025, 0.06), uniform(0.002, 0.004)
         return Sleeve(cut, cuff, thick, uniform(0.0, 0.6), band, rise)
@@ -109,12 +109,17 @@ class SleeveModel:
 
     def vertices(self, sleeve: Sleeve, shape: HandShape, posed_m: Floats) -> Floats:
         """(S, 3) vertices around a posed hand whose forearm is where it is at rest."""
-        normals = vertex_normals(posed_m, self._model_faces)[self._vertices]
-        skin = posed_m[self._vertices]
         elbow, wrist = shape.joints_m[0], shape.joints_m[1]
         length = float(np.linalg.norm(wrist - elbow))
         axis = (wrist - elbow) / length
-        along = (skin - elbow) @ axis / length
+        rest = shape.vertices_m[self._vertices]
+        along = (rest - elbow) @ axis / length
+        # Skin beyond the cuff, of which its lining is made, doesn't take part in the wrist's bend.
+        share = np.clip(1 - (along - sleeve.cuff) / 0.05, 0, 1)[:, None]
+        bent = posed_m.copy()
+        bent[self._vertices] = rest + share * (posed_m[self._vertices] - rest)
+        skin = bent[self._vertices]
+        normals = vertex_normals(bent, self._model_faces)[self._vertices]
         toward_cuff = np.clip(along / sleeve.cuff, 0, 1)
         offset = sleeve.thickness_m * (1 + sleeve.flare * toward_cuff**3)
         if sleeve.band_m:
