@@ -226,9 +226,9 @@ def greatest_difference(
 
 def _in_units(output: Tensor, meaning: str, input_size: int) -> Tensor:
     """An output in the unit of `MAX_DIFFERENCE`, double precision."""
-    if meaning in ("landmarks", "boxes"):
+    if meaning in ("landmarks", "boxes", "keypoint_offsets"):
         return output.double() / input_size
-    logits = meaning in ("presence_logit", "scores")
+    logits = meaning in ("presence_logit", "scores", "centres", "mask_logit")
     return torch.sigmoid(output.double()) if logits else output.double()
 
 

@@ -3,7 +3,8 @@
 Face landmarks: 1 x 1 x 1 x 1434 in input pixels and a presence logit 1 x 1 x 1 x 1. Hand: landmarks
 1 x 63 in input pixels with z times 0.4, presence and handedness (the person's right hand in an
 unmirrored picture) 1 x 1 as probabilities, world 1 x 63 in metres. Detectors: boxes with keypoints
-1 x anchors x 16 or 18 in input pixels from each anchor, and logits 1 x anchors x 1.
+1 x anchors x 16 or 18 in input pixels from each anchor, and logits 1 x anchors x 1. Boxes in space
+have no counterpart there: see runtime.box_fields.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from bootstrap.networks import DetectorNetwork, Network, fuse_batch_norms
+from bootstrap.networks import BoxNetwork, DetectorNetwork, Network, fuse_batch_norms
+from bootstrap.networks.box import UNIT_PX as BOX_UNIT_PX
 from bootstrap.networks.detector import UNIT_PX
 
 _DETECTED = {"boxes": "boxes", "scores": "scores"}
@@ -27,6 +29,7 @@ MEANINGS = {
     },
     "face-detector": _DETECTED,
     "palm-detector": _DETECTED,
+    "box": {"centres": "centres", "offsets": "keypoint_offsets", "silhouette": "mask_logit"},
 }
 """Network -> output -> what a card calls it."""
 TITLES = {
@@ -34,6 +37,7 @@ TITLES = {
     "hand": "21 keypoints of the hand in a crop.",
     "face-detector": "Faces in a picture, each with 6 keypoints.",
     "palm-detector": "Palms in a picture, each with 7 keypoints.",
+    "box": "Boxes in space around the objects of a picture.",
 }
 _BOXES = "Centre, size and keypoints in input pixels from each anchor."
 DESCRIPTIONS = {
@@ -49,6 +53,11 @@ DESCRIPTIONS = {
     },
     "face-detector": {"boxes": _BOXES, "scores": "Logit that an anchor has a face."},
     "palm-detector": {"boxes": _BOXES, "scores": "Logit that an anchor has a palm."},
+    "box": {
+        "centres": "Logit that an object's middle is in a cell.",
+        "offsets": "x, y of each of 9 keypoints from the cell's middle in input pixels.",
+        "silhouette": "Logit that a cell lies within the picture of an object's box.",
+    },
 }
 Z_SCALES = {"face": 1.0, "hand": 0.4}
 """Of z against x: MediaPipe's hand models have 0.4 (normalize_z of hand_landmark_cpu.pbtxt)."""
@@ -57,9 +66,16 @@ MODEL_FILES = {
     "hand": "hand_landmarks_detector.tflite",
     "face-detector": "face_detector.tflite",
     "palm-detector": "hand_detector.tflite",
+    "box": "box_fields.tflite",
 }
 """The names that MediaPipe Tasks looks for."""
-TASKS = {"face": "face", "hand": "hand", "face-detector": "face", "palm-detector": "hand"}
+TASKS = {
+    "face": "face",
+    "hand": "hand",
+    "face-detector": "face",
+    "palm-detector": "hand",
+    "box": "object",
+}
 
 
 class Deployed(nn.Module):
@@ -77,6 +93,9 @@ class Deployed(nn.Module):
             if isinstance(self.network, DetectorNetwork):
                 for layer in self.network.boxes.convolutions():
                     _scale(layer, torch.tensor(UNIT_PX).expand(layer.out_channels))
+            elif isinstance(self.network, BoxNetwork):
+                head = self.network.fields.field("offsets")
+                _scale(head, torch.tensor(BOX_UNIT_PX).expand(head.out_channels))
             else:
                 basis = self.network.landmarks.basis
                 unit = torch.tensor([1.0, 1.0, Z_SCALES[network.name]])
@@ -87,6 +106,8 @@ class Deployed(nn.Module):
         outputs: dict[str, Tensor] = self.network(image.permute(0, 3, 1, 2))
         if isinstance(self.network, DetectorNetwork):
             return outputs
+        if isinstance(self.network, BoxNetwork):
+            return {name: value.permute(0, 2, 3, 1) for name, value in outputs.items()}
         if self.network.name == "face":
             return {
                 "landmarks": outputs["landmarks"].reshape(1, 1, 1, -1),

@@ -25,6 +25,8 @@ MEANINGS = (
     "landmarks",  # x, y, z of each keypoint in input pixels, z in the scale of x
     "landmarks_visibility",  # the same with logits of visibility and of presence after each z;
     # auxiliary points may follow the topology's, in "world_landmarks" and "heatmaps", too
+    "centres",  # (1, h, w, 1) logits of where objects' middles are, one cell h-th of the input high
+    "keypoint_offsets",  # (1, h, w, 2 K) x, y of each keypoint from its cell's middle, input pixels
     "heatmaps",  # (1, h, w, K) logits of where in the crop each landmark is
     "mask_logit",  # (1, h, w, 1), its sigmoid is the probability that a pixel is the subject's
     "mask",  # that probability itself

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bootstrap.networks.blocks import ShapeHead, fuse_batch_norms, multiply_accumulates
+from bootstrap.networks.box import BoxNetwork
 from bootstrap.networks.detector import DetectorNetwork, FaceDetectorNetwork, PalmDetectorNetwork
 from bootstrap.networks.face import FaceNetwork
 from bootstrap.networks.hand import HandNetwork
 
 LandmarkNetwork = FaceNetwork | HandNetwork
-Network = LandmarkNetwork | DetectorNetwork
+Network = LandmarkNetwork | DetectorNetwork | BoxNetwork
 
 LANDMARK_NETWORKS: dict[str, type[FaceNetwork] | type[HandNetwork]] = {
     network.name: network for network in (FaceNetwork, HandNetwork)
@@ -16,15 +17,19 @@ LANDMARK_NETWORKS: dict[str, type[FaceNetwork] | type[HandNetwork]] = {
 DETECTOR_NETWORKS: dict[str, type[DetectorNetwork]] = {
     network.name: network for network in (FaceDetectorNetwork, PalmDetectorNetwork)
 }
-NETWORKS: dict[str, type[FaceNetwork] | type[HandNetwork] | type[DetectorNetwork]] = {
+NETWORKS: dict[
+    str, type[FaceNetwork] | type[HandNetwork] | type[DetectorNetwork] | type[BoxNetwork]
+] = {
     **LANDMARK_NETWORKS,
     **DETECTOR_NETWORKS,
+    BoxNetwork.name: BoxNetwork,
 }
 
 __all__ = [
     "DETECTOR_NETWORKS",
     "LANDMARK_NETWORKS",
     "NETWORKS",
+    "BoxNetwork",
     "DetectorNetwork",
     "FaceDetectorNetwork",
     "FaceNetwork",

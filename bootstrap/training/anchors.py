@@ -25,6 +25,7 @@ KEYPOINTS: dict[str, tuple[tuple[int, ...], ...]] = {
     "face478@1": ((33, 133, 159, 145), (263, 362, 386, 374), (1,), (13, 14), (234,), (454,)),
     # Wrist, bases of the index, middle, ring and little finger, the thumb's two lower joints.
     "hand21@1": ((0,), (5,), (9,), (13,), (17,), (1,), (2,)),
+    "cuboid9@1": tuple((i,) for i in range(9)),
 }
 _MIN_SCALE, _MAX_SCALE = 0.1484375, 0.75
 """Of MediaPipe's anchor options. Its anchors are decoded without a size; only here, where it is
@@ -64,7 +65,7 @@ def truth_of(subject: Subject) -> Truth:
         cx = roi.cx + shift * math.sin(roi.rotation_rad)
         cy = roi.cy - shift * math.cos(roi.rotation_rad)
     else:
-        side = max(roi.width, roi.height) / FACE_SCALE
+        side = max(roi.width, roi.height) / (FACE_SCALE if topology == "face478@1" else 1.0)
         cx, cy = roi.cx, roi.cy
     groups = [list(group) for group in KEYPOINTS[topology]]
     points = np.array([subject.keypoints_px[g].mean(axis=0) for g in groups], dtype=np.float32)

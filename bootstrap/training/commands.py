@@ -157,6 +157,35 @@ def detector(
     )  # fmt: skip
 
 
+@train_app.command()
+def box(
+    data: Data,
+    out: Out,
+    category: Annotated[
+        str, typer.Option(help="Teach objects of this category only; others are background.")
+    ] = "",
+    start_from: From = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    seed: Seed = 0,
+    batch: Batch = 16,
+    threads: Threads = 0,
+    resume: Resume = False,
+    tensorboard: Tensorboard = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train the box network: 3D boxes of objects in whole pictures, in one stage, 160 pixels.
+
+    Learns from boxes that viewfinder render session and viewfinder session propagate write.
+
+    Example: viewfinder train box --data chairs --category chair --out chair.task --minutes 30
+    """
+    _train(
+        "box", data, out, start_from, minutes, steps, seed, batch, threads, resume, None,
+        tensorboard, as_json, category,
+    )  # fmt: skip
+
+
 def _train(
     network: str,
     data: list[Path],
@@ -171,6 +200,7 @@ def _train(
     also: list[Precision] | None,
     tensorboard: Path | None,
     as_json: bool,
+    category: str = "",
 ) -> None:
     from bootstrap.training.process import wait_patiently
 
@@ -192,6 +222,7 @@ def _train(
         threads,
         resume,
         tuple(one.value for one in also or ()),
+        category,
     )
     with (
         LiveReport(f"train {network}") as report,
@@ -245,6 +276,8 @@ def _resume_command(settings: TrainSettings) -> str:
     words += ["--seed", str(settings.seed), "--batch", str(settings.batch)]
     for precision in settings.also:
         words += ["--also", precision]
+    if settings.category:
+        words += ["--category", settings.category]
     words += ["--threads", str(settings.threads), "--resume"]
     return shlex.join(words)
 

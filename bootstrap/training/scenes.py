@@ -35,8 +35,12 @@ WHOLE_SHARE = 0.3
 """Of the examples that show the whole picture, as the runtime does."""
 LEAST_SHARE, MOST_SHARE = 0.08, 0.85
 """Side of a subject's box over the input's in the other examples."""
-TURN_RAD = {"face478@1": math.radians(20), "hand21@1": math.radians(60)}
-"""Standard deviation of the turn: faces are mostly upright, hands are not."""
+TURN_RAD = {
+    "face478@1": math.radians(20),
+    "hand21@1": math.radians(60),
+    "cuboid9@1": math.radians(8),
+}
+"""Standard deviation of the turn: faces are mostly upright, hands are not, things stand."""
 LEAST_SIDE = 0.04
 """Of a box over the input's side: below it a subject is neither taught nor taken for background."""
 

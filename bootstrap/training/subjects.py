@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ Floats = NDArray[np.float32]
 
 OCCLUDED_WEIGHT = 0.5
 """What a keypoint that can't be seen counts against one that can: its place is partly a guess."""
-FALLBACK_SCALE = {"face478@1": 1.5, "hand21@1": 1.3}
+FALLBACK_SCALE = {"face478@1": 1.5, "hand21@1": 1.3, "cuboid9@1": 1.0}
 """Side of the crop over a labelled box, where keypoints don't say the crop themselves. The face's
 is MediaPipe's; the hand's is what HAND_SCALE of the palm comes to over the box of a whole hand."""
 
@@ -38,9 +38,17 @@ TYPICAL_LENGTH, MIN_LENGTH = 0.3, 0.15
 metric labels a face in profile has its eyes in one place, and dividing by their distance would
 leave nothing but profiles to learn from."""
 
-_ROI_FROM_KEYPOINTS = {
+
+def _roi_around(points: Floats) -> Roi:
+    low, high = points.min(axis=0), points.max(axis=0)
+    (cx, cy), (width, height) = ((low + high) / 2).tolist(), (high - low).tolist()
+    return Roi(cx, cy, width, height)
+
+
+_ROI_FROM_KEYPOINTS: dict[str, Callable[[Floats], Roi]] = {
     "face478@1": face_roi_from_landmarks,
     "hand21@1": hand_roi_from_landmarks,
+    "cuboid9@1": _roi_around,
 }
 PROVENANCE_WEIGHTS = {"consensus": 2.0, "human/": 1.5, "synthetic": 1.0, "propagated": 0.5}
 """What a label counts by its layer, most trusted first: refined photographs are few among renders
@@ -132,12 +140,19 @@ class TrainingData:
         return hashlib.sha256(" ".join(s.sha256 for s in self.sources).encode()).hexdigest()
 
 
-def load_training_data(folders: Iterable[str | Path], topology: Topology) -> TrainingData:
+def load_training_data(
+    folders: Iterable[str | Path], topology: Topology, category: str = ""
+) -> TrainingData:
     """Every subject of that topology in some data sets.
 
     For each picture the best layer that labels it counts: consensus, then human/, synthetic,
     propagated, with `PROVENANCE_WEIGHTS`. Predicted layers don't. Labels of another layout that
     corresponds teach the keypoints that they have.
+
+    Args:
+        folders: of the data sets.
+        topology: of the subjects.
+        category: of the objects; others are background. All are taught where it is "".
 
     Raises:
         ViewfinderError: not a data set, or none has a training subject of the topology.
@@ -153,6 +168,7 @@ def load_training_data(folders: Iterable[str | Path], topology: Topology) -> Tra
         index = dataset.samples()
         splits = _splits(index)
         layers, labels = _best_labels(dataset, topology.id)
+        labels = [x for x in labels if not category or x.attributes.get("category") == category]
         sources.append(_source(dataset, index, layers, labels))
         for label in labels:
             subject = _subject(number, label, topology, dataset.camera(label.sample_id))

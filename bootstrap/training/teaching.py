@@ -15,6 +15,7 @@ from bootstrap.metrics import Estimate, bootstrap_mean
 from bootstrap.networks import (
     DETECTOR_NETWORKS,
     LANDMARK_NETWORKS,
+    BoxNetwork,
     DetectorNetwork,
     LandmarkNetwork,
     Network,
@@ -215,6 +216,10 @@ class DetectorTeaching:
 
 def teaching_of(name: str, data: TrainingData) -> Teaching:
     """How the network of that name is taught with some data."""
+    if name == BoxNetwork.name:
+        from bootstrap.training.box import BoxTeaching
+
+        return BoxTeaching(data)
     return (DetectorTeaching if name in DETECTOR_NETWORKS else LandmarkTeaching)(name, data)
 
 

@@ -48,6 +48,7 @@ class TrainSettings:
         threads: of torch; 0 takes one for each core, at most 8.
         resume: go on from the checkpoint beside `out`.
         also: smaller models to write beside it, of bootstrap.export_quantised.PRECISIONS.
+        category: of the objects that a box network is to find; "" for all.
     """
 
     network: str
@@ -61,6 +62,7 @@ class TrainSettings:
     threads: int = 0
     resume: bool = False
     also: tuple[str, ...] = ()
+    category: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def train(
     _check(settings)
     keep_large_blocks()
     shape = topology(NETWORKS[settings.network].topology_id)
-    data = load_training_data(settings.data, shape)
+    data = load_training_data(settings.data, shape, settings.category)
     teaching = teaching_of(settings.network, data)
     _announce(data, reporter)
     with _threads(settings.threads):

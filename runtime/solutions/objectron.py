@@ -4,6 +4,8 @@
                   ^            ^                        |
                   '---- followed (back) ------------- follow
 
+A model of one stage (`runtime.solutions.objectron_single`) is run without detector and crops.
+
 Constants and rules are MediaPipe 0.10.14's (objectron_cpu and box_landmark_cpu graphs,
 frame_annotation_to_rect calculator). MediaPipe's camera axes are OpenGL's, ours OpenCV's: the lift
 is done in ours, and `followed_rotation` says what that changes.
@@ -28,8 +30,14 @@ from runtime.roi import Roi, Size, square_roi
 from runtime.solutions.crops import Associate, FindLandmarks, Found
 from runtime.solutions.landmarks import CropLandmarks, LandmarkModel
 from runtime.solutions.objectron_detection import ObjectDetector
+from runtime.solutions.objectron_single import (
+    CENTRES,
+    BoxFieldModel,
+    FindBoxes,
+    is_single_stage,
+)
 from runtime.solutions.options import SolutionOptions
-from runtime.solutions.parts import find_parts
+from runtime.solutions.parts import Part, find_parts
 from runtime.solutions.solution import GraphSolution
 from runtime.solutions.tracking import Track
 
@@ -84,8 +92,11 @@ def open_objectron(options: SolutionOptions) -> GraphSolution:
             "no such kind of object", field="variant", expected=" | ".join(LABELS),
             found=repr(variant),
         )  # fmt: skip
-    parts = find_parts(options, "object", MODELS, ("landmarks",), topology="cuboid")
+    parts = find_parts(options, "object", MODELS, ("landmarks",), topology="cuboid", whole=CENTRES)
     score = MIN_SCORE if options.min_score is None else options.min_score
+    lift = Lift(options.focal_px, options.principal_px, options.size_m)
+    if is_single_stage(parts["landmarks"].card):
+        return _single_stage(parts["landmarks"], options, lift, score)
     detector = ObjectDetector(
         parts["detector"].load(options), parts["detector"].card, LABELS[variant], score
     )
@@ -95,11 +106,21 @@ def open_objectron(options: SolutionOptions) -> GraphSolution:
     graph.add(DetectObjects(detector, most), outputs="detected", back=followed, name="detect")
     graph.add(Associate(MIN_ASSOCIATION_IOU), outputs="tracks", back=followed)
     graph.add(FindLandmarks(landmarks), outputs="found", name="landmarks")
-    lift = Lift(options.focal_px, options.principal_px, options.size_m)
     graph.add(lift, outputs="lifted")
     graph.add(FollowBoxes(), outputs="followed", name="follow")
     graph.add(MakeBoxes(landmarks.topology.id), outputs="subjects", name="subjects")
     return GraphSolution(graph, landmarks.topology.id, options.static)
+
+
+def _single_stage(
+    part: Part, options: SolutionOptions, lift: Lift, min_score: float
+) -> GraphSolution:
+    fields = BoxFieldModel(part.load(options), part.card, min_score)
+    graph = Graph("objectron", {"picture": Picture})
+    graph.add(FindBoxes(fields, options.max_subjects), outputs="found", name="boxes")
+    graph.add(lift, outputs="lifted")
+    graph.add(MakeBoxes(fields.topology.id), outputs="subjects", name="subjects")
+    return GraphSolution(graph, fields.topology.id, options.static)
 
 
 def roi_of_box(box: ArrayLike, image_size: Size) -> Roi:

@@ -42,6 +42,7 @@ def find_parts(
     released: Mapping[str, Sequence[str]],
     needed: Sequence[str],
     topology: str = "",
+    whole: str = "",
 ) -> Parts:
     """The models of a solution.
 
@@ -52,6 +53,7 @@ def find_parts(
         needed: roles that must come from the user's own bundle; any others that it lacks are
             released ones.
         topology: what the landmark model's topology must start with.
+        whole: an output of the user's landmark model that shows that it needs no detector.
 
     Raises:
         ViewfinderError: unknown variant; models that aren't there, are damaged or are for
@@ -59,6 +61,8 @@ def find_parts(
     """
     if options.model is not None:
         own = _own_parts(options, task, needed, topology)
+        if whole and any(o.meaning == whole for o in own["landmarks"].card.outputs):
+            return own
         roles = {"detector", *needed}
         return own if roles <= set(own) else {**released_parts(options, released), **own}
     if options.models == "mediapipe":
