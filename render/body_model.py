@@ -46,7 +46,6 @@ _FACE = {
 _EARS = {"right_ear": 5661, "left_ear": 12258}
 
 
-
 @dataclass(frozen=True)
 class BodyShape:
     """One person at rest, in Anny's axes.
@@ -150,7 +149,7 @@ class BodyModel:
         return PosedBody(vertices, points, transforms)
 
     def transforms(self, shape: BodyShape, pose: BodyPose) -> Floats:
-        """(B, 4, 4) posed_from_rest of every bone; the pelvis turns about the middle of the hips."""
+        """(B, 4, 4) posed_from_rest of every bone; the pelvis turns about the hips' middle."""
         wanted = frames(pose.angles)
         result = np.tile(np.eye(4), (len(self.bones), 1, 1))
         for i, (bone, parent) in enumerate(zip(BONES, self._parents)):
@@ -229,9 +228,7 @@ class BodyModel:
             result[name] = (row, np.ones(1))
         return result
 
-    def _rest_keypoints(
-        self, rest: Rest, joints: Mapping[str, Floats], hand: HandShape
-    ) -> Floats:
+    def _rest_keypoints(self, rest: Rest, joints: Mapping[str, Floats], hand: HandShape) -> Floats:
         points: dict[str, Floats] = {
             name: weights @ rest.vertices_m[rows]
             for name, (rows, weights) in self._face_points.items()

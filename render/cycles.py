@@ -12,9 +12,9 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ class Passes:
         depth_m: (H, W) float32 along the optical axis; inf where there is no surface.
         object_index, material_index: (H, W) int32, 0 where there is no surface or none was set.
         world_normals: (H, W, 3) float32 of the surfaces, in world axes; 0 where there is none.
+        coverage: (H, W) float32 by name of `CyclesScene.add_coverage`: how much of each pixel
+            materials take that write to it.
     """
 
     linear: NDArray[np.float32]
@@ -51,6 +53,7 @@ class Passes:
     object_index: NDArray[np.int32]
     material_index: NDArray[np.int32]
     world_normals: NDArray[np.float32]
+    coverage: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def camera_normals(self, world_from_camera: ArrayLike) -> NDArray[np.float32]:
         """(H, W, 3) unit normals in the camera's axes, NaN where there is no surface."""
@@ -87,6 +90,7 @@ class CyclesScene:
         self.width, self.height = width, height
         self._folder = _work_folder()
         self._picture = Path(self._folder.name) / "passes.exr"
+        self._window = (0, 0, width, height)
         self._environment: dict[Path, Any] = {}
         self._set_up_render(threads, transparent)
         with quiet():  # Cycles warns on standard output that it found no CUDA
@@ -243,12 +247,38 @@ class CyclesScene:
         self.scene.collection.objects.link(thing)
         return SceneMesh(thing)
 
+    def add_coverage(self, name: str) -> None:
+        """Let materials with an AOV output of that name say how much of each pixel they take."""
+        aov = self.scene.view_layers[0].aovs.add()
+        aov.name, aov.type = name, "VALUE"
+
+    def set_window(self, window_px: tuple[int, int, int, int] | None) -> None:
+        """Render only a part of the picture from now on; the rest comes back empty.
+
+        What a transparent film shows nothing of costs little in Cycles, but its denoiser, its
+        passes and their file take their time for every pixel.
+
+        Args:
+            window_px: left, top, right, bottom (the last two beyond it), within the picture; None
+                for all of it. An empty window isn't rendered at all.
+        """
+        self._window = (0, 0, self.width, self.height) if window_px is None else window_px
+        left, top, right, bottom = self._window
+        render = self.scene.render
+        render.use_border = render.use_crop_to_border = window_px is not None
+        render.border_min_x, render.border_max_x = left / self.width, right / self.width
+        render.border_min_y = 1 - bottom / self.height
+        render.border_max_y = 1 - top / self.height
+
     def render(self) -> Passes:
         """Render the scene as it stands.
 
         Raises:
             ViewfinderError: Blender couldn't render or write the passes.
         """
+        left, top, right, bottom = self._window
+        if right <= left or bottom <= top:
+            return _empty(self.width, self.height)
         self._picture.unlink(missing_ok=True)
         with quiet():
             bpy.ops.render.render(write_still=True)
@@ -259,7 +289,11 @@ class CyclesScene:
                 "Blender rendered nothing", file=self._picture, found=error.strerror
             ) from error
         self._picture.unlink()
-        return _passes(read_exr(data))
+        names = [aov.name for aov in self.scene.view_layers[0].aovs]
+        found = _passes(read_exr(data), names)
+        if found.alpha.shape == (self.height, self.width):
+            return found
+        return _framed(found, self._window, _empty(self.width, self.height))
 
     def close(self) -> None:
         """Remove the files on the RAM disk."""
@@ -415,7 +449,7 @@ def _ram_disk() -> str | None:
     return str(shared) if shared.is_dir() and os.access(shared, os.W_OK) else None
 
 
-def _passes(channels: dict[str, NDArray[np.float32]]) -> Passes:
+def _passes(channels: dict[str, NDArray[np.float32]], coverage: Sequence[str] = ()) -> Passes:
     linear = np.stack([channels[f"view.Combined.{c}"] for c in "RGB"], axis=-1)
     depth = channels["view.Depth.V"] if "view.Depth.V" in channels else channels["view.Depth.Z"]
     depth = np.where(depth < FAR_M, depth, np.float32(np.inf))
@@ -424,4 +458,35 @@ def _passes(channels: dict[str, NDArray[np.float32]]) -> Passes:
         for name in ("Object Index", "Material Index")
     )
     normals = np.stack([channels[f"view.Normal.{c}"] for c in "XYZ"], axis=-1)
-    return Passes(linear, channels["view.Combined.A"], depth, object_index, material_index, normals)
+    return Passes(
+        linear, channels["view.Combined.A"], depth, object_index, material_index, normals,
+        {name: channels[f"view.{name}.X"] for name in coverage},
+    )  # fmt: skip
+
+
+def _empty(width: int, height: int) -> Passes:
+    """A picture in which nothing is."""
+    flat = np.zeros((height, width), dtype=np.float32)
+    solid = np.zeros((height, width, 3), dtype=np.float32)
+    nothing = np.zeros((height, width), dtype=np.int32)
+    return Passes(solid, flat, np.full_like(flat, np.inf), nothing, nothing, solid.copy())
+
+
+def _framed(part: Passes, window_px: tuple[int, int, int, int], empty: Passes) -> Passes:
+    """The whole picture around a part of it."""
+    left, top, right, bottom = window_px
+
+    def whole(values: NDArray[Any], around: NDArray[Any]) -> NDArray[Any]:
+        result = around.copy()
+        result[top:bottom, left:right] = values
+        return result
+
+    return Passes(
+        whole(part.linear, empty.linear),
+        whole(part.alpha, empty.alpha),
+        whole(part.depth_m, empty.depth_m),
+        whole(part.object_index, empty.object_index),
+        whole(part.material_index, empty.material_index),
+        whole(part.world_normals, empty.world_normals),
+        {name: whole(values, empty.alpha) for name, values in part.coverage.items()},
+    )
