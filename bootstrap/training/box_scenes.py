@@ -28,6 +28,8 @@ SPREAD = 0.07
 """Deviation of a middle's peak in the heatmap over the root of the object's area in the picture."""
 LEAST_SPREAD = 0.6
 """The same in cells, at least."""
+SHARES = (0.2, 0.8)
+"""Longer side of an object over the input's, where a picture is cut around it."""
 LEAST_SIDE = 0.06
 """Longer side of an object over the input's: smaller ones are neither taught nor background."""
 
@@ -156,12 +158,9 @@ class BoxBatches(Ahead[BoxBatch]):
             scene = self._scenes[self._places.at(place)]
             rng = chance(self._seed, EXAMPLES, place)
             crop, truths = training_scene(
-                *self._pictures.of(scene),
-                scene.subjects,
-                self._topology,
-                BoxNetwork.input_size,
-                rng,
-            )
+                *self._pictures.of(scene), scene.subjects, self._topology,
+                BoxNetwork.input_size, rng, SHARES,
+            )  # fmt: skip
             crops.append(crop)
             found.append(truths)
         return stacked_boxes(crops, found)

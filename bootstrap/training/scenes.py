@@ -145,6 +145,7 @@ def training_scene(
     topology: Topology,
     size: int,
     rng: np.random.Generator,
+    shares: tuple[float, float] = (LEAST_SHARE, MOST_SHARE),
 ) -> tuple[Image, tuple[Truth, ...]]:
     """A picture as a camera might give it: mirrored, cut, turned, in another light.
 
@@ -155,6 +156,7 @@ def training_scene(
         topology: of the subjects.
         size: of the network's input.
         rng: all chance comes from here.
+        shares: side of a subject's box over the input's, from and to, where one is zoomed to.
 
     Returns:
         (size, size, 3) uint8 and the truths, in its pixels; some may lie outside.
@@ -164,7 +166,7 @@ def training_scene(
         subjects = [subject.mirrored(topology, width) for subject in subjects]
         image = cv2.flip(image, 1)
     truths = [truth_of(subject) for subject in subjects]
-    roi = _region(image, [truth.box * scale for truth in truths], topology, rng)
+    roi = _region(image, [truth.box * scale for truth in truths], topology, rng, shares)
     crop = warp_crop(image, roi, size, size, "zero")
     outside = ~crop.any(axis=2)
     crop = vary_photometry(crop, rng).copy()
@@ -228,7 +230,11 @@ def _letterbox(image: Image, size: int) -> Roi:
 
 
 def _region(
-    image: Image, boxes: Sequence[Floats], topology: Topology, rng: np.random.Generator
+    image: Image,
+    boxes: Sequence[Floats],
+    topology: Topology,
+    rng: np.random.Generator,
+    shares: tuple[float, float],
 ) -> Roi:
     whole = _letterbox(image, 1)
     if rng.random() < WHOLE_SHARE or not boxes:
@@ -243,7 +249,7 @@ def _region(
             rotation_rad=rng.normal(0.0, math.radians(5)),
         )
     box = boxes[int(rng.integers(len(boxes)))]
-    share = math.exp(rng.uniform(math.log(LEAST_SHARE), math.log(MOST_SHARE)))
+    share = math.exp(rng.uniform(math.log(shares[0]), math.log(shares[1])))
     # A picture far smaller than its crop would teach black borders more than anything.
     side = min(float(box[2]) / share, 2.0 * whole.width)
     rotation = rng.normal(0.0, TURN_RAD[topology.id])
