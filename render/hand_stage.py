@@ -27,6 +27,7 @@ from render.hand_objects import Thing
 from render.hand_scene import HandScene, ShownHand
 from render.hand_skin import HandPainter
 from render.hands import CLASSES, SECOND
+from render.labels import shown_window
 from render.skin import (
     Shader,
     patterned_material,
@@ -180,6 +181,9 @@ class HandStage:
                 mesh.set_attribute("detail", prepared.detail)
             mesh.move(prepared.vertices_m)
         scene = prepared.scene
+        self._scene.set_window(
+            shown_window(prepared.vertices_m, scene.camera, scene.world_from_camera)
+        )
         if scene.negative is not None:
             self._distractor.set(**scene.skin)
             for outfit, thing in zip(self._outfits, scene.negative.things):

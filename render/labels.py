@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from runtime.camera import Camera
+from runtime.camera import Camera, transform_points
 
 UNKNOWN, OCCLUDED, VISIBLE = 0, 1, 2
 """COCO's visibility: not labelled; labelled but hidden or outside the picture; seen."""
@@ -89,3 +89,36 @@ def silhouette(mask: NDArray[np.bool_], tolerance_px: float = 0.5) -> NDArray[np
 def clear_depth(depth_m: NDArray[np.floating]) -> NDArray[np.float32]:
     """Depth for storing: NaN instead of infinity where there is no surface."""
     return np.where(np.isfinite(depth_m), depth_m, np.nan).astype(np.float32)
+
+
+def shown_window(
+    points_m: ArrayLike, camera: Camera, world_from_camera: ArrayLike, margin_px: int = 4
+) -> tuple[int, int, int, int] | None:
+    """The part of a picture that a mesh can show in.
+
+    Args:
+        points_m: (V, 3) its vertices in world axes.
+        camera: of the picture.
+        world_from_camera: (4, 4).
+        margin_px: left around it, for the pixel filter and the denoiser.
+
+    Returns:
+        left, top, right, bottom in whole pixels, empty (all 0) when nothing shows; None for the
+        whole picture when the mesh comes too close to the camera to say.
+    """
+    points = np.asarray(points_m, dtype=np.float64)
+    whole = (0, 0, camera.width, camera.height)
+    if not len(points):
+        return (0, 0, 0, 0)
+    seen = transform_points(np.linalg.inv(np.asarray(world_from_camera)), points)
+    if (seen[:, 2] < _CLOSE_M).any():
+        return None
+    pixels = camera.project(seen)
+    low = np.maximum(np.floor(pixels.min(axis=0)).astype(int) - margin_px, 0)
+    high = np.minimum(np.ceil(pixels.max(axis=0)).astype(int) + margin_px, whole[2:])
+    if (low >= high).any():
+        return (0, 0, 0, 0)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+_CLOSE_M = 0.02
