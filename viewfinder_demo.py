@@ -367,8 +367,9 @@ def render_clip(path: Path, frames: int) -> None:
 
     from render.faces import FaceRenderer, FaceSettings
     from render.faces_head import rotation_matrix
+    from render.settings import ONE_FACE
 
-    renderer = FaceRenderer(FaceSettings(seed=6, size=_CLIP_SIZE))
+    renderer = FaceRenderer(FaceSettings(seed=6, size=_CLIP_SIZE, face_shares=ONE_FACE))
     size = (_CLIP_SIZE, _CLIP_SIZE)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"VP80"), _CLIP_FPS, size)
     try:

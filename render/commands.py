@@ -201,9 +201,29 @@ def faces(
             help="Fit that map anew to MediaPipe's face mesh and write it there (some minutes).",
         ),
     ] = None,
+    negatives: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of pictures without a face.")
+    ] = 0.04,
+    two_faces: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of pictures with a second person.")
+    ] = 0.12,
+    worn: Annotated[
+        tuple[float, float, float],
+        typer.Option(
+            metavar="GLASSES MASKS HEADWEAR", help="Shares of people with these; 0 0 0 for none."
+        ),
+    ] = (0.2, 0.06, 0.12),
+    before: Annotated[
+        tuple[float, float],
+        typer.Option(
+            metavar="HANDS THINGS",
+            help="Shares of pictures with a hand or a thing before the face; 0 0 for none.",
+        ),
+    ] = (0.08, 0.04),
     as_json: JsonOption = False,
 ) -> None:
-    """Faces: random people, expressions, gaze, hair, light and camera.
+    """Faces: random people, expressions, gaze, hair, light and camera; glasses, masks, headwear,
+    hands and things before them; a second person; none.
 
     Labels: the 478 points of face478, contours, irises, segmentation, head pose, gaze, expression.
     """
@@ -212,6 +232,7 @@ def faces(
     from render.environments import find_hdris
     from render.faces import FaceSettings, face_dataset, face_renderers
     from render.job import Job, cores
+    from render.settings import ONE_FACE, FaceShares
 
     if out is None and fit_mapping is None:
         raise typer.BadParameter("give --out DIR, --fit-mapping FILE or both", param_hint="--out")
@@ -223,12 +244,15 @@ def faces(
     light = () if hdris is None else find_hdris(hdris)
     photos = () if backgrounds is None else find_backgrounds(backgrounds)
     settings = FaceSettings(
-        seed, size, preset.value, light, photos, mapping=mapping, face_model=face_model
-    )
+        seed, size, preset.value, light, photos, mapping=mapping, face_model=face_model,
+        face_shares=FaceShares(negatives, two_faces, *worn, *before),
+    )  # fmt: skip
     if fit_mapping is not None:
         from render.face_mapping_run import write_fitted_mapping
 
-        errors = write_fitted_mapping(fit_mapping, replace(settings, backgrounds=()))
+        errors = write_fitted_mapping(
+            fit_mapping, replace(settings, backgrounds=(), face_shares=ONE_FACE)
+        )
         typer.echo(f"{fit_mapping}: {errors}", err=True)
         settings = replace(settings, mapping=fit_mapping)
     if out is not None:

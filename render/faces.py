@@ -21,23 +21,27 @@ from render.backgrounds import background_piece
 from render.cycles import PRESETS, CyclesScene, Passes
 from render.environments import bundled_hdris, file_sha256, hdri_index
 from render.face_mapping import FaceMapping, read_mapping, shipped_mapping
+from render.faces_classes import CLASSES
+from render.faces_company import ALONE, Around, Company, counts
 from render.faces_draw import FaceDraw, draw_face
-from render.faces_head import HeadMesh, rotation_matrix
-from render.faces_scene import CLASSES, FaceScene
+from render.faces_head import HeadMesh
+from render.faces_scene import FaceScene, Person, Standing
 from render.faces_shot import (
+    SOURCE,
     TOPOLOGY,
     Shot,
     aim,
     directions,
     label_of,
+    placed,
     plain,
     sample_of,
     skin_weight,
 )
-from render.job import Renderer, description
+from render.job import Renderer, description, sample_id
 from render.onto_photo import PhotoLight, lamp_of, neutral_gains, onto_photo, photo_light
 from render.photo import develop, metered
-from render.settings import RenderSettings
+from render.settings import USUAL_FACES, FaceShares, RenderSettings
 from runtime.camera import transform_points
 from runtime.errors import ViewfinderError
 
@@ -51,10 +55,12 @@ class FaceSettings(RenderSettings):
     Attributes:
         mapping: file with a face mapping; the shipped one when None.
         face_model: file of a head model that takes Anny's place.
+        face_shares: of pictures without faces, with two, and with something worn or before them.
     """
 
     mapping: Path | None = None
     face_model: Path | None = None
+    face_shares: FaceShares = USUAL_FACES
 
     def licences(self) -> tuple[str, ...]:
         """What the pictures carry on from others; a user's head model takes Anny's place."""
@@ -76,7 +82,7 @@ def face_dataset(settings: FaceSettings, shard_size: int) -> DatasetInfo:
         head = {"mapping": "shipped" if mapping is None else file_sha256(mapping)}
     return description(
         "faces",
-        {**settings.described(), **head},
+        {**settings.described(), **head, "shares": asdict(settings.face_shares)},
         shard_size,
         topologies=(TOPOLOGY,),
         classes=dict(CLASSES),
@@ -140,7 +146,7 @@ class Surroundings:
 
 
 class FaceRenderer:
-    """Renders one face after another; builds the scene when it is made.
+    """Renders one picture after another; builds the scene when it is made.
 
     Args:
         settings: of the data set.
@@ -161,66 +167,111 @@ class FaceRenderer:
         self.scene = FaceScene(
             self.mesh, mapping, size, size, quality, threads, bool(settings.backgrounds)
         )
-        self._tragions = tragion_vertices(self.mesh)
+        self._company = Company(settings, self.mesh.region.change_names)
 
     def draw(self, index: int) -> tuple[FaceDraw, np.random.Generator]:
-        """What sample `index` is to show, and the generator for all that is left to chance."""
+        """Whom sample `index` shows first, and the generator for all that is left to chance."""
         sequence = np.random.SeedSequence(self.settings.seed, spawn_key=(index,))
         rng = np.random.default_rng(sequence)
-        return draw_face(rng, self.mesh.region.change_names), rng
+        drawn = draw_face(rng, self.mesh.region.change_names)
+        return replace(drawn, worn=self._company.worn(index, drawn)), rng
 
     def hdri(self, index: int) -> Path:
         """The surroundings of sample `index`: one for a block of samples."""
         return self.surroundings.hdri(index)
 
     def render(self, index: int) -> tuple[Sample, list[Label]]:
-        """Sample `index` of the data set and its one label."""
+        """Sample `index` of the data set and its labels: a row for every face that counts, or one
+        that says that there is none."""
         drawn, rng = self.draw(index)
-        shot = self.shoot(drawn, self.hdri(index), rng)
+        drawn, around = self._company.around(index, drawn)
+        shots = self.shots(drawn, self.hdri(index), rng, around)
+        name = sample_id(index)
+        labels = []
+        for number, (shot, who) in enumerate(zip(shots, around.people(drawn))):
+            label = label_of(name, shot, _attributes(who, shot))
+            if number == 0 or counts(label, self.settings.size):
+                labels.append(label)
+        if around.negative:
+            facts = {"negative": around.negative}
+            labels = [Label(sample_id=name, attributes=facts, source=SOURCE)]
+        unlabelled = len(around.people(drawn)) - sum(bool(label.topology) for label in labels)
         sample = sample_of(
-            index, self.settings, shot, drawn.photo, (drawn.expression, drawn.look.hair_style),
+            index, self.settings, shots[0], drawn.photo, _tags(drawn, around),
             {
                 "hdri": self.hdri(index).name,
                 "azimuth_rad": drawn.view.azimuth_rad,
-                "lamp": shot.lamp is not None,
+                "lamp": shots[0].lamp is not None,
                 "photo": plain(asdict(drawn.photo)),
+                "before": around.before,
+                "unlabelled_faces": unlabelled,
             },
         )  # fmt: skip
-        return sample, [label_of(sample.sample_id, shot, _attributes(drawn, shot))]
+        return sample, labels
 
     def shoot(self, drawn: FaceDraw, hdri: Path, rng: np.random.Generator) -> Shot:
+        """`shots` of one person alone."""
+        return self.shots(drawn, hdri, rng)[0]
+
+    def shots(
+        self, drawn: FaceDraw, hdri: Path, rng: np.random.Generator, around: Around = ALONE
+    ) -> list[Shot]:
         """Set the scene up as drawn and take the picture.
 
         Args:
             drawn: who, how and where.
             hdri: the surroundings.
             rng: for paint, strands and the sensor's noise.
+            around: who and what else there is.
+
+        Returns:
+            The picture as a shot of everybody in it; of a first person who isn't there in
+            pictures without faces.
         """
-        shape = self.mesh.shape(
-            drawn.identity, drawn.actions, drawn.view.head_rotation, drawn.gaze_rad
-        )
-        person = self.scene.person(shape, drawn.look)
         behind = self.surroundings.photo(rng)
         view = drawn.view if behind is None else replace(drawn.view, lamp=lamp_of(behind[1]))
-        world_from_person = np.eye(4)
-        world_from_person[:3, :3] = rotation_matrix([0, 0, view.azimuth_rad + view.body_yaw_rad])
-        self.scene.show(person, world_from_person, rng)
-        self.scene.cycles.set_hdri(hdri)
-        target = transform_points(world_from_person, person.landmarks_m.mean(axis=0))
+        world_from_person = placed(view)
+        first = self._person(drawn)
+        people = [Standing(first, world_from_person, rng)]
+        if around.second is not None:
+            other = around.second
+            turned = placed(replace(other.drawn.view, azimuth_rad=view.azimuth_rad))
+            turned[:3, 3] = other.shift_m(view.azimuth_rad)
+            people.append(Standing(self._person(other.drawn), turned, other.rng(), 1.5))
+        target = transform_points(world_from_person, first.landmarks_m.mean(axis=0))
         toward, world_from_camera, camera = aim(view, target, self.settings.size)
+        others = self._company.parts(
+            around, self.scene, people[0], world_from_camera, camera
+        )  # fmt: skip
+        self.scene.show(people if around.peopled else [], others)
+        self.scene.cycles.set_hdri(hdri)
         self.scene.light(view, target, toward)
         passes = self.scene.render(world_from_camera, camera)
         light = self.surroundings.before(behind, passes, self.scene.cycles, hdri, rng)
-        gain = metered(light, skin_weight(passes)) * _tone_gain(drawn)
+        gain = metered(light, skin_weight(passes)) * (_tone_gain(drawn) if around.peopled else 1)
         rgb = develop(light, gain, drawn.photo, rng)
-        return Shot(
-            rgb, passes, camera, world_from_camera, world_from_person, person, self._tragions,
-            view.lamp,
-        )  # fmt: skip
+        return [
+            Shot(rgb, passes, camera, world_from_camera, standing.world_from_person,
+                 standing.person, self.scene.tragions, view.lamp, number)
+            for number, standing in enumerate(people)
+        ]  # fmt: skip
+
+    def _person(self, drawn: FaceDraw) -> Person:
+        turn = drawn.view.head_rotation
+        shape = self.mesh.shape(drawn.identity, drawn.actions, turn, drawn.gaze_rad)
+        return self.scene.person(shape, drawn.look, drawn.worn)
 
     def close(self) -> None:
         """Remove the scene's files."""
         self.scene.cycles.close()
+
+
+def _tags(drawn: FaceDraw, around: Around) -> tuple[str, ...]:
+    if around.negative:
+        return ("negative", around.negative)
+    before = (around.before,) if around.before else ()
+    company = ("company",) if around.second else ()
+    return (drawn.expression, drawn.look.hair_style, *drawn.worn.tags(), *before, *company)
 
 
 def _attributes(drawn: FaceDraw, shot: Shot) -> dict[str, Any]:
@@ -235,28 +286,10 @@ def _attributes(drawn: FaceDraw, shot: Shot) -> dict[str, Any]:
         "iris": look.iris,
         "hair": {"style": look.hair_style, "colour": look.hair_colour},
         "garment": look.garment,
+        "worn": drawn.worn.described(),
         "phenotypes": {k: round(v, 5) for k, v in drawn.identity.phenotypes.items()},
         "local_changes": {k: round(v, 5) for k, v in drawn.identity.local_changes.items()},
     }
-
-
-def tragion_vertices(mesh: HeadMesh) -> tuple[int, int]:
-    """Vertices of the rendered mesh before the right and the left ear's opening."""
-    from render.faces_head import SURFACES, unrolled
-
-    vertices = mesh.rendered(mesh.neutral_m)
-    skin = np.unique(mesh.faces[mesh.surface == SURFACES.index("skin")])
-    places = unrolled(vertices[skin])
-    found = []
-    for u in (0.5 - _TRAGION_UV[0], 0.5 + _TRAGION_UV[0]):
-        apart = np.hypot((places[:, 0] - u) * 0.65, (places[:, 1] - _TRAGION_UV[1]) * 0.44)
-        # Among those that lie there, the outermost: the ear is folded.
-        near = np.flatnonzero(apart < np.sort(apart)[8])
-        found.append(int(skin[near[np.abs(vertices[skin[near], 0]).argmax()]]))
-    return found[0], found[1]
-
-
-_TRAGION_UV = (0.218, 0.612)  # distance from the middle and height, in the unrolled texture
 
 
 def _tone_gain(drawn: FaceDraw) -> float:

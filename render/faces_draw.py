@@ -17,6 +17,7 @@ from render.faces_expression import draw_expression
 from render.faces_hair import HAIR_STYLES
 from render.faces_head import rotation_matrix
 from render.faces_paint import Complexion
+from render.faces_worn import NOTHING, Worn
 from render.photo import Photo, random_photo
 from render.skin_tones import HAIR_COLOURS, IRIS_COLOURS, MONK_TONES, hair_colour, tone_albedo
 
@@ -101,6 +102,7 @@ class FaceDraw:
     look: Look
     view: View
     photo: Photo
+    worn: Worn = NOTHING
 
 
 def draw_face(rng: Rng, change_names: Sequence[str]) -> FaceDraw:

@@ -54,11 +54,12 @@ class Garment:
         self.below_collar_m = np.concatenate([below, np.full(len(self._rim), 1.0)])
         self.rest_m = self.on(neutral)
 
-    def on(self, base_m: Floats) -> Floats:
-        """(V, 3) the garment on a posed bust (V_base, 3)."""
+    def on(self, base_m: Floats, reach_m: float = REACH_M) -> Floats:
+        """(V, 3) the garment on a posed bust (V_base, 3); beyond the bust's end it goes on by
+        `reach_m`."""
         body = base_m[self._kept]
         cloth = body + CLEARANCE_M * vertex_normals(body, self._faces)
-        return np.concatenate([cloth, cloth[self._rim] + REACH_M * self._outward])
+        return np.concatenate([cloth, cloth[self._rim] + reach_m * self._outward])
 
 
 def _below_collar(points: Floats, name: str) -> Floats:

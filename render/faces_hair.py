@@ -46,6 +46,11 @@ class HairStyle:
     radius_m: float
     gathered: bool = False
 
+    @property
+    def thickness_m(self) -> float:
+        """Of the hair when something lies on it."""
+        return min(0.002 + 0.05 * self.length_m, 0.006) + 0.006 * self.curl
+
 
 HAIR_STYLES: Mapping[str, HairStyle] = {
     "buzz": HairStyle(5000, 0.006, 3, 0.7, 0.0, 0.3, 0.0, 0.0, 0.00045),
@@ -209,6 +214,51 @@ def grown_brows(
     s = np.linspace(0, 1, 4)[None, :, None]
     bend = -0.25 * length[:, None] * s**2 * normal[:, None]
     return place[:, None] + s * (length * direction)[:, None] + bend + 0.0004 * normal[:, None]
+
+
+def grown_beard(
+    surface: Surface,
+    face_density: ArrayLike,
+    landmarks_m: Floats,
+    strands: int,
+    length_m: float,
+    rng: np.random.Generator,
+) -> Floats:
+    """(N, 5, 3) hairs of a beard: downward on cheeks and chin, aside from below the nose.
+
+    Args:
+        surface: the rendered mesh with its expression, in the skull's axes.
+        face_density: (F,) 1 where it grows.
+        landmarks_m: (468, 3) in the same axes.
+        strands, length_m: how many and how long.
+        rng: for roots and strays.
+    """
+    roots = scattered(surface, face_density, strands, rng)
+    place = roots.on(surface.faces, surface.vertices_m)
+    normal = _unit(roots.on(surface.faces, surface.normals))
+    corners = landmarks_m[[61, 291]]
+    x = (place[:, 0] - corners[:, 0].mean()) / (np.ptp(corners[:, 0]) / 2)
+    # The upper lip rises between its corners; what grows above it stays above the mouth.
+    lip = np.interp(x, [-1, 0, 1], [corners[0, 2], landmarks_m[0, 2], corners[1, 2]])
+    above = (np.abs(x) < 1.15) & (place[:, 2] > lip - 0.001)
+    way = np.zeros_like(place)
+    way[:, 2] = np.where(above, -0.5, -1.0)
+    way[:, 0] = np.where(above, 1.1 * np.sign(x) * np.clip(np.abs(x) * 4, 0, 1), 0.25 * x)
+    way[:, 1] = np.where(above, 0.0, -0.25)
+    flow = _unit(way - (way * normal).sum(axis=1, keepdims=True) * normal)
+    locks = max(strands // 25, 1)
+    lock = rng.integers(0, locks, strands)
+    length = length_m * rng.uniform(0.6, 1.15, strands)
+    room = np.where(above, np.clip(1.6 * (place[:, 2] - lip) + 0.003, 0.002, None), np.inf)
+    step = np.minimum(length, room)[:, None] / 4
+    shared, own = rng.normal(size=(locks, 3))[lock], rng.normal(size=(strands, 4, 3))
+    points = [place - 0.0006 * normal]
+    for k in range(4):
+        lift = 0.45 - 0.09 * k
+        bend = _unit(flow + lift * normal + 0.18 * shared + 0.16 * own[:, k]
+                     + [0.0, 0.0, -0.12 * k])  # fmt: skip
+        points.append(points[-1] + step * bend)
+    return np.stack(points, axis=1)
 
 
 def grown_lashes(

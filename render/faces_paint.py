@@ -108,6 +108,23 @@ class SkinPainter:
         mask = cv2.GaussianBlur(mask, (0, 0), 9)
         return np.asarray(mask * (1 - np.clip(1.5 * self.lips, 0, 1)))
 
+    def beard_region(self, kind: str) -> Floats:
+        """Soft mask of a beard: "all", or its "moustache", "chin" or "jaw" alone."""
+        if kind == "all":
+            return self._beard
+        left, right = self._places[61], self._places[291]
+        mouth, middle, half = (left[1] + right[1]) / 2, (left[0] + right[0]) / 2, right[0] - left[0]
+        x, y = np.meshgrid(*(np.arange(size) + 0.5 for size in TEXTURE_SIZE))
+        aside = np.abs(x - middle) / (half / 2)
+        above = np.clip((mouth + 4 - y) / 8, 0, 1) * np.clip((1.25 - aside) / 0.15, 0, 1)
+        if kind == "moustache":
+            shape = above
+        elif kind == "chin":
+            shape = np.clip((y - mouth) / 8, 0, 1) * np.clip((0.95 - aside) / 0.3, 0, 1)
+        else:
+            shape = 1 - above
+        return np.asarray(self._beard * shape, dtype=np.float32)
+
     def brow_region(self, side: int) -> Floats:
         """Soft mask of the right (0) or left (1) brow."""
         return self._brows[side]

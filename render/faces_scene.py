@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +11,16 @@ import bpy
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from render import skin
-from render.cycles import CyclesScene, Passes, Quality, SceneMesh
+from render.assembly import AssembledMesh, Part
+from render.cycles import CyclesScene, Passes, Quality
 from render.face_mapping import FaceMapping
+from render.faces_classes import SECOND
 from render.faces_draw import Look, View
 from render.faces_garment import GARMENTS, Garment
 from render.faces_hair import (
     HAIR_STYLES,
     Surface,
+    grown_beard,
     grown_brows,
     grown_hair,
     grown_lashes,
@@ -31,28 +33,16 @@ from render.faces_head import (
     unrolled,
     vertex_normals,
 )
+from render.faces_outfit import SLOTS, Outfit, Props, SkinImage
 from render.faces_paint import TEXTURE_SIZE, SkinPainter, scalp_density
-from render.skin_tones import IRIS_COLOURS, linear_from_hex
+from render.faces_worn import NOTHING, Fitted, Worn, beard_growth, fitted
+from render.worn import Bearer
 from runtime.camera import Camera
 from runtime.topology import topology
 
 Floats = NDArray[np.float64]
 
-CLASSES: Mapping[str, int] = {
-    "background": 0,
-    "skin": 1,
-    "lips": 2,
-    "eyes": 3,
-    "mouth": 4,
-    "teeth": 5,
-    "hair": 6,
-    "brows": 7,
-    "lashes": 8,
-    "clothes": 9,
-}
-"""Segmentation ids; materials carry them as their pass index."""
-
-_SURFACE_CLASS = {
+_SURFACE_SLOT = {
     "skin": "skin",
     "mouth": "mouth",
     "socket": "skin",
@@ -60,6 +50,7 @@ _SURFACE_CLASS = {
     "teeth_upper": "teeth",
     "teeth_lower": "teeth",
 }
+_CLOTH_M = 0.003  # thickness of clothes
 
 
 @dataclass(frozen=True)
@@ -74,14 +65,27 @@ class Posed:
 
 @dataclass(frozen=True)
 class Person(Posed):
-    """One of Anny's people: rest_m (V', 3) without expression or pose, and the look."""
+    """One of Anny's people: rest_m (V', 3) without expression or pose, the look and what is
+    worn."""
 
     rest_m: Floats
     look: Look
+    worn: Worn = NOTHING
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A person in its place: world_from_person (4, 4) rigid; rng for paint and strands; how far
+    the clothes go on beyond the bust, in metres."""
+
+    person: Person
+    world_from_person: Floats
+    rng: np.random.Generator
+    reach_m: float = 0.35
 
 
 class FaceScene:
-    """One head under a sky.
+    """One or two people under a sky.
 
     Args:
         mesh: the bust.
@@ -105,11 +109,32 @@ class FaceScene:
         self.mesh = mesh
         self.cycles = CyclesScene(width, height, quality, threads, transparent)
         self.cycles.scene.cycles_curves.shape = "RIBBONS"
-        self._face_uv = unrolled(mesh.rendered(mesh.neutral_m)[mesh.faces]).mean(axis=1)
+        neutral = mesh.rendered(mesh.neutral_m)
+        self._vertex_uv = unrolled(neutral)
+        self._face_uv = unrolled(neutral[mesh.faces]).mean(axis=1)
         self._outside = mesh.surface == SURFACES.index("skin")
+        self._skin_vertices = np.unique(mesh.faces[self._outside])
+        self.tragions = tragion_vertices(mesh)
         self.use_mapping(mapping)
-        self._build_materials()
-        self._build_objects()
+        self._neutral = neutral
+        self._slot = np.array([SLOTS.index(_SURFACE_SLOT[n]) for n in SURFACES])[mesh.surface]
+        lips = self._outside & (self._sampled(self.painter.lips) > 0.5)
+        self._slot[lips] = SLOTS.index("lips")
+        self._ball, self._ball_faces = unit_sphere(32, 20)
+        self._garments = {name: Garment(mesh, name) for name in GARMENTS}
+        scene = self.cycles.scene
+        self._painted = SkinImage()
+        self._outfits = (
+            Outfit(scene, "", 0, self._painted.image),
+            Outfit(scene, "second ", SECOND, None),
+        )
+        self.props = Props()
+        materials = [m for outfit in self._outfits for m in outfit.materials]
+        self._solid = AssembledMesh(scene, "solid", [*materials, *self.props.materials])
+        data = bpy.data.lights.new("lamp", "AREA")
+        data.shape = "DISK"
+        self._lamp = bpy.data.objects.new("lamp", data)
+        scene.collection.objects.link(self._lamp)
 
     def use_mapping(self, mapping: FaceMapping) -> None:
         """Paint and grow brows by another mapping from now on; lips keep their faces."""
@@ -119,74 +144,20 @@ class FaceScene:
         self._brow_density = [
             self._sampled(self.painter.brow_region(side)) ** 3 * self._outside for side in (0, 1)
         ]
+        self._beard_density = {
+            kind: self._sampled(self.painter.beard_region(kind)) * self._outside
+            for kind in ("all", "moustache", "chin", "jaw")
+        }
 
     def _sampled(self, texture: NDArray[np.floating]) -> Floats:
-        """(F,) a texture's value in the middle of every face, bilinear."""
-        import cv2
+        """(F,) a texture's value in the middle of every face."""
+        return _picked(texture, self._face_uv)
 
-        height, width = texture.shape
-        x = (self._face_uv[:, 0] * width - 0.5).astype(np.float32)
-        y = ((1 - self._face_uv[:, 1]) * height - 0.5).astype(np.float32)
-        picked = cv2.remap(texture, x[None], y[None], cv2.INTER_LINEAR)
-        return np.asarray(picked[0], dtype=np.float64)
+    def _at_vertices(self, texture: NDArray[np.float32]) -> Floats:
+        """(V', 4) a texture's values at the vertices."""
+        return _picked(texture, self._vertex_uv)
 
-    def _build_materials(self) -> None:
-        self._image = _new_picture()
-        self._skin = skin.skin_material("skin", self._image)
-        self._lips = skin.skin_material("lips", self._image)
-        self._mouth = skin.wet_tissue_material("mouth")
-        self._teeth = skin.teeth_material("teeth")
-        self._eye = skin.eye_material("eyes")
-        self._hair = skin.hair_material("hair")
-        self._brows = skin.hair_material("brows")
-        self._lashes = skin.hair_material("lashes")
-        self._cloth = skin.cloth_material("clothes")
-        for shader in (
-            self._skin, self._lips, self._mouth, self._teeth, self._eye, self._hair, self._brows,
-            self._lashes, self._cloth,
-        ):  # fmt: skip
-            shader.material.pass_index = CLASSES[shader.material.name]
-
-    def _build_objects(self) -> None:
-        mesh = self.mesh
-        order = ("skin", "lips", "mouth", "teeth")
-        shaders = (self._skin, self._lips, self._mouth, self._teeth)
-        slot = np.array([order.index(_SURFACE_CLASS[name]) for name in SURFACES])[mesh.surface]
-        slot[self._outside & (self._sampled(self.painter.lips) > 0.5)] = order.index("lips")
-        neutral = mesh.rendered(mesh.neutral_m)
-        self._head = self.cycles.add_mesh(
-            "head", neutral, mesh.faces, [s.material for s in shaders], slot, mesh.uv, index=1
-        )
-        self._head.set_attribute("rest", neutral)
-        self._eyes = [self._add_eyeball(name) for name in ("right eye", "left eye")]
-        self._garments = {name: Garment(mesh, name) for name in GARMENTS}
-        self._cloths = {
-            name: self._add_garment(name, garment) for name, garment in self._garments.items()
-        }
-        self._strands = {
-            "hair": _Strands(self.cycles.scene, "hair", self._hair, 4),
-            "brows": _Strands(self.cycles.scene, "brows", self._brows, 5),
-            "lashes": _Strands(self.cycles.scene, "lashes", self._lashes, 6),
-        }
-        data = bpy.data.lights.new("lamp", "AREA")
-        data.shape = "DISK"
-        self._lamp = bpy.data.objects.new("lamp", data)
-        self.cycles.scene.collection.objects.link(self._lamp)
-
-    def _add_eyeball(self, name: str) -> Any:
-        vertices, faces = unit_sphere(32, 20)
-        return self.cycles.add_mesh(name, vertices, faces, [self._eye.material], index=2).object
-
-    def _add_garment(self, name: str, garment: Garment) -> SceneMesh:
-        rest = garment.rest_m
-        cloth = self.cycles.add_mesh(name, rest, garment.faces, [self._cloth.material], index=3)
-        cloth.set_attribute("rest", rest)
-        cloth.set_attribute("below_collar", garment.below_collar_m)
-        solid = cloth.object.modifiers.new("thickness", "SOLIDIFY")
-        solid.thickness, solid.offset = 0.003, 1.0
-        return cloth
-
-    def person(self, shape: HeadShape, look: Look) -> Person:
+    def person(self, shape: HeadShape, look: Look, worn: Worn = NOTHING) -> Person:
         """The person's rendered vertices and landmarks."""
         return Person(
             shape,
@@ -194,62 +165,77 @@ class FaceScene:
             self.landmark_weights @ shape.base_m,
             self.mesh.rendered(shape.rest_m),
             look,
+            worn,
         )
 
-    def show(self, person: Person, world_from_person: ArrayLike, rng: np.random.Generator) -> None:
-        """Put a person into the scene.
+    def bearer(self, person: Person) -> Bearer:
+        """The person's head as what is worn sees it."""
+        skull = np.linalg.inv(person.shape.skull_from_rest)
+        eyes = person.shape.eyes
+        return Bearer(
+            _moved(skull, person.vertices_m[self._skin_vertices]),
+            _moved(skull, person.landmarks_m),
+            _moved(skull, np.stack([eye.centre_m for eye in eyes])),
+            eyes[0].radius_m,
+            _moved(skull, person.vertices_m[list(self.tragions)]),
+        )
+
+    def skin(self, person: Person) -> tuple[Floats, Floats]:
+        """(V, 3) skin and its normals in the skull's axes, as `Bearer.skin_m`."""
+        skull = np.linalg.inv(person.shape.skull_from_rest)
+        normals = vertex_normals(person.vertices_m, self.mesh.faces)[self._skin_vertices]
+        return _moved(skull, person.vertices_m[self._skin_vertices]), normals @ skull[:3, :3].T
+
+    def show(self, people: Sequence[Standing], others: Sequence[Part] = ()) -> None:
+        """Put people into the scene, two at most, and what else there is.
 
         Args:
-            person: who.
-            world_from_person: (4, 4) rigid.
-            rng: for paint and strands.
+            people: who and where.
+            others: with the slots of `props`, counted from 0.
         """
-        pose = np.asarray(world_from_person, dtype=np.float64)
-        self._pose = pose
-        self._paint(person.look, rng)
-        self._head.move(_moved(pose, person.vertices_m))
-        for thing, eye in zip(self._eyes, person.shape.eyes):
-            thing.matrix_world = (pose @ eye_matrix(eye)).T.tolist()
-        self._eye.set(
-            iris_half_angle=person.shape.eyes[0].iris_half_angle,
-            pupil_half_angle=person.shape.eyes[0].iris_half_angle * person.look.pupil,
-        )
-        for name, cloth in self._cloths.items():
-            cloth.show(name == person.look.garment)
-        garment = self._garments[person.look.garment]
-        self._cloths[person.look.garment].move(_moved(pose, garment.on(person.shape.base_m)))
-        self._grow(person, rng)
+        parts = []
+        for number, outfit in enumerate(self._outfits):
+            if number < len(people):
+                parts += self._shown(people[number], outfit, number)
+            else:
+                outfit.shave()
+        first = len(self._outfits) * len(SLOTS)
+        parts += [part.shifted(first) for part in others]
+        self._solid.show(parts)
 
-    def _paint(self, look: Look, rng: np.random.Generator) -> None:
+    def _shown(self, standing: Standing, outfit: Outfit, number: int) -> list[Part]:
+        base = number * len(SLOTS)
+        person, pose, rng = standing.person, standing.world_from_person, standing.rng
+        look = person.look
+        eyes = person.shape.eyes
+        outfit.paint(look, person.worn, eyes[0], rng)
         texture = self.painter.paint(look.complexion, rng)
-        # Cycles keeps the pixels of an image that it has seen: every person gets a new one.
-        image = _new_picture()
-        image.pixels.foreach_set(np.ascontiguousarray(texture[::-1]).ravel())
-        for shader in (self._skin, self._lips):
-            shader.set_image(image)
-        bpy.data.images.remove(self._image)
-        self._image = image
-        offset = rng.uniform(-1, 1, 3)
-        for shader in (self._skin, self._lips):
-            shader.set(
-                roughness=look.roughness, mottle=look.mottle, bump=look.bump, scatter=look.scatter,
-                offset=offset,
-            )  # fmt: skip
-        self._lips.set(mottle=0.15, bump=0.5 * look.bump + 0.15)
-        outer, inner = (linear_from_hex(code) for code in IRIS_COLOURS[look.iris])
-        self._eye.set(outer=outer, inner=inner, veins=look.veins, turn=float(rng.uniform(0, 9)))
-        self._teeth.set(albedo=look.teeth)
-        self._cloth.set(
-            albedo=look.garment_albedo,
-            second=look.garment_second,
-            stripes=float(look.garment_stripes),
-        )
-        self._hair.set(albedo=look.hair_albedo)
-        self._brows.set(albedo=look.brow_albedo, variety=0.3)
-        self._lashes.set(albedo=[0.4 * c for c in look.brow_albedo], variety=0.2)
+        if number == 0:
+            self._painted.show(texture, outfit)
+        style = HAIR_STYLES.get(look.hair_style)
+        bearer = self.bearer(person)
+        worn = fitted(person.worn, bearer, 0.0 if style is None else style.thickness_m)
+        self._grow(person, worn, pose, outfit, rng)
+        garment = self._garments[look.garment]
+        cloth = _moved(pose, garment.on(person.shape.base_m, standing.reach_m))
+        outward = _CLOTH_M * vertex_normals(cloth, garment.faces)
+        slot = base + SLOTS.index("clothes")
+        shell = {"rest_m": garment.rest_m, "below_collar": garment.below_collar_m}
+        ball = self._ball
+        return [
+            Part(_moved(pose, person.vertices_m), self.mesh.faces, base + self._slot,
+                 self._neutral, self.mesh.uv, None if number == 0 else self._at_vertices(texture)),
+            *(Part(_moved(pose @ eye_matrix(eye), ball), self._ball_faces,
+                   base + SLOTS.index("eyes"), ball) for eye in eyes),
+            Part(cloth + outward, garment.faces, slot, **shell),
+            Part(cloth, garment.faces[:, ::-1], slot, **shell),
+            *_worn_parts(worn, pose @ person.shape.skull_from_rest, base),
+        ]  # fmt: skip
 
-    def _grow(self, person: Person, rng: np.random.Generator) -> None:
-        mesh, look, pose = self.mesh, person.look, self._pose
+    def _grow(
+        self, person: Person, worn: Fitted, pose: Floats, outfit: Outfit, rng: np.random.Generator
+    ) -> None:
+        mesh, look = self.mesh, person.look
         posed = Surface(
             person.vertices_m, vertex_normals(person.vertices_m, mesh.faces), mesh.faces
         )
@@ -262,19 +248,45 @@ class FaceScene:
             )
             for k, side in enumerate(("right", "left"))
         ]  # fmt: skip
-        self._strands["brows"].set(_moved(pose, np.concatenate(brows)), 0.00016)
+        outfit.grow("brows", _moved(pose, np.concatenate(brows)), 0.00016)
         lashes = grown_lashes(person.landmarks_m, person.shape.eyes, look.lash_length_m, rng)
-        self._strands["lashes"].set(_moved(pose, lashes), 0.00014)
-        if look.hair_style == "bald":
-            self._strands["hair"].set(None, 0.0)
-            return
-        style = HAIR_STYLES[look.hair_style]
+        outfit.grow("lashes", _moved(pose, lashes), 0.00014)
+        skull = person.shape.skull_from_rest
+        hair = self._hair(person, worn, rng)
+        radius = 0.0 if hair is None else HAIR_STYLES[look.hair_style].radius_m
+        outfit.grow("hair", None if hair is None else _moved(pose @ skull, hair), radius)
+        beard = self._beard(person, posed, worn, rng)
+        outfit.grow("beard", None if beard is None else _moved(pose @ skull, beard), 0.00022)
+
+    def _hair(self, person: Person, worn: Fitted, rng: np.random.Generator) -> Floats | None:
+        """Strands in the skull's axes."""
+        look, mesh = person.look, self.mesh
+        headwear = person.worn.headwear
+        if look.hair_style == "bald" or (headwear is not None and headwear.hides_hair):
+            return None
         width, height = TEXTURE_SIZE
         scalp = self._sampled(scalp_density(height, width, look.complexion.bald_front))
-        scalp = scalp * self._outside
         rest = Surface(person.rest_m, vertex_normals(person.rest_m, mesh.faces), mesh.faces)
-        hair = grown_hair(rest, scalp, style, rng)
-        self._strands["hair"].set(_moved(pose @ person.shape.skull_from_rest, hair), style.radius_m)
+        style = HAIR_STYLES[look.hair_style]
+        return worn.tucked(grown_hair(rest, scalp * self._outside, style, rng))
+
+    def _beard(
+        self, person: Person, posed: Surface, worn: Fitted, rng: np.random.Generator
+    ) -> Floats | None:
+        """Strands in the skull's axes."""
+        beard = person.worn.beard
+        if beard is None:
+            return None
+        skull = np.linalg.inv(person.shape.skull_from_rest)
+        surface = Surface(
+            _moved(skull, posed.vertices_m), posed.normals @ skull[:3, :3].T, posed.faces
+        )
+        density, count = beard_growth(beard.kind, self._beard_density)
+        strands = grown_beard(
+            surface, density, _moved(skull, person.landmarks_m), int(count * beard.density),
+            beard.length_m, rng,
+        )  # fmt: skip
+        return worn.tucked(strands)
 
     def light(self, view: View, target_m: Floats, toward_camera: Floats) -> None:
         """Switch the lamp on or off.
@@ -295,41 +307,47 @@ class FaceScene:
         return self.cycles.render()
 
 
-def _new_picture() -> bpy.types.Image:
-    width, height = TEXTURE_SIZE
-    image = bpy.data.images.new("skin", width, height, alpha=True, float_buffer=True)
-    image.colorspace_settings.name = "Linear Rec.709"
-    image.alpha_mode = "CHANNEL_PACKED"
-    return image
+def _picked(texture: NDArray[np.floating], uv: Floats) -> Floats:
+    """A texture's values at (N, 2) places, bilinear."""
+    import cv2
+
+    height, width = texture.shape[:2]
+    x = (uv[:, 0] * width - 0.5).astype(np.float32)
+    y = ((1 - uv[:, 1]) * height - 0.5).astype(np.float32)
+    picked = cv2.remap(texture, x[None], y[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(picked[0], dtype=np.float64)
 
 
-class _Strands:
-    """A set of curves that is replaced from sample to sample."""
+def _worn_parts(worn: Fitted, world_from_skull: Floats, base: int) -> list[Part]:
+    parts = []
+    for name, mesh in (("frame", worn.frame), ("lenses", worn.lenses), ("mask", worn.mask)):
+        if mesh is not None:
+            places = mesh.vertices_m
+            moved = _moved(world_from_skull, places)
+            parts.append(Part(moved, mesh.faces, base + SLOTS.index(name), places))
+    if worn.headwear is not None:
+        mesh = worn.headwear.mesh
+        moved = _moved(world_from_skull, mesh.vertices_m)
+        slot = base + SLOTS.index("headwear")
+        parts.append(Part(moved, mesh.faces, slot, worn.headwear.places))
+    return parts
 
-    def __init__(self, scene: Any, name: str, shader: skin.Shader, index: int) -> None:
-        self._name, self._material = name, shader.material
-        self._object = bpy.data.objects.new(name, bpy.data.hair_curves.new(name))
-        self._object.pass_index = index
-        scene.collection.objects.link(self._object)
 
-    def set(self, points_m: Floats | None, radius_m: float) -> None:
-        """(N, K, 3) points in world axes; None for none."""
-        self._object.hide_render = points_m is None
-        old = self._object.data
-        curves = bpy.data.hair_curves.new(self._name)
-        if points_m is not None:
-            count, size = points_m.shape[:2]
-            curves.add_curves([size] * count)
-            flat = np.ascontiguousarray(points_m, dtype=np.float32).ravel()
-            curves.position_data.foreach_set("vector", flat)
-            radius = curves.attributes.get("radius") or curves.attributes.new(
-                "radius", "FLOAT", "POINT"
-            )
-            thin = np.linspace(1.0, 0.35, size) * radius_m
-            radius.data.foreach_set("value", np.tile(thin, count).astype(np.float32))
-            curves.materials.append(self._material)
-        self._object.data = curves
-        bpy.data.hair_curves.remove(old)
+def tragion_vertices(mesh: HeadMesh) -> tuple[int, int]:
+    """Vertices of the rendered mesh before the right and the left ear's opening."""
+    vertices = mesh.rendered(mesh.neutral_m)
+    skin = np.unique(mesh.faces[mesh.surface == SURFACES.index("skin")])
+    places = unrolled(vertices[skin])
+    found = []
+    for u in (0.5 - _TRAGION_UV[0], 0.5 + _TRAGION_UV[0]):
+        apart = np.hypot((places[:, 0] - u) * 0.65, (places[:, 1] - _TRAGION_UV[1]) * 0.44)
+        # Among those that lie there, the outermost: the ear is folded.
+        near = np.flatnonzero(apart < np.sort(apart)[8])
+        found.append(int(skin[near[np.abs(vertices[skin[near], 0]).argmax()]]))
+    return found[0], found[1]
+
+
+_TRAGION_UV = (0.218, 0.612)  # distance from the middle and height, in the unrolled texture
 
 
 def unit_sphere(around: int, along: int) -> tuple[Floats, NDArray[np.int64]]:

@@ -20,9 +20,11 @@ from bootstrap.dataset import (
     encode_segmentation,
 )
 from render.cycles import Passes
+from render.faces_classes import CLASSES, SECOND
 from render.faces_draw import View
 from render.faces_head import rotation_matrix
-from render.faces_scene import CLASSES, Posed
+from render.faces_outfit import BEARD_INDEX
+from render.faces_scene import Posed
 from render.job import sample_id, split_of
 from render.labels import box_of_points, clear_depth, visibility
 from render.photo import Photo
@@ -34,6 +36,7 @@ from runtime.topology import canonical_face, topology
 Floats = NDArray[np.float64]
 
 TOPOLOGY = "face478@1"
+SOURCE = "viewfinder render faces"
 
 FACE_HEIGHT_M = 0.19
 """What `View.face_share` takes as the height of a face, hairline to chin."""
@@ -50,6 +53,8 @@ HEAD_FROM_FACE = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 OVAL_POINTS = 36
 """Of the contour `oval_silhouette`: as many as the oval has."""
 
+_OWN = ("skin", "lips", "eyes", "mouth", "teeth", "brows", "lashes")  # what landmarks show on
+
 OVAL_RASTER = 512  # pixels along the longer side of the face
 
 
@@ -65,6 +70,7 @@ class Shot:
         person: in its own axes.
         tragions: vertices of the rendered mesh before the right and the left ear.
         lamp: as `View.lamp`.
+        subject: 0 for the first person in the picture, 1 for the second.
     """
 
     rgb: NDArray[np.uint8]
@@ -75,15 +81,20 @@ class Shot:
     person: Posed
     tragions: tuple[int, int]
     lamp: tuple[float, float, float, float, float] | None
+    subject: int = 0
 
     def classes(self) -> NDArray[np.int32]:
         """(H, W) class ids, the skin that shows between strands counted as hair or brow."""
         ids = self.passes.material_index.copy()
-        for name, share in (("hair", 0.02), ("brows", 0.012)):
-            reach = 2 * max(1, round(share * len(ids) / 2)) + 1
-            strands = (ids == CLASSES[name]).astype(np.uint8)
-            closed = cv2.morphologyEx(strands, cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
-            ids[(closed > 0) & (ids == CLASSES["skin"])] = CLASSES[name]
+        for first in (0, SECOND):
+            for name, share in (("hair", 0.02), ("brows", 0.012)):
+                reach = 2 * max(1, round(share * len(ids) / 2)) + 1
+                strands = (ids == first + CLASSES[name]).astype(np.uint8)
+                if not strands.any():
+                    continue
+                kernel = np.ones((reach, reach), np.uint8)
+                closed = cv2.morphologyEx(strands, cv2.MORPH_CLOSE, kernel)
+                ids[(closed > 0) & (ids == first + CLASSES["skin"])] = first + CLASSES[name]
         return ids
 
     @property
@@ -104,7 +115,10 @@ class Shot:
     def visibility(self, points_camera_m: Floats) -> NDArray[np.int8]:
         """(478,) COCO's visibility: on skin for landmarks, on the eye for irises."""
         ids = self.passes.material_index
-        skin = ~np.isin(ids, [CLASSES[name] for name in ("background", "hair", "clothes")])
+        ids = np.where(ids // SECOND == self.subject, ids % SECOND, 0)
+        skin = np.isin(ids, [CLASSES[name] for name in _OWN])
+        # A beard hides what lies deeper in it than the tolerance below.
+        skin |= (ids == CLASSES["hair"]) & (self.passes.object_index == BEARD_INDEX)
         eye = np.isin(ids, [CLASSES["eyes"], CLASSES["lashes"]])
         depth = self.passes.depth_m
         parts = []
@@ -163,6 +177,7 @@ def label_of(name: str, shot: Shot, attributes: dict[str, Any]) -> Label:
     lines = {n: pixels[list(c.indices)].astype(np.float32) for n, c in contours.items()}
     return Label(
         sample_id=name,
+        subject_id=shot.subject,
         topology=TOPOLOGY,
         keypoints_px=pixels.astype(np.float32),
         keypoints_camera_m=points.astype(np.float32),
@@ -173,7 +188,7 @@ def label_of(name: str, shot: Shot, attributes: dict[str, Any]) -> Label:
             np.float32
         ),
         attributes=attributes,
-        source="viewfinder render faces",
+        source=SOURCE,
     )
 
 
@@ -244,6 +259,13 @@ def pose_angles(camera_from_face: Floats) -> tuple[float, float, float]:
     return yaw, pitch, roll
 
 
+def placed(view: View) -> Floats:
+    """(4, 4) world_from_person of somebody at the origin."""
+    pose = np.eye(4)
+    pose[:3, :3] = rotation_matrix([0, 0, view.azimuth_rad + view.body_yaw_rad])
+    return pose
+
+
 def aim(view: View, target: Floats, size: int) -> tuple[Floats, Floats, Camera]:
     """The camera before a face: horizontal direction from the face to it (3,), world_from_camera
     (4, 4), intrinsics."""
@@ -268,8 +290,11 @@ def _camera_pose(target: Floats, toward: Floats, elevation: float, distance: flo
 
 def skin_weight(passes: Passes) -> NDArray[np.float32]:
     """(H, W) how much each pixel counts when light is metered."""
-    # Auto-exposure looks at the face, and a little at everything.
-    skin = np.isin(passes.material_index, [CLASSES["skin"], CLASSES["lips"]])
+    # Auto-exposure looks at the face, and a little at everything; without one, at a hand.
+    ids = passes.material_index
+    skin = np.isin(ids, [CLASSES["skin"], CLASSES["lips"]])
+    if not skin.any():
+        skin = ids == CLASSES["hand"]
     return (0.02 + skin).astype(np.float32)
 
 

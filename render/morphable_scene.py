@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from render import skin
 from render.cycles import CyclesScene, Passes, Quality, SceneMesh
+from render.faces_classes import CLASSES
 from render.faces_draw import View
 from render.faces_head import Eyeball, HeadShape
-from render.faces_scene import CLASSES, aimed, eye_matrix, unit_sphere
+from render.faces_scene import aimed, eye_matrix, unit_sphere
 from render.morphable import Coefficients, MorphableModel
 from render.morphable_landmarks import Landmarks
 from render.photo import linear_from_srgb
@@ -72,10 +73,13 @@ class MorphableScene:
         )
         self._head.set_attribute("rest", model.mean_m)
         vertices, faces = unit_sphere(32, 20)
-        self._eyes = [
-            self.cycles.add_mesh(name, vertices, faces, [self._eye.material], index=2).object
+        balls = [
+            self.cycles.add_mesh(name, vertices, faces, [self._eye.material], index=2)
             for name in ("right eye", "left eye")
         ]
+        for ball in balls:
+            ball.set_attribute("rest", vertices)
+        self._eyes = [ball.object for ball in balls]
         self._mouth: SceneMesh | None = None
         data = bpy.data.lights.new("lamp", "AREA")
         data.shape = "DISK"
@@ -136,7 +140,10 @@ class MorphableScene:
             self._mouth.move(_moved(pose, points))
         outer, inner = (linear_from_hex(code) for code in IRIS_COLOURS[surface.iris])
         half = shape.eyes[0].iris_half_angle
-        self._eye.set(outer=outer, inner=inner, iris_half_angle=half, pupil_half_angle=0.4 * half)
+        self._eye.set(
+            outer=outer, inner=inner, iris_half_angle=half, pupil_half_angle=0.4 * half,
+            bulge=skin.corneal_bulge(shape.eyes[0].radius_m, half),
+        )  # fmt: skip
         for thing, eye in zip(self._eyes, shape.eyes):
             thing.matrix_world = (pose @ eye_matrix(eye)).T.tolist()
 

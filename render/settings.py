@@ -60,6 +60,8 @@ class FaceShares:
 ONE_FACE = FaceShares(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 """One person in every picture, and nothing before the face."""
 
+USUAL_FACES = FaceShares()
+
 
 @dataclass(frozen=True)
 class RenderSettings:

@@ -6,6 +6,7 @@ a handful of node values, so changing a person costs no shader compilation. Colo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -203,16 +204,17 @@ def skin_material(
 def eye_material(name: str = "eye") -> Shader:
     """An eyeball: white with veins, a darker limbus, a streaked iris, a pupil, a wet surface.
 
-    The object is a unit sphere about its own origin that looks along -Y; angles are measured from
-    there.
+    The mesh's point attribute `rest` holds places on a unit sphere that looks along -Y; angles are
+    measured from there.
 
     Returns:
         Shader with inputs `iris_half_angle` and `pupil_half_angle` (radians), `outer`, `inner`
         (colours of the iris), `white` (colour of the sclera), `veins` (0..1), `turn` (moves the
-        streaks).
+        streaks), `bulge` (metres by which the cornea stands out of the sphere, see
+        `corneal_bulge`; it tilts what the surface mirrors).
     """
     g = MaterialGraph(name)
-    place = g.node("TexCoord").outputs["Object"]
+    place = g.node("Attribute", attribute_name="rest").outputs["Vector"]
     unit = g.node("VectorMath", {0: place}, operation="NORMALIZE").outputs[0]
     x, y, z = g.node("SeparateXYZ", {0: unit}).outputs
     angle = g.math("ARCCOSINE", g.math("MULTIPLY", y, -1.0))
@@ -249,6 +251,9 @@ def eye_material(name: str = "eye") -> Shader:
     start = g.math("MULTIPLY", iris, 0.94)
     end = g.math("MULTIPLY", iris, 1.06)
     colour = g.mix(g.ramp(angle, start, end), colour, sclera)
+    bulge = g.value(0.0)
+    dome = g.math("SUBTRACT", 1.0, g.math("MULTIPLY", along, along), clamp=True)
+    cornea = g.node("Bump", {"Strength": 1.0, "Distance": bulge, "Height": dome})
     shader = g.node(
         "BsdfPrincipled",
         {
@@ -258,10 +263,12 @@ def eye_material(name: str = "eye") -> Shader:
             "Coat Weight": 1.0,
             "Coat Roughness": 0.03,
             "Coat IOR": 1.376,  # of the cornea
+            "Coat Normal": cornea.outputs[0],
         },
     )
     return g.finish(
         shader.outputs[0],
+        bulge=bulge,
         iris_half_angle=iris,
         pupil_half_angle=pupil,
         outer=outer,
@@ -270,6 +277,36 @@ def eye_material(name: str = "eye") -> Shader:
         veins=veins,
         turn=turn,
     )
+
+
+CORNEA_RADIUS_M = 7.8e-3
+"""Of curvature, in front; the eyeball's own is 12 mm."""
+
+
+def corneal_bulge(radius_m: float, iris_half_angle: float) -> float:
+    """Height in metres of a bump whose slope at the iris' rim is a cornea's on an eyeball of that
+    radius: a cornea mirrors lamps and windows smaller than the eyeball would."""
+    rim = radius_m * math.sin(iris_half_angle)
+    tilt = math.asin(min(rim / CORNEA_RADIUS_M, 0.95)) - iris_half_angle
+    return math.tan(max(tilt, 0.0)) * radius_m * iris_half_angle / 2
+
+
+def lens_material(name: str = "lens") -> Shader:
+    """Thin glass: light goes straight through, a little is mirrored.
+
+    Depth, indices and normals are those of what lies behind it, unless it lets less than half of
+    the light through.
+
+    Returns:
+        Shader with the input `tint`: the share of light that it lets through, as a colour.
+    """
+    g = MaterialGraph(name)
+    tint = g.colour((0.96, 0.96, 0.96))
+    fresnel = g.node("Fresnel", {"IOR": 1.5}).outputs[0]
+    mixed = g.node("MixShader", {0: fresnel})
+    g.feed(mixed.inputs[1], g.node("BsdfTransparent", {"Color": tint}).outputs[0])
+    g.feed(mixed.inputs[2], g.node("BsdfGlossy", {"Roughness": 0.0}).outputs[0])
+    return g.finish(mixed.outputs[0], tint=tint)
 
 
 def teeth_material(name: str = "teeth", teeth_across: float = 14.0) -> Shader:

@@ -23,6 +23,7 @@ from render.anny_asset import Identity, load_anny
 from render.commands import render_app
 from render.environments import find_hdris
 from render.faces import FaceRenderer, FaceSettings, face_dataset
+from render.faces_classes import CLASSES, SECOND
 from render.faces_draw import draw_face
 from render.faces_expression import draw_expression
 from render.faces_hair import HAIR_STYLES, Surface, grown_hair, grown_lashes
@@ -36,7 +37,7 @@ from render.faces_head import (
     vertex_normals,
 )
 from render.faces_paint import Complexion, hairline
-from render.faces_scene import CLASSES, FaceScene, unit_sphere
+from render.faces_scene import FaceScene, unit_sphere
 from render.faces_shot import DETECTOR_KEYPOINTS, oval_silhouette, pose_angles
 from render.skin_tones import MONK_TONES, linear_from_hex, tone_albedo
 from runtime.camera import Camera
@@ -435,5 +436,8 @@ def test_scene_has_a_class_for_every_material(renderer: FaceRenderer) -> None:
     import bpy
 
     assert isinstance(renderer.scene, FaceScene)
-    named = {m.name: m.pass_index for m in bpy.data.materials if m.name in CLASSES}
-    assert named == {name: number for name, number in CLASSES.items() if name != "background"}
+    indices = {m.pass_index for m in bpy.data.materials if m.users}
+    assert indices == set(CLASSES.values()) - {CLASSES["background"]}
+    for name, number in CLASSES.items():
+        if name.startswith("second "):
+            assert number == SECOND + CLASSES[name.removeprefix("second ")]

@@ -23,7 +23,7 @@ from bootstrap.dataset import (
 from render.commands import render_app
 from render.face_mapping import read_mapping
 from render.faces import FaceSettings, face_dataset
-from render.faces_scene import CLASSES
+from render.faces_classes import CLASSES
 from render.morphable import MorphableModel
 from render.morphable_faces import MorphableRenderer
 from render.morphable_files import load_model

@@ -1,0 +1,107 @@
+"""One mesh of many parts, built anew for every picture.
+
+All that is solid in a picture lies in one mesh: when several meshes with subsurface scattering
+change at once, Cycles 5.0 renders one of two slightly different pictures, by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Quads of one or more materials; what is left out stays at its default.
+
+    Attributes:
+        vertices_m: (V, 3) in world axes.
+        faces: (F, 4), counter-clockwise from outside.
+        slot: (F,) or one number, index into the mesh's materials.
+        rest_m: (V, 3) attribute `rest`: places in which materials lay their patterns; 0.
+        uv: (F, 4, 2) texture coordinates; 0.
+        albedo: (V, 4) attribute `albedo`; 1.
+        detail: (V, 4) attribute `detail`; 0.
+        below_collar: (V,) attribute of that name: cloth is absent where it is negative; 1.
+    """
+
+    vertices_m: Floats
+    faces: NDArray[np.integer]
+    slot: NDArray[np.integer] | int
+    rest_m: Floats | None = None
+    uv: Floats | None = None
+    albedo: NDArray[np.floating] | None = None
+    detail: NDArray[np.floating] | None = None
+    below_collar: Floats | None = None
+
+    def shifted(self, slots: int) -> Part:
+        """The same with materials that lie so many slots on."""
+        return replace(self, slot=self.slot + slots)
+
+
+_POINT_ATTRIBUTES = (  # name, field, Blender's kind, property, numbers, default
+    ("rest", "rest_m", "FLOAT_VECTOR", "vector", 3, 0.0),
+    ("albedo", "albedo", "FLOAT_COLOR", "color", 4, 1.0),
+    ("detail", "detail", "FLOAT_COLOR", "color", 4, 0.0),
+    ("below_collar", "below_collar", "FLOAT", "value", 1, 1.0),
+)
+
+
+class AssembledMesh:
+    """The one mesh of a scene.
+
+    Args:
+        scene: Blender's.
+        name: of the object.
+        materials: whose indices parts name as slots.
+    """
+
+    def __init__(self, scene: Any, name: str, materials: Sequence[Any]) -> None:
+        self.mesh = bpy.data.meshes.new(name)
+        for material in materials:
+            self.mesh.materials.append(material)
+        self.object = bpy.data.objects.new(name, self.mesh)
+        self.object.pass_index = 1
+        scene.collection.objects.link(self.object)
+
+    def show(self, parts: Sequence[Part]) -> None:
+        """Consist of these from now on; of none, take no part in the picture."""
+        self.object.hide_render = not parts
+        if not parts:
+            return
+        mesh = self.mesh
+        mesh.clear_geometry()
+        counts = [len(part.vertices_m) for part in parts]
+        starts = np.cumsum([0, *counts[:-1]])
+        faces = np.concatenate([p.faces + start for p, start in zip(parts, starts)])
+        mesh.vertices.add(sum(counts))
+        mesh.loops.add(4 * len(faces))
+        mesh.polygons.add(len(faces))
+        _put(mesh.vertices, "co", np.concatenate([p.vertices_m for p in parts]), np.float32)
+        _put(mesh.loops, "vertex_index", faces, np.int32)
+        _put(mesh.polygons, "loop_start", np.arange(0, 4 * len(faces), 4), np.int32)
+        slots = [np.broadcast_to(np.asarray(p.slot), len(p.faces)) for p in parts]
+        _put(mesh.polygons, "material_index", np.concatenate(slots), np.int32)
+        _put(mesh.polygons, "use_smooth", np.ones(len(faces)), bool)
+        uv = [np.zeros((len(p.faces), 4, 2)) if p.uv is None else p.uv for p in parts]
+        _put(mesh.uv_layers.new(name="uv").data, "uv", np.concatenate(uv), np.float32)
+        for name, field, kind, key, size, default in _POINT_ATTRIBUTES:
+            values = [
+                np.full((count, size), default) if (own := getattr(part, field)) is None
+                else np.reshape(own, (count, size))
+                for part, count in zip(parts, counts)
+            ]  # fmt: skip
+            attribute = mesh.attributes.new(name, kind, "POINT")
+            _put(attribute.data, key, np.concatenate(values), np.float32)
+        mesh.update(calc_edges=True)
+
+
+def _put(collection: Any, key: str, values: Any, kind: type) -> None:
+    collection.foreach_set(key, np.ascontiguousarray(values, dtype=kind).ravel())

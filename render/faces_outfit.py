@@ -1,0 +1,211 @@
+"""Everything of one person in Blender that has a material: skin, eyes, strands, clothes, worn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from render import skin
+from render.cloth import sleeve_material
+from render.faces_classes import CLASSES
+from render.faces_draw import Look
+from render.faces_head import Eyeball
+from render.faces_paint import TEXTURE_SIZE
+from render.faces_worn import Worn
+from render.hand_material import hand_material
+from render.skin_tones import IRIS_COLOURS, linear_from_hex
+
+Floats = NDArray[np.float64]
+
+SLOTS = ("skin", "lips", "mouth", "teeth", "eyes", "clothes", "frame", "lenses", "mask", "headwear")
+"""Materials of a person's part of the mesh, in order."""
+
+BEARD_INDEX = 7
+"""What `Passes.object_index` shows for a beard's strands, which are of class hair."""
+
+_SLOT_CLASS = {"frame": "glasses", "lenses": "glasses"}
+_STRANDS = {"hair": 4, "brows": 5, "lashes": 6, "beard": BEARD_INDEX}
+
+
+class Outfit:
+    """Materials and strands of one person.
+
+    Args:
+        scene: Blender's.
+        prefix: of all names: "" for the first person, "second " for the second.
+        offset: of class ids.
+        image: painted skin; the mesh's attribute `albedo` when None.
+    """
+
+    def __init__(self, scene: Any, prefix: str, offset: int, image: bpy.types.Image | None) -> None:
+        attribute = "" if image else "albedo"
+        self._skin = skin.skin_material(f"{prefix}skin", image, attribute)
+        self._lips = skin.skin_material(f"{prefix}lips", image, attribute)
+        self._teeth = skin.teeth_material(f"{prefix}teeth")
+        self._eye = skin.eye_material(f"{prefix}eyes")
+        self._cloth = skin.cloth_material(f"{prefix}clothes")
+        self._frame = skin.solid_material(f"{prefix}frame")
+        self._lenses = skin.lens_material(f"{prefix}lenses")
+        self._mask = skin.cloth_material(f"{prefix}mask")
+        self._headwear = sleeve_material(f"{prefix}headwear")
+        mouth = skin.wet_tissue_material(f"{prefix}mouth")
+        shaders = (self._skin, self._lips, mouth, self._teeth, self._eye, self._cloth, self._frame,
+                   self._lenses, self._mask, self._headwear)  # fmt: skip
+        for slot, shader in zip(SLOTS, shaders):
+            shader.material.pass_index = offset + CLASSES[_SLOT_CLASS.get(slot, slot)]
+        self.materials = [shader.material for shader in shaders]
+        self._fibres = {name: skin.hair_material(f"{prefix}{name}") for name in _STRANDS}
+        self._strands = {}
+        for name, index in _STRANDS.items():
+            shader = self._fibres[name]
+            shader.material.pass_index = offset + CLASSES["hair" if name == "beard" else name]
+            self._strands[name] = Strands(scene, f"{prefix}{name}", shader, index)
+
+    def paint(self, look: Look, worn: Worn, eye: Eyeball, rng: np.random.Generator) -> None:
+        """Take on somebody's looks, but for the painted skin.
+
+        Args:
+            look, worn: whose.
+            eye: one of theirs.
+            rng: where pores and streaks lie.
+        """
+        offset = rng.uniform(-1, 1, 3)
+        for shader in (self._skin, self._lips):
+            shader.set(
+                roughness=look.roughness, mottle=look.mottle, bump=look.bump, scatter=look.scatter,
+                offset=offset,
+            )  # fmt: skip
+        self._lips.set(mottle=0.15, bump=0.5 * look.bump + 0.15)
+        outer, inner = (linear_from_hex(code) for code in IRIS_COLOURS[look.iris])
+        self._eye.set(
+            outer=outer, inner=inner, veins=look.veins, turn=float(rng.uniform(0, 9)),
+            iris_half_angle=eye.iris_half_angle, pupil_half_angle=eye.iris_half_angle * look.pupil,
+            bulge=skin.corneal_bulge(eye.radius_m, eye.iris_half_angle),
+        )  # fmt: skip
+        self._teeth.set(albedo=look.teeth)
+        self._cloth.set(
+            albedo=look.garment_albedo,
+            second=look.garment_second,
+            stripes=float(look.garment_stripes),
+        )
+        self._dye(look)
+        self._dress(worn)
+
+    def use_image(self, image: bpy.types.Image) -> None:
+        """Read the skin's colours there from now on."""
+        for shader in (self._skin, self._lips):
+            shader.set_image(image)
+
+    def _dye(self, look: Look) -> None:
+        self._fibres["hair"].set(albedo=look.hair_albedo)
+        self._fibres["beard"].set(albedo=[0.9 * c for c in look.hair_albedo], variety=0.6)
+        self._fibres["brows"].set(albedo=look.brow_albedo, variety=0.3)
+        self._fibres["lashes"].set(albedo=[0.4 * c for c in look.brow_albedo], variety=0.2)
+
+    def _dress(self, worn: Worn) -> None:
+        if worn.glasses is not None:
+            glasses = worn.glasses
+            self._frame.set(
+                albedo=glasses.albedo, metallic=glasses.metallic, roughness=glasses.roughness
+            )
+            self._lenses.set(tint=glasses.tint)
+        if worn.mask is not None:
+            mask = worn.mask
+            self._mask.set(albedo=mask.albedo, second=mask.second, stripes=float(mask.striped))
+        if worn.headwear is not None:
+            self._headwear.set(**worn.headwear.cloth())
+
+    def grow(self, name: str, points_m: Floats | None, radius_m: float) -> None:
+        """Wear these strands (N, K, 3) as hair, brows, lashes or beard; None for none."""
+        self._strands[name].set(points_m, radius_m)
+
+    def shave(self) -> None:
+        """Wear no strands at all."""
+        for strands in self._strands.values():
+            strands.set(None, 0.0)
+
+
+PROPS = ("hand", "sleeve", "object", "second object")
+"""Materials of what stands before people, in order."""
+
+
+class Props:
+    """Materials of a hand with its sleeve and of things."""
+
+    def __init__(self) -> None:
+        self.hand = hand_material("hand")
+        self.sleeve = sleeve_material("sleeve")
+        self.things = [skin.patterned_material(name) for name in PROPS[2:]]
+        shaders = (self.hand, self.sleeve, *self.things)
+        for shader, what in zip(shaders, ("hand", "clothes", "object", "object")):
+            shader.material.pass_index = CLASSES[what]
+        self.materials = [shader.material for shader in shaders]
+
+
+class SkinImage:
+    """The first person's painted skin.
+
+    Cycles keeps the pixels of an image that it has seen: every picture gets a new one. With two
+    that change at once, Cycles was seen to go on with the last picture's for one of them; so there
+    is one, and a second person's skin is painted vertex by vertex.
+    """
+
+    def __init__(self) -> None:
+        self.image = self._new()
+
+    @staticmethod
+    def _new() -> bpy.types.Image:
+        width, height = TEXTURE_SIZE
+        image = bpy.data.images.new("skin", width, height, alpha=True, float_buffer=True)
+        image.colorspace_settings.name = "Linear Rec.709"
+        image.alpha_mode = "CHANNEL_PACKED"
+        return image
+
+    def show(self, texture: NDArray[np.float32], outfit: Outfit) -> None:
+        """(H, W, 4), row 0 at the top."""
+        image = self._new()
+        image.pixels.foreach_set(np.ascontiguousarray(texture[::-1]).ravel())
+        outfit.use_image(image)
+        bpy.data.images.remove(self.image)
+        self.image = image
+
+
+class Strands:
+    """A set of curves that is replaced from sample to sample.
+
+    Args:
+        scene: Blender's.
+        name: of the object.
+        shader: of the strands.
+        index: what `Passes.object_index` shows for them.
+    """
+
+    def __init__(self, scene: Any, name: str, shader: skin.Shader, index: int) -> None:
+        self._name, self._material = name, shader.material
+        self._object = bpy.data.objects.new(name, bpy.data.hair_curves.new(name))
+        self._object.pass_index = index
+        self._object.hide_render = True
+        scene.collection.objects.link(self._object)
+
+    def set(self, points_m: Floats | None, radius_m: float) -> None:
+        """(N, K, 3) points in world axes; None for none."""
+        self._object.hide_render = points_m is None
+        if points_m is None:
+            return
+        old = self._object.data
+        curves = bpy.data.hair_curves.new(self._name)
+        count, size = points_m.shape[:2]
+        curves.add_curves([size] * count)
+        flat = np.ascontiguousarray(points_m, dtype=np.float32).ravel()
+        curves.position_data.foreach_set("vector", flat)
+        radius = curves.attributes.get("radius") or curves.attributes.new(
+            "radius", "FLOAT", "POINT"
+        )
+        thin = np.linspace(1.0, 0.35, size) * radius_m
+        radius.data.foreach_set("value", np.tile(thin, count).astype(np.float32))
+        curves.materials.append(self._material)
+        self._object.data = curves
+        bpy.data.hair_curves.remove(old)
