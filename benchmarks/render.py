@@ -6,9 +6,10 @@ Both sides render the same N scenes with the same settings and passes, with K pr
 (one a core, one Cycles thread each), after a first picture that builds what stays:
 
 * bare: the scenes are prepared beforehand (vertices, colours, cameras worked out and kept); timed
-  is handing them to Blender and `bpy.ops.render`, which writes its EXR to the RAM disk;
-* ours: drawing the sample, the same render, reading the EXR, background, exposure, encoding,
-  every label, and committing shards to disk.
+  is handing them to Blender and `bpy.ops.render` of the whole picture, which writes its EXR to the
+  RAM disk;
+* ours: drawing the sample, rendering the part of the picture in which something shows, reading the
+  EXR, background, exposure, encoding, every label, and committing shards to disk.
 
 The sides take turns, twice each, and the better round of each side counts, because other work on
 the machine can only slow a round down. On a busy machine compare by CPU time. Images an hour
@@ -83,6 +84,7 @@ def bare_steps(renderer: Any, scenes: list[Any]) -> list[Any]:
 
     def step(ready: Any) -> None:
         renderer.place(ready)
+        renderer.scene.set_window(None)
         with quiet():
             bpy.ops.render.render(write_still=True)
 

@@ -59,6 +59,7 @@ def bare(renderer: HandRenderer, scenes: list[HandScene]) -> float:
     began = time.process_time()
     for prepared in ready:
         renderer.place(prepared)
+        renderer.scene.set_window(None)
         with quiet():
             bpy.ops.render.render(write_still=True)
     return (time.process_time() - began) / len(scenes)

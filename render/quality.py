@@ -24,5 +24,5 @@ class Quality:
 
 
 DRAFT = Quality(samples=4)
-FINAL = Quality(samples=24, bounces=8)
+FINAL = Quality(samples=16, bounces=8)
 PRESETS = {"draft": DRAFT, "final": FINAL}

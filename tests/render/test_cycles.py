@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from render.cycles import CyclesScene, Quality
 from render.environments import bundled_hdris
 from render.exr import read_exr
+from render.labels import shown_window
 from render.photo import environment_background
 from runtime.camera import Camera, transform_points
 from runtime.errors import ViewfinderError
@@ -111,6 +114,54 @@ def test_pixels_do_not_depend_on_threads_or_on_what_came_before() -> None:
     assert np.array_equal(pictures[0].linear, pictures[1].linear)
     assert np.array_equal(pictures[0].alpha, pictures[1].alpha)
     assert pictures[0].linear.max() > 0
+
+
+def test_a_window_shows_what_the_whole_picture_shows_there() -> None:
+    scene = CyclesScene(WIDTH, HEIGHT, Quality(2, "FAST", "NONE", "RGB"), transparent=True)
+    try:
+        scene.scene.cycles.use_denoising = False  # it alone looks beyond a pixel
+        vertices, faces = icosphere(0.1)
+        place = np.array([0.11, -0.04, 0.8])
+        camera = Camera.from_fov(1.0, WIDTH, HEIGHT)
+        scene.add_mesh("ball", vertices + place, faces, index=3)
+        scene.set_camera(np.eye(4), camera)
+        scene.set_hdri(bundled_hdris()[0])
+        window = shown_window(vertices + place, camera, np.eye(4))
+        assert window is not None
+        left, top, right, bottom = window
+        assert (right - left) * (bottom - top) < WIDTH * HEIGHT / 2
+        whole = scene.render()
+        scene.set_window(window)
+        part = scene.render()
+        for name in ("linear", "alpha", "depth_m", "object_index", "world_normals"):
+            np.testing.assert_array_equal(getattr(part, name), getattr(whole, name))
+        scene.set_window((0, 0, 0, 0))
+        nothing = scene.render()
+        assert not nothing.alpha.any()
+        assert np.isinf(nothing.depth_m).all()
+        scene.set_window(None)
+        np.testing.assert_array_equal(scene.render().linear, whole.linear)
+    finally:
+        scene.close()
+
+
+@given(x=st.floats(-2, 2), y=st.floats(-2, 2), z=st.floats(0.1, 4), seed=st.integers(0, 99))
+def test_nothing_of_a_mesh_shows_outside_its_window(
+    x: float, y: float, z: float, seed: int
+) -> None:
+    camera = Camera.from_fov(1.1, WIDTH, HEIGHT)
+    rng = np.random.default_rng(seed)
+    points = rng.normal(0, 0.03, (30, 3)) + (x, y, z)
+    pose = a_pose(seed)
+    window = shown_window(transform_points(pose, points), camera, pose)
+    if window is None:
+        return
+    pixels = camera.project(points)
+    inside = ((pixels >= 0) & (pixels < (WIDTH, HEIGHT))).all(axis=1)
+    left, top, right, bottom = window
+    assert ((pixels[inside] > (left, top)) & (pixels[inside] < (right, bottom))).all()
+    assert 0 <= left <= right <= WIDTH
+    assert 0 <= top <= bottom <= HEIGHT
 
 
 def test_the_background_we_compute_is_the_one_cycles_shows(scene: CyclesScene) -> None:
