@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from bootstrap.dataset.records import Label
 
 VISIBLE = 2
+BLACK, WHITE = 2, 253
+"""Of 255: darker and brighter than a camera still tells apart."""
+
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of Rec. 709 primaries
 
 
@@ -56,15 +59,19 @@ def measures(label: Label, width: int, height: int) -> dict[str, float]:
     return found
 
 
-def light(rgb: NDArray[np.uint8], label: Label | None) -> dict[str, float]:
+def light(
+    rgb: NDArray[np.uint8], label: Label | None, shown: NDArray[np.bool_] | None = None
+) -> dict[str, float]:
     """How bright a picture is, in % of white as stored (sRGB).
 
     Args:
         rgb: (H, W, 3) uint8.
         label: of its subject; None for the picture alone.
+        shown: (H, W) which pixels show subjects, if that is known.
 
     Returns:
-        "light of the picture %", and "light of the subject %" inside its box.
+        "light of the picture %", and "light of the subject %" inside its box; where its pixels are
+        known, "black %" of them, up to `BLACK` of 255, and "burnt out %", from `WHITE` on.
     """
     grey = rgb.astype(np.float64) @ _LUMINANCE / 255
     found = {"light of the picture %": 100 * float(grey.mean())}
@@ -73,6 +80,10 @@ def light(rgb: NDArray[np.uint8], label: Label | None) -> dict[str, float]:
         inside = grey[max(0, int(y)) : max(0, int(y + h)), max(0, int(x)) : max(0, int(x + w))]
         if inside.size:
             found["light of the subject %"] = 100 * float(inside.mean())
+    if shown is not None and shown.any():
+        stored = 255 * grey[shown]
+        found["black %"] = 100 * float((stored <= BLACK + 0.5).mean())
+        found["burnt out %"] = 100 * float((stored >= WHITE - 0.5).mean())
     return found
 
 

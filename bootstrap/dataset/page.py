@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 import html
+import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from bootstrap.dataset.card import describe, flattened
 from bootstrap.dataset.contact_sheet import contact_sheet
 from bootstrap.dataset.dataset import Dataset
-from bootstrap.dataset.measures import light, measures
+from bootstrap.dataset.measures import BLACK, WHITE, light, measures
 from bootstrap.dataset.records import Label
 from runtime.image import encode_image
 
@@ -24,8 +25,12 @@ SHEET_SAMPLES = 48
 LIGHT_SAMPLES = 400
 """Pictures opened to measure light, spread evenly over the data set."""
 
+LOST_SHARE = 20.0
+"""A picture counts as lost when so many % of its subject's pixels are black or burnt out."""
+
 _BINS = 24
-_MOST_BARS = 40
+_MOST_BARS = 45
+_LONG_BARS = 15  # in a column; what is longer gets three columns
 _MOST_GROUPS = 8
 
 _STYLE = """
@@ -40,6 +45,7 @@ h3 { font-size: .95rem; margin: 0 0 .3rem; font-weight: 600; } .soft { color: va
 img { max-width: 100%; border-radius: 6px; display: block; }
 .grid { display: grid; gap: 1.6rem 2rem; align-items: start;
         grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); }
+.wide { grid-column: 1 / -1; } .wide > .grid { gap: 0 2rem; }
 table { border-collapse: collapse; font-size: .9rem; }
 td { border-bottom: 1px solid var(--line); padding: .2rem 1rem .2rem 0; vertical-align: top; }
 svg { width: 100%; display: block; overflow: visible; }
@@ -59,7 +65,7 @@ def data_page(ds: Dataset) -> str:
         f"{_text(facts['device'])}: {facts['samples']:,} samples in {facts['shards']:,} shards, "
         f"{facts['bytes'] / 1e6:,.1f} MB.</p>",
         _pairs("Licences carried on", dict.fromkeys(facts["licences_inherited"], "")),
-        '<div class="grid">',
+        '<p></p><div class="grid">',
         bars("Splits", facts["splits"]),
         bars("Picture sizes", facts["sizes"]),
         bars("Stored beside the pictures", facts["members"]),
@@ -92,37 +98,74 @@ def _layer(
         jpeg = encode_image(contact_sheet(ds, layer, shown, columns=8, tile=160), ".jpg", 85)
         code = base64.b64encode(jpeg).decode()
         parts.append(f'<img alt="samples" src="data:image/jpeg;base64,{code}">')
+    parts += _pictures(ds, labels)
     measured: dict[str, list[float]] = {}
     for label in subjects:
         for name, value in measures(label, *sizes[label.sample_id]).items():
             measured.setdefault(name, []).append(value)
-    for name, values in _light(ds, subjects).items():
-        measured[name] = values
-    parts += ["<h2>Measured</h2>", _grid([histogram(n, v) for n, v in sorted(measured.items())])]
-    attributes = _attributes(subjects)
+    found = _light(ds, subjects)
+    measured |= found
+    if measured:
+        charts = [histogram(name, values) for name, values in sorted(measured.items())]
+        parts += ["<h2>Measured</h2>", _lost(found), _grid(charts)]
+    parts += _charts("Attributes", _attributes(_facts(label) for label in subjects))
+    return parts
+
+
+def _pictures(ds: Dataset, labels: Sequence[Label]) -> list[str]:
+    """How the pictures were taken, and what those without a subject show."""
+    samples = ds.samples()
+    wanted = {label.sample_id for label in labels}
+    rows = [
+        json.loads(text or "{}")
+        for name, text in zip(samples["sample_id"], samples["attributes"])
+        if name in wanted
+    ]
+    without = [dict(label.attributes) for label in labels if not label.topology]
+    return _charts("Pictures", _attributes([*rows, *without]))
+
+
+def _charts(title: str, attributes: Mapping[str, list[Any]]) -> list[str]:
     numbers = [name for name, values in attributes.items() if _are_measures(values)]
     groups = [_groups(name, attributes[name]) for name in attributes if name not in numbers]
     spreads = [histogram(name, attributes[name]) for name in numbers]
-    if attributes:
-        parts += ["<h2>Attributes</h2>", _grid(groups), "<p></p>", _grid(spreads)]
-    return parts
+    if not attributes:
+        return []
+    return [f"<h2>{_text(title)}</h2>", _grid(groups), "<p></p>", _grid(spreads)]
 
 
 def _light(ds: Dataset, subjects: Sequence[Label]) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for label in _spread_out(subjects, LIGHT_SAMPLES):
-        for name, value in light(ds.read_image(label.sample_id), label).items():
+        extras = ds.row(label.sample_id)["extras"] or ()
+        masked = any(extra["member"].endswith(".seg.png") for extra in extras)
+        shown = ds.read_segmentation(label.sample_id) > 0 if masked else None
+        for name, value in light(ds.read_image(label.sample_id), label, shown).items():
             found.setdefault(name, []).append(value)
     return found
 
 
-def _attributes(labels: Sequence[Label]) -> dict[str, list[Any]]:
+def _lost(found: Mapping[str, Sequence[float]]) -> str:
+    if "black %" not in found:
+        return ""
+    lost = np.add(found["black %"], found["burnt out %"]) > LOST_SHARE
+    return (
+        f"<p class='soft'>Of {len(lost):,} subjects looked at, {int(lost.sum()):,} have more than "
+        f"{LOST_SHARE:.0f} % of their pixels black (up to {BLACK} of 255) or burnt out "
+        f"({WHITE} or more).</p>"
+    )
+
+
+def _facts(label: Label) -> dict[str, Any]:
+    return {"handedness": label.handedness, "gesture": label.gesture, **label.attributes}
+
+
+def _attributes(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
     values: dict[str, list[Any]] = {}
-    for label in labels:
-        own = {"handedness": label.handedness, "gesture": label.gesture}
-        for name, value in flattened({**own, **label.attributes}).items():
+    for row in rows:
+        for name, value in flattened(row).items():
             if value is not None:
-                values.setdefault(name, []).append(value)
+                values.setdefault(name, []).append(value if value != "" else "none")
     return values
 
 
@@ -184,21 +227,27 @@ def bars(name: str, counts: Mapping[str, int]) -> str:
     rest = ranked[_MOST_BARS:]
     if rest:
         ranked = [*ranked[:_MOST_BARS], (f"{len(rest)} others", sum(n for _, n in rest))]
+    top = max(number for _, number in ranked[:_MOST_BARS])
+    if len(ranked) <= _LONG_BARS:
+        return f"<div><h3>{_text(name)}</h3>{_column(ranked, top)}</div>"
+    size = -(-len(ranked) // 3)
+    columns = [_column(ranked[i : i + size], top) for i in range(0, len(ranked), size)]
+    cells = "".join(f"<div>{column}</div>" for column in columns)
+    return f'<div class="wide"><h3>{_text(name)}</h3><div class="grid">{cells}</div></div>'
+
+
+def _column(ranked: Sequence[tuple[str, int]], top: int) -> str:
     row, width, label = 15, 300, 128
-    top = max(number for _, number in ranked)
     shapes = []
     for place, (value, number) in enumerate(ranked):
-        y, length = place * row, max((width - label - 44) * number / top, 1)
+        y, length = place * row, max((width - label - 44) * min(number / top, 1), 1)
         shapes.append(
             f'<text x="0" y="{y + 11}">{_text(_short(value))}</text>'
             f'<rect x="{label}" y="{y + 3}" width="{length:.1f}" height="{row - 5}"/>'
             f'<text x="{label + length + 5:.1f}" y="{y + 11}">{number:,}</text>'
         )
-    return (
-        f'<div><h3>{_text(name)}</h3><svg viewBox="0 0 {width} {row * len(ranked)}" role="img">'
-        + "".join(shapes)
-        + "</svg></div>"
-    )
+    drawn = "".join(shapes)
+    return f'<svg viewBox="0 0 {width} {row * len(ranked)}" role="img">{drawn}</svg>'
 
 
 def _pairs(title: str, values: Mapping[str, Any]) -> str:
@@ -220,7 +269,7 @@ def _spread_out(items: Sequence[Any], most: int) -> list[Any]:
     return [items[int(i)] for i in np.linspace(0, len(items) - 1, most).round()]
 
 
-def _short(value: str, letters: int = 21) -> str:
+def _short(value: str, letters: int = 19) -> str:
     return value if len(value) <= letters else value[: letters - 1] + "…"
 
 
