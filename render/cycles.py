@@ -45,6 +45,8 @@ class Passes:
         world_normals: (H, W, 3) float32 of the surfaces, in world axes; 0 where there is none.
         coverage: (H, W) float32 by name of `CyclesScene.add_coverage`: how much of each pixel
             materials take that write to it.
+        uv: (H, W, 2) float32 texture coordinates, and albedo: (H, W, 3) scene-linear share of light
+            that surfaces scatter back; None unless asked for, see `CyclesScene.add_surface_passes`.
     """
 
     linear: NDArray[np.float32]
@@ -54,6 +56,8 @@ class Passes:
     material_index: NDArray[np.int32]
     world_normals: NDArray[np.float32]
     coverage: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    uv: NDArray[np.float32] | None = None
+    albedo: NDArray[np.float32] | None = None
 
     def camera_normals(self, world_from_camera: ArrayLike) -> NDArray[np.float32]:
         """(H, W, 3) unit normals in the camera's axes, NaN where there is no surface."""
@@ -154,6 +158,11 @@ class CyclesScene:
         layer.use_pass_combined = layer.use_pass_z = True
         layer.use_pass_object_index = layer.use_pass_material_index = True
         layer.use_pass_normal = True
+
+    def add_surface_passes(self) -> None:
+        """Give texture coordinates and albedo with every picture from now on."""
+        layer = self.scene.view_layers[0]
+        layer.use_pass_uv = layer.use_pass_diffuse_color = True
 
     def set_hdri(self, path: str | Path, rotation_rad: float = 0.0, strength: float = 1.0) -> None:
         """Light from an equirectangular picture turned about the world's z axis.
@@ -266,9 +275,11 @@ class CyclesScene:
         left, top, right, bottom = self._window
         render = self.scene.render
         render.use_border = render.use_crop_to_border = window_px is not None
-        render.border_min_x, render.border_max_x = left / self.width, right / self.width
-        render.border_min_y = 1 - bottom / self.height
-        render.border_max_y = 1 - top / self.height
+        # Blender cuts these off to whole pixels: a quarter more keeps rounding from losing one.
+        render.border_min_x = (left + 0.25) / self.width
+        render.border_max_x = (right + 0.25) / self.width
+        render.border_min_y = (self.height - bottom + 0.25) / self.height
+        render.border_max_y = (self.height - top + 0.25) / self.height
 
     def render(self) -> Passes:
         """Render the scene as it stands.
@@ -461,7 +472,17 @@ def _passes(channels: dict[str, NDArray[np.float32]], coverage: Sequence[str] = 
     return Passes(
         linear, channels["view.Combined.A"], depth, object_index, material_index, normals,
         {name: channels[f"view.{name}.X"] for name in coverage},
+        _stacked(channels, "UV", "UV"), _stacked(channels, "Diffuse Color", "RGB"),
     )  # fmt: skip
+
+
+def _stacked(
+    channels: dict[str, NDArray[np.float32]], name: str, parts: str
+) -> NDArray[np.float32] | None:
+    names = [f"view.{name}.{part}" for part in parts]
+    if not all(n in channels for n in names):
+        return None
+    return np.stack([channels[n] for n in names], axis=-1)
 
 
 def _empty(width: int, height: int) -> Passes:

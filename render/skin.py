@@ -220,7 +220,7 @@ def eye_material(name: str = "eye") -> Shader:
     angle = g.math("ARCCOSINE", g.math("MULTIPLY", y, -1.0))
     iris, pupil, veins, turn = (g.value(v) for v in (0.36, 0.13, 0.3, 0.0))
     outer, inner = g.colour((0.02, 0.01, 0.005)), g.colour((0.08, 0.03, 0.01))
-    white = g.colour((0.50, 0.46, 0.44))
+    white = g.colour((0.44, 0.405, 0.385))
     along = g.math("DIVIDE", angle, iris)
     around = g.math("ARCTAN2", z, x)
     ring = g.node("CombineXYZ")
@@ -251,6 +251,8 @@ def eye_material(name: str = "eye") -> Shader:
     start = g.math("MULTIPLY", iris, 0.94)
     end = g.math("MULTIPLY", iris, 1.06)
     colour = g.mix(g.ramp(angle, start, end), colour, sclera)
+    # Lid and lashes shade the upper part of the eye more than so few bounces of light show.
+    colour = g.mix(g.ramp(z, 0.05, 0.5), colour, g.mix(1.0, colour, (0.5, 0.47, 0.47), "MULTIPLY"))
     bulge = g.value(0.0)
     dome = g.math("SUBTRACT", 1.0, g.math("MULTIPLY", along, along), clamp=True)
     cornea = g.node("Bump", {"Strength": 1.0, "Distance": bulge, "Height": dome})
