@@ -33,6 +33,7 @@ class Prompt(QLineEdit):
 
     def __init__(self) -> None:
         super().__init__()
+        self.on_left: Callable[[], None] = self.clearFocus
         self._taken: Callable[[str], None] = lambda _text: None
         self.hide()
         self.returnPressed.connect(self._take)
@@ -44,6 +45,7 @@ class Prompt(QLineEdit):
         self._taken = taken
         self.title.setText(html.escape(title))
         self.setText(text)
+        self.selectAll()
         self.title.show()
         self.show()
         self.setFocus(Qt.FocusReason.OtherFocusReason)
@@ -53,10 +55,10 @@ class Prompt(QLineEdit):
         self._taken(self.text().strip())
 
     def leave(self) -> None:
-        """Hide the line, and give the keys back to the picture."""
+        """Hide the line; whoever owns it gives the keys back to the picture in `on_left`."""
         self.title.hide()
         self.hide()
-        self.clearFocus()
+        self.on_left()
 
     @override
     def keyPressEvent(self, event: Any) -> None:

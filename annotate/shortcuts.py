@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
@@ -52,28 +52,27 @@ class Shortcuts(QObject):
     """Runs actions on keys, before the widget that has the focus sees them.
 
     Args:
-        widgets: which may have the focus; the first owns this.
+        widget: the one that has the focus, and owns this. Not a window: a filter of its own child
+            is asked while it is being destroyed.
         by_key: key -> what runs.
         before: called with every key first; True when it took it.
     """
 
     def __init__(
         self,
-        widgets: Sequence[QWidget],
+        widget: QWidget,
         by_key: Mapping[str, Callable[[], None]],
         before: Callable[[str], bool],
     ) -> None:
-        super().__init__(widgets[0])
-        self._widgets = widgets
+        super().__init__(widget)
+        self._widget = widget
         self._by_key = dict(by_key)
         self._before = before
-        for widget in widgets:
-            widget.installEventFilter(self)
+        widget.installEventFilter(self)
 
     def close(self) -> None:
         """Let keys go where they went before."""
-        for widget in self._widgets:
-            widget.removeEventFilter(self)
+        self._widget.removeEventFilter(self)
 
     @override
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:

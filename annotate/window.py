@@ -44,9 +44,9 @@ class AnnotateWindow:
         main = viewer.window._qt_window
         self.overview = KeyOverview(main)
         by_key = {key: run[name] for key, name in self.settings.by_key().items()}
-        self.shortcuts = Shortcuts(
-            (main, viewer.window._qt_viewer.canvas.native), by_key, self._before_key
-        )
+        native = viewer.window._qt_viewer.canvas.native
+        self.shortcuts = Shortcuts(native, by_key, self._before_key)
+        self.panel.prompt.on_left = native.setFocus
         self.docks = [
             viewer.window.add_dock_widget(self.panel, name="Viewfinder", area="right"),
             viewer.window.add_dock_widget(self.insets, name="Close views", area="left"),

@@ -7,11 +7,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from annotate.sample import write_sample_project
+from annotate.session import AnnotationSession
+from tests.annotate.hand import Hand
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +57,38 @@ def display() -> Iterator[str]:
         del os.environ["DISPLAY"]
         server.terminate()
         server.wait(10)
+
+
+@pytest.fixture(scope="module")
+def viewer(display: str) -> Iterator[Any]:
+    """One napari viewer for all tests here: each costs seconds to open."""
+    from annotate.opening import WINDOW_SIZE, make_viewer, prepare_qt
+
+    prepare_qt()
+    viewer = make_viewer("test")
+    viewer.window._qt_window.resize(*WINDOW_SIZE)
+    yield viewer
+    viewer.close()
+
+
+@pytest.fixture(scope="module")
+def window(viewer: Any, drawn_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The annotation window; every test shows a session of its own in it."""
+    from annotate.window import AnnotateWindow
+
+    root = shutil.copytree(drawn_project, tmp_path_factory.mktemp("first") / "faces")
+    with AnnotationSession.open(root, annotator="ada") as session:
+        return AnnotateWindow(viewer, session)
+
+
+@pytest.fixture
+def hand(window: Any, request: pytest.FixtureRequest, project: Path) -> Iterator[Hand]:
+    yield from open_session(window, request, project)
+
+
+def open_session(window: Any, request: pytest.FixtureRequest, project: Path) -> Iterator[Hand]:
+    bot = request.getfixturevalue("qtbot")
+    with AnnotationSession.open(project, annotator="ada") as session:
+        window.show_session(session)
+        bot.wait(30)
+        yield Hand(bot, window.viewer, window, session)

@@ -3,148 +3,22 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from annotate import drawing
-from annotate.editing import px_from_rowcol, rowcol_from_px
-from annotate.session import AnnotationSession
-from annotate.store import STORE_NAME, AnnotationStore
 from bootstrap.dataset import Dataset, DatasetInfo, Label, Sample
 from runtime.errors import ViewfinderError
 from runtime.image import encode_image, read_image
+from tests.annotate.conftest import open_session
 from tests.annotate.test_session import COMMAND, ROOT
 
 NOSE = 5
 """On the bridge of the nose, and no handle: it moves alone."""
 MOUTH_CORNER = 61
-
-
-@dataclass
-class Hand:
-    """Somebody's hand on mouse and keyboard."""
-
-    bot: Any
-    viewer: Any
-    window: Any
-    session: AnnotationSession
-
-    @property
-    def native(self) -> Any:
-        return self.viewer.window._qt_viewer.canvas.native
-
-    def position(self, x_px: float, y_px: float) -> Any:
-        """The canvas position over a place in the picture."""
-        from qtpy.QtCore import QPoint
-
-        canvas = self.viewer.window._qt_viewer.canvas
-        row, column = rowcol_from_px([x_px, y_px])
-        x, y = (canvas.view.transform * canvas.view.scene.transform).map([column, row])[:2]
-        return QPoint(round(float(x)), round(float(y)))
-
-    def mouse(self, kind: str, position: Any, shift: bool = False) -> None:
-        from qtpy.QtCore import QEvent, QPointF, Qt
-        from qtpy.QtGui import QMouseEvent
-        from qtpy.QtWidgets import QApplication
-
-        left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
-        held = Qt.KeyboardModifier.ShiftModifier if shift else Qt.KeyboardModifier.NoModifier
-        hovering = kind == "Hover"
-        event = QMouseEvent(
-            QEvent.Type.MouseMove if hovering else getattr(QEvent.Type, kind),
-            QPointF(position),
-            QPointF(self.native.mapToGlobal(position)),
-            none if hovering or kind == "MouseMove" else left,
-            none if hovering or kind == "MouseButtonRelease" else left,
-            held,
-        )
-        QApplication.sendEvent(self.native, event)
-        self.bot.wait(15)  # napari takes one move in 5 ms
-
-    def press(self, index: int, shift: bool = False) -> Any:
-        place = self.position(*self.session.document.keypoints_px[index])
-        self.mouse("Hover", place)
-        self.mouse("MouseButtonPress", place, shift)
-        return place
-
-    def drag(self, index: int, dx: int, dy: int, shift: bool = False) -> None:
-        """Drag a keypoint by screen pixels."""
-        from qtpy.QtCore import QPoint
-
-        place = self.press(index, shift)
-        for part in (0.3, 0.7, 1.0):
-            self.mouse("MouseMove", place + QPoint(round(dx * part), round(dy * part)), shift)
-        self.mouse("MouseButtonRelease", place + QPoint(dx, dy), shift)
-
-    def key(self, name: str, *modifiers: str) -> None:
-        from qtpy.QtCore import Qt
-
-        held = Qt.KeyboardModifier.NoModifier
-        for modifier in modifiers:
-            held |= getattr(Qt.KeyboardModifier, f"{modifier}Modifier")
-        self.bot.keyClick(self.native, getattr(Qt.Key, f"Key_{name}"), held)
-
-    def type(self, text: str) -> None:
-        """Type into the line that asks, and press Enter."""
-        from qtpy.QtCore import Qt
-
-        prompt = self.window.panel.prompt
-        assert prompt.isVisible()
-        self.bot.keyClicks(prompt, text)
-        self.bot.keyClick(prompt, Qt.Key.Key_Return)
-
-    def stored(self) -> Any:
-        """The current document as another process finds it on the disk."""
-        path = self.session.dataset.root / STORE_NAME
-        with AnnotationStore.open(path, self.session.annotator) as store:
-            return store.document(self.session.item.key)
-
-    def drawn_px(self) -> np.ndarray:
-        """Where napari's markers stand."""
-        return px_from_rowcol(self.window.canvas.points.data)
-
-
-@pytest.fixture(scope="module")
-def viewer(display: str) -> Iterator[Any]:
-    """One napari viewer for all tests here: each costs seconds to open."""
-    from annotate.opening import WINDOW_SIZE, make_viewer, prepare_qt
-
-    prepare_qt()
-    viewer = make_viewer("test")
-    viewer.window._qt_window.resize(*WINDOW_SIZE)
-    yield viewer
-    viewer.close()
-
-
-@pytest.fixture(scope="module")
-def window(viewer: Any, drawn_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The annotation window; every test shows a session of its own in it."""
-    from annotate.window import AnnotateWindow
-
-    root = shutil.copytree(drawn_project, tmp_path_factory.mktemp("first") / "faces")
-    with AnnotationSession.open(root, annotator="ada") as session:
-        return AnnotateWindow(viewer, session)
-
-
-@pytest.fixture
-def hand(window: Any, request: pytest.FixtureRequest, project: Path) -> Iterator[Hand]:
-    yield from _open(window, request, project)
-
-
-def _open(window: Any, request: pytest.FixtureRequest, project: Path) -> Iterator[Hand]:
-    bot = request.getfixturevalue("qtbot")
-    with AnnotationSession.open(project, annotator="ada") as session:
-        window.show_session(session)
-        bot.wait(30)
-        yield Hand(bot, window.viewer, window, session)
 
 
 def test_a_drag_moves_one_keypoint_and_is_on_the_disk_when_it_ends(hand):
@@ -347,7 +221,7 @@ def test_markers_lines_and_pixels_coincide_on_the_screen(window, request, tmp_pa
         height=height,
     )
     dataset.write_shard(0, [sample], {"synthetic": [label]})
-    for hand in _open(window, request, dataset.root):
+    for hand in open_session(window, request, dataset.root):
         canvas = hand.window.canvas
         canvas.fit(whole=True)
         rows = {}
@@ -374,7 +248,7 @@ def test_a_damaged_picture_is_told_and_the_next_one_shows(project, window, reque
     data = bytearray(tar.read_bytes())
     data[700:900] = bytes(200)
     tar.write_bytes(bytes(data))
-    for hand in _open(window, request, project):
+    for hand in open_session(window, request, project):
         assert "00000000" in hand.window.panel.error_text
         hand.key("N")
         np.testing.assert_array_equal(hand.window.canvas.picture.data, hand.session.picture())
