@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,49 +19,14 @@ import bpy
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from render.device import find_gpu, quiet, use_gpu
 from render.exr import read_exr
+from render.passes import FAR_M, Passes, empty_passes, framed, passes_of
 from render.quality import DRAFT, PRESETS, Quality
 from runtime.camera import OPENCV_FROM_OPENGL, Camera
 from runtime.errors import ViewfinderError
 
-__all__ = ["PRESETS", "CyclesScene", "Passes", "Quality", "SceneMesh", "quiet"]
-
-FAR_M = 100.0
-"""Nothing rendered lies farther; Cycles writes 1e10 where a ray meets nothing."""
-
-
-@dataclass(frozen=True)
-class Passes:
-    """One rendered picture.
-
-    Attributes:
-        linear: (H, W, 3) float32 scene-linear RGB, premultiplied by `alpha`.
-        alpha: (H, W) float32 coverage; 1 everywhere unless the film is transparent.
-        depth_m: (H, W) float32 along the optical axis; inf where there is no surface.
-        object_index, material_index: (H, W) int32, 0 where there is no surface or none was set.
-        world_normals: (H, W, 3) float32 of the surfaces, in world axes; 0 where there is none.
-        coverage: (H, W) float32 by name of `CyclesScene.add_coverage`: how much of each pixel
-            materials take that write to it.
-        uv: (H, W, 2) float32 texture coordinates, and albedo: (H, W, 3) scene-linear share of light
-            that surfaces scatter back; None unless asked for, see `CyclesScene.add_surface_passes`.
-    """
-
-    linear: NDArray[np.float32]
-    alpha: NDArray[np.float32]
-    depth_m: NDArray[np.float32]
-    object_index: NDArray[np.int32]
-    material_index: NDArray[np.int32]
-    world_normals: NDArray[np.float32]
-    coverage: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    uv: NDArray[np.float32] | None = None
-    albedo: NDArray[np.float32] | None = None
-
-    def camera_normals(self, world_from_camera: ArrayLike) -> NDArray[np.float32]:
-        """(H, W, 3) unit normals in the camera's axes, NaN where there is no surface."""
-        turned = self.world_normals @ np.asarray(world_from_camera, dtype=np.float32)[:3, :3]
-        length = np.linalg.norm(turned, axis=-1, keepdims=True)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(length > 0.1, turned / length, np.float32(np.nan))
+__all__ = ["PRESETS", "CyclesScene", "Passes", "Quality", "SceneMesh", "find_gpu", "quiet"]
 
 
 class CyclesScene:
@@ -100,7 +62,7 @@ class CyclesScene:
         with quiet():  # Cycles warns on standard output that it found no CUDA
             self._set_up_cycles(quality)
             if device != "cpu":
-                _use_gpu(self.scene, device)
+                use_gpu(self.scene, device)
         self._set_up_passes()
         self._world = _World(self.scene)
         data = bpy.data.cameras.new("camera")
@@ -289,7 +251,7 @@ class CyclesScene:
         """
         left, top, right, bottom = self._window
         if right <= left or bottom <= top:
-            return _empty(self.width, self.height)
+            return empty_passes(self.width, self.height)
         self._picture.unlink(missing_ok=True)
         with quiet():
             bpy.ops.render.render(write_still=True)
@@ -301,10 +263,10 @@ class CyclesScene:
             ) from error
         self._picture.unlink()
         names = [aov.name for aov in self.scene.view_layers[0].aovs]
-        found = _passes(read_exr(data), names)
+        found = passes_of(read_exr(data), names)
         if found.alpha.shape == (self.height, self.width):
             return found
-        return _framed(found, self._window, _empty(self.width, self.height))
+        return framed(found, self._window, empty_passes(self.width, self.height))
 
     def close(self) -> None:
         """Remove the files on the RAM disk."""
@@ -376,60 +338,9 @@ class _World:
         self._background.inputs["Strength"].default_value = strength
 
 
-GPU_KINDS = ("OPTIX", "CUDA", "HIP", "ONEAPI", "METAL")
-"""Ways of Cycles to a GPU, the first one that finds one is taken."""
-
-
-def find_gpu() -> str:
-    """The kind and the names of the GPUs that Cycles renders on, as "OPTIX NVIDIA H200".
-
-    Raises:
-        ViewfinderError: Cycles finds none.
-    """
-    settings = bpy.context.preferences.addons["cycles"].preferences
-    with quiet():
-        for kind in GPU_KINDS:
-            try:
-                found = settings.get_devices_for_type(kind)
-            except (TypeError, ValueError, RuntimeError):
-                continue  # this build of Blender doesn't know that kind
-            names = [device.name for device in found or () if device.type == kind]
-            if names:
-                return f"{kind} {' + '.join(names)}"
-    raise ViewfinderError(
-        "Cycles finds no GPU to render on", field="--device", expected="a GPU and its driver",
-        found=f"none by {', '.join(GPU_KINDS)}", hint="leave --device out to render on the CPU",
-    )  # fmt: skip
-
-
-def _use_gpu(scene: Any, device: str) -> None:
-    kind = device.split()[0]
-    settings = bpy.context.preferences.addons["cycles"].preferences
-    settings.compute_device_type = kind
-    for found in settings.get_devices_for_type(kind):
-        found.use = found.type == kind
-    scene.cycles.device = "GPU"
-    scene.cycles.denoising_use_gpu = True
-
-
 def bpy_version() -> str:
     """Blender's version, on which pixels depend."""
     return str(bpy.app.version_string)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Blender prints a line per render straight to file descriptor 1; keep it off the terminal."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 1)
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _work_folder() -> tempfile.TemporaryDirectory[str]:
@@ -458,56 +369,3 @@ def _runs(process: int) -> bool:
 def _ram_disk() -> str | None:
     shared = Path("/dev/shm")  # POSIX shared memory on Linux
     return str(shared) if shared.is_dir() and os.access(shared, os.W_OK) else None
-
-
-def _passes(channels: dict[str, NDArray[np.float32]], coverage: Sequence[str] = ()) -> Passes:
-    linear = np.stack([channels[f"view.Combined.{c}"] for c in "RGB"], axis=-1)
-    depth = channels["view.Depth.V"] if "view.Depth.V" in channels else channels["view.Depth.Z"]
-    depth = np.where(depth < FAR_M, depth, np.float32(np.inf))
-    object_index, material_index = (
-        np.rint(channels[f"view.{name}.X"]).astype(np.int32)
-        for name in ("Object Index", "Material Index")
-    )
-    normals = np.stack([channels[f"view.Normal.{c}"] for c in "XYZ"], axis=-1)
-    return Passes(
-        linear, channels["view.Combined.A"], depth, object_index, material_index, normals,
-        {name: channels[f"view.{name}.X"] for name in coverage},
-        _stacked(channels, "UV", "UV"), _stacked(channels, "Diffuse Color", "RGB"),
-    )  # fmt: skip
-
-
-def _stacked(
-    channels: dict[str, NDArray[np.float32]], name: str, parts: str
-) -> NDArray[np.float32] | None:
-    names = [f"view.{name}.{part}" for part in parts]
-    if not all(n in channels for n in names):
-        return None
-    return np.stack([channels[n] for n in names], axis=-1)
-
-
-def _empty(width: int, height: int) -> Passes:
-    """A picture in which nothing is."""
-    flat = np.zeros((height, width), dtype=np.float32)
-    solid = np.zeros((height, width, 3), dtype=np.float32)
-    nothing = np.zeros((height, width), dtype=np.int32)
-    return Passes(solid, flat, np.full_like(flat, np.inf), nothing, nothing, solid.copy())
-
-
-def _framed(part: Passes, window_px: tuple[int, int, int, int], empty: Passes) -> Passes:
-    """The whole picture around a part of it."""
-    left, top, right, bottom = window_px
-
-    def whole(values: NDArray[Any], around: NDArray[Any]) -> NDArray[Any]:
-        result = around.copy()
-        result[top:bottom, left:right] = values
-        return result
-
-    return Passes(
-        whole(part.linear, empty.linear),
-        whole(part.alpha, empty.alpha),
-        whole(part.depth_m, empty.depth_m),
-        whole(part.object_index, empty.object_index),
-        whole(part.material_index, empty.material_index),
-        whole(part.world_normals, empty.world_normals),
-        {name: whole(values, empty.alpha) for name, values in part.coverage.items()},
-    )

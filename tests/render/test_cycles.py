@@ -145,6 +145,24 @@ def test_a_window_shows_what_the_whole_picture_shows_there() -> None:
         scene.close()
 
 
+def test_a_window_is_cut_where_it_was_asked_for_in_pictures_of_any_size() -> None:
+    scene = CyclesScene(97, 61, ONE_SAMPLE, threads=1, transparent=True)
+    try:
+        scene.scene.cycles.use_denoising = False
+        scene.add_mesh("slope", [[-9, -9, 5], [9, -9, 7], [9, 9, 9], [-9, 9, 7]], [[0, 1, 2, 3]])
+        scene.set_camera(np.eye(4), Camera.from_fov(0.8, 97, 61))
+        whole = scene.render().depth_m
+        for left in range(0, 96, 4):
+            top = left % 57
+            part = slice(top, top + 3), slice(left, min(left + 9, 97))
+            scene.set_window((left, top, part[1].stop, top + 3))
+            depth = scene.render().depth_m
+            np.testing.assert_array_equal(depth[part], whole[part])
+            assert np.isfinite(depth).sum() == whole[part].size
+    finally:
+        scene.close()
+
+
 @given(x=st.floats(-2, 2), y=st.floats(-2, 2), z=st.floats(0.1, 4), seed=st.integers(0, 99))
 def test_nothing_of_a_mesh_shows_outside_its_window(
     x: float, y: float, z: float, seed: int
