@@ -120,7 +120,6 @@ def skin_material(
     name: str = "skin",
     image: bpy.types.Image | None = None,
     attribute: str = "",
-    detail: str = "",
 ) -> Shader:
     """Skin with subsurface scattering, mottling, pores and an oily sheen.
 
@@ -133,8 +132,6 @@ def skin_material(
             active UV map; without one, the input `albedo` is used.
         attribute: instead of an image, the mesh's colour attribute of that name, RGB the same and
             alpha the same.
-        detail: the mesh's vector attribute of that name holds metres to the nearest crease, how
-            deep that is (0..1) and how far tendons stand out (0..1).
 
     Returns:
         Shader with inputs `albedo` (only without an image), `roughness`, `mottle` (0..1), `bump`
@@ -172,15 +169,6 @@ def skin_material(
     colour = g.mix(g.math("MULTIPLY", g.ramp(speckle, 0.5, 0.75), mottle), colour, darker)
     pores = g.math("MULTIPLY", g.noise(place, 900.0, 2.0, 0.7), 0.4)
     height = g.math("ADD", pores, g.noise(place, 190.0, 4.0, 0.65))
-    if detail:
-        lines = g.node("SeparateXYZ", {0: g.node("Attribute", attribute_name=detail).outputs[1]})
-        away = g.math("ABSOLUTE", lines.outputs[0])
-        near = g.math("SUBTRACT", 1.0, g.ramp(away, 0.0002, 0.0012))
-        crease = g.math("MULTIPLY", near, lines.outputs[1])
-        shaded = g.mix(1.0, colour, (0.78, 0.64, 0.58), "MULTIPLY")
-        colour = g.mix(g.math("MULTIPLY", crease, 0.75), colour, shaded)
-        height = g.math("SUBTRACT", height, g.math("MULTIPLY", crease, 1.4))
-        height = g.math("ADD", height, g.math("MULTIPLY", lines.outputs[2], 1.7))
     normal = g.node("Bump", {"Strength": bump, "Distance": 0.0006, "Height": height})
     dull = g.math("ADD", dull, g.math("MULTIPLY", g.math("SUBTRACT", blotch, 0.5), 0.3), clamp=True)
     shader = g.node(
