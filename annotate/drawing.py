@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from annotate.contours import handle_mask, handles
 from annotate.editing import NOT_LABELLED, OCCLUDED, VISIBLE, Document
-from annotate.guide import region_points
+from annotate.guide import region_of, region_points
 from runtime.topology import Contour, Topology, topology
 
 # One hue a part, light enough for skin and dark hair alike; the halo below gives the contrast.
@@ -50,6 +50,8 @@ SPARSE_POINT_PX = 9.5
 DENSE_LINE_PX, SPARSE_LINE_PX = 1.5, 2.5
 _DENSE = 100
 _REGION_ROOM = 1.5
+# Around a keypoint of no region: so many normalising lengths.
+_AROUND = 1.4
 # How much nearer a point that no contour passes must be to be picked instead.
 _CONTOUR_PREFERENCE = 0.7
 
@@ -284,6 +286,19 @@ def region_box(
     middle, size = (low + high) / 2, float((high - low).max())
     width, height = _REGION_ROOM * size, 0.8 * _REGION_ROOM * size
     return float(middle[0] - width / 2), float(middle[1] - height / 2), width, height
+
+
+def asked_box(
+    points_px: NDArray[np.float64], topology_id: str, index: int
+) -> tuple[float, float, float, float]:
+    """x, y, width, height in px of the view in which a keypoint is asked for: its region, or what
+    lies around it."""
+    box = region_box(points_px, topology_id, region_of(topology_id, index))
+    if box is not None:
+        return box
+    side = _AROUND * float(topology(topology_id).normalising_length(points_px))
+    x, y = (points_px[index] - side / 2).tolist()
+    return x, y, side, side
 
 
 def contrasted(picture: NDArray[np.uint8], contrast: float) -> NDArray[np.uint8]:

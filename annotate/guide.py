@@ -20,7 +20,7 @@ from runtime.topology import topology
 
 Array = NDArray[np.float64]
 
-ASKED = 24
+ASKED = 32
 """How many handles are asked for; the rest follow well enough from these."""
 # How exactly a person places one, in interocular distances.
 _HAND = 0.006

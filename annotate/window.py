@@ -159,19 +159,15 @@ class AnnotateWindow:
         self.show_state()
 
     def look_at_asked(self) -> None:
-        """Zoom to the region of the keypoint that is asked for, if it isn't there already."""
+        """Look from near where the keypoint is that is asked for, unless one does already."""
         asked, document = self.canvas.tools.asked, self.session.document
         if asked is None:
             return
         region = region_of(document.topology_id, asked)
-        if region == self._region:
-            return
-        self._region = region
-        box = drawing.region_box(self.canvas.drawn_px, document.topology_id, region)
-        if box is None:
-            self.canvas.fit()
-        else:
+        if region != self._region or region == "rest":
+            box = drawing.asked_box(self.canvas.drawn_px, document.topology_id, asked)
             self.canvas.look_at(box, _REGION_FILL)
+        self._region = region
 
     # -- what is kept ----------------------------------------------------------------------------
 

@@ -1,0 +1,107 @@
+"""A real window in a process of its own: worked in, killed, opened again, exported from."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from annotate.store import STORE_NAME, AnnotationStore
+from bootstrap.dataset import Dataset
+
+WORKER = Path(__file__).with_name("window_worker.py")
+
+
+class Worker:
+    """The process, line by line."""
+
+    def __init__(self, project: Path, display: str, actions: str, seed: int = 0) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(WORKER), str(project), str(seed), actions],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "DISPLAY": display},
+        )
+
+    def line(self) -> dict[str, Any]:
+        """What it says next."""
+        assert self.process.stdout is not None
+        text = self.process.stdout.readline()
+        if not text.endswith("\n"):
+            assert self.process.stderr is not None
+            raise AssertionError(self.process.stderr.read()[-2000:])
+        return dict(json.loads(text))
+
+    def kill(self) -> list[dict[str, Any]]:
+        """End it with SIGKILL; what it had said and was not yet read."""
+        assert self.process.stdout is not None
+        os.kill(self.process.pid, signal.SIGKILL)
+        rest = [json.loads(text) for text in self.process.stdout if text.endswith("\n")]
+        self.close()
+        return rest
+
+    def close(self) -> None:
+        """Wait for its end."""
+        self.process.wait(60)
+        for pipe in (self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            pipe.close()
+
+
+def test_open_drag_undo_next_killed_opened_again_export(project, display):
+    worker = Worker(project, display, "ddunsa" + "d" * 99)
+    opened = worker.line()
+    assert (opened["index"], opened["revision"], opened["error"]) == (0, 0, "")
+    said = [worker.line() for _ in range(6)]
+    assert [one["index"] for one in said] == [0, 0, 0, 1, 1, 2]
+    assert said[0]["saved"].startswith("moved · saved")
+    assert said[2]["saved"].startswith("undone · saved")
+    last = [said[-1], *worker.kill()][-1]
+    with AnnotationStore.open(project / STORE_NAME, "ada") as store:
+        kinds = [r.kind for r in store.revisions()]
+        documents = {key.sample_id: store.document(key) for key in store.history}
+    assert kinds[:7] == ["start", "edit", "edit", "undo", "start", "edit", "edit"]
+    assert store.revision >= last["revision"]
+
+    worker = Worker(project, display, "e")
+    opened = worker.line()
+    assert opened["index"] == 2  # where it was killed
+    assert "labels written" in worker.line()["saved"]
+    worker.close()
+    assert worker.process.returncode == 0
+    exported = {label.sample_id: label for label in Dataset.open(project).labels("human/ada")}
+    assert {"00000000", "00000001"} <= set(exported) == set(documents)
+    for sample, label in exported.items():
+        np.testing.assert_allclose(label.keypoints_px, documents[sample].keypoints_px, rtol=1e-6)
+    assert exported["00000001"].attributes["status"] == "done"
+
+
+@pytest.mark.long
+def test_50_kills_of_the_window_lose_nothing_and_it_resumes_in_a_second(project, display):
+    rng = np.random.default_rng(31)
+    revision, index, opened_s = 0, 0, []
+    for number in range(50):
+        worker = Worker(project, display, "*", number)
+        opened = worker.line()
+        opened_s.append(opened["seconds"])
+        with AnnotationStore.open(project / STORE_NAME, "ada") as store:
+            assert store.revision >= revision
+            last = store.history.last_key
+        items = sorted(label.sample_id for label in Dataset.open(project).labels("synthetic"))
+        assert opened["index"] == (index if last is None else items.index(last.sample_id))
+        time.sleep(rng.uniform(0.05, 2.5))
+        said = worker.kill()
+        if said:
+            revision, index = said[-1]["revision"], said[-1]["index"]
+            assert not any(one["error"] for one in said)
+    assert revision > 100
+    assert np.median(opened_s) < 1.0
