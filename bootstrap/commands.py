@@ -269,6 +269,9 @@ def evaluate(
             "detector: the whole pipeline, misses counted."
         ),
     ] = CropChoice.truth,
+    category: Annotated[
+        str, typer.Option(help="Boxes: only objects of this category count as true.")
+    ] = "",
     against: Annotated[str | None, typer.Option(help="Another model beside it.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw the worst subjects here.")] = None,
     as_json: JsonOption = False,
@@ -287,7 +290,8 @@ def evaluate(
     from bootstrap.subjects import Settings
     from runtime.errors import ViewfinderError
 
-    settings = Settings(tuple(data), layer, split.value if split else None, by, crop.value)
+    chosen = split.value if split else None
+    settings = Settings(tuple(data), layer, chosen, by, crop.value, category)
     if is_detector(model):
         if against is not None or picture is not None or by != "part":
             raise ViewfinderError(

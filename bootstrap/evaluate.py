@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,8 @@ def evaluate_model(
             "the models are for different things", file=against, expected=opened[0].card.task,
             found=opened[-1].card.task,
         )  # fmt: skip
+    if any(one.whole_picture for one in opened):
+        settings = replace(settings, crop="detector")
     subjects, details = find_subjects(settings, shape)
     boxes = shape.name == "cuboid9"
     if boxes:

@@ -19,6 +19,7 @@ from runtime.signatures import card_of
 from runtime.solutions import Solution, open_solution
 from runtime.solutions.landmarks import LandmarkModel
 from runtime.solutions.objectron import BoxLandmarkModel
+from runtime.solutions.objectron_single import LEAST_SCORE, is_single_stage
 from runtime.topology import Topology, topology
 from runtime.trust import load_model
 
@@ -62,6 +63,11 @@ class OpenedModel:
         """Of the whole file."""
         return self.bundle.sha256
 
+    @property
+    def whole_picture(self) -> bool:
+        """Whether it looks at pictures as they are, so that there is no crop to be true."""
+        return any(is_single_stage(entry) for entry in self.card.models)
+
     def landmark_model(self) -> LandmarkModel:
         """The landmark network, ready to run."""
         entry = next(model for model in self.card.models if model.role == "landmarks")
@@ -70,8 +76,12 @@ class OpenedModel:
         return kind(model, entry)
 
     def solution(self, min_score: float = 0.5) -> Solution:
-        """The whole pipeline, every picture on its own."""
+        """The whole pipeline, every picture on its own.
+
+        A model of one stage gives every box that average precision counts.
+        """
         name = _SOLUTIONS[self.card.task]
+        min_score = LEAST_SCORE if self.whole_picture else min_score
         return open_solution(name, self.path, max_subjects=MANY, min_score=min_score, static=True)
 
     def truth_roi(self, keypoints_px: NDArray[np.float32]) -> Roi:

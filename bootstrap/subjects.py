@@ -60,6 +60,7 @@ class Settings:
         by: "part", "joint", or what to group subjects by (see `group_values`).
         crop: "truth" cuts crops around the true keypoints and judges the landmark network alone;
             "detector" runs the whole pipeline.
+        category: only objects of that category; "" for all.
     """
 
     data: tuple[Path, ...]
@@ -67,6 +68,7 @@ class Settings:
     split: str | None = None
     by: str = "part"
     crop: Crop = "truth"
+    category: str = ""
 
 
 def same_kind(shape: Topology, label: Label) -> bool:
@@ -100,6 +102,8 @@ def find_subjects(settings: Settings, shape: Topology) -> tuple[list[Subject], d
         ids = set(chosen["sample_id"])
         layers[str(folder)], splits[str(folder)] = layer, split
         for label in ds.labels(layer):
+            if settings.category not in ("", label.attributes.get("category")):
+                continue
             if label.sample_id in ids and same_kind(shape, label):
                 subject = _subject(ds, label, shape, settings.crop)
                 skipped += subject is None

@@ -30,6 +30,8 @@ from bootstrap.training.subjects import Floats, TrainingData
 from bootstrap.worst import PREDICTED, TRUTH, draw_shape
 from runtime.card import CardMetric
 from runtime.errors import ViewfinderError
+from runtime.solutions.objectron_single import LEAST_SCORE
+from runtime.solutions.objectron_single import MIN_SCORE as FOUND_SCORE
 from runtime.topology import topology
 
 OFFSET_WEIGHT, SILHOUETTE_WEIGHT = 2.0, 0.3
@@ -40,7 +42,6 @@ FOCAL, NEARBY = 2.0, 4.0
 count, nor do those beside a middle."""
 FOUND_SHARE = 0.35
 """A found box is an object's when its keypoints lie nearer than this, in sizes of the object."""
-FOUND_SCORE, LEAST_SCORE = 0.4, 0.05
 _TILE, _COLUMNS = 240, 4
 
 

@@ -36,6 +36,7 @@ from runtime.solutions.objectron_single import (
     FindBoxes,
     is_single_stage,
 )
+from runtime.solutions.objectron_single import MIN_SCORE as SINGLE_MIN_SCORE
 from runtime.solutions.options import SolutionOptions
 from runtime.solutions.parts import Part, find_parts
 from runtime.solutions.solution import GraphSolution
@@ -93,9 +94,11 @@ def open_objectron(options: SolutionOptions) -> GraphSolution:
             found=repr(variant),
         )  # fmt: skip
     parts = find_parts(options, "object", MODELS, ("landmarks",), topology="cuboid", whole=CENTRES)
-    score = MIN_SCORE if options.min_score is None else options.min_score
+    single = is_single_stage(parts["landmarks"].card)
+    least = SINGLE_MIN_SCORE if single else MIN_SCORE
+    score = least if options.min_score is None else options.min_score
     lift = Lift(options.focal_px, options.principal_px, options.size_m)
-    if is_single_stage(parts["landmarks"].card):
+    if single:
         return _single_stage(parts["landmarks"], options, lift, score)
     detector = ObjectDetector(
         parts["detector"].load(options), parts["detector"].card, LABELS[variant], score

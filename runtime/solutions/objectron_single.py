@@ -23,6 +23,8 @@ from runtime.topology import topology
 
 SAME_IOU = 0.3
 """Overlap with an object of the last picture from which on it is the same one."""
+MIN_SCORE, LEAST_SCORE = 0.4, 0.1
+"""Of a box that is shown, and of one that counts for average precision."""
 CENTRES, OFFSETS = "centres", "keypoint_offsets"
 """What a card calls the heatmap and the fields."""
 
