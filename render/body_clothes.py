@@ -163,16 +163,23 @@ class ClothModel:
         points = shape.rest.vertices_m[self._rows]
         normals = vertex_normals(points, self._faces.astype(np.int32))
         field = self.field(shell, garment)
-        near = np.clip(1 - np.abs(field) / 0.6, 0, 1)
+        # Wider toward hems, but not at a waist, which other cloth lies over.
+        edge = np.minimum(garment.hem - self._leg, garment.sleeve - self._arm)
+        if shell == "shoes" or garment.waist:
+            edge = np.abs(garment.hem - self._leg)
+        near = np.clip(1 - np.abs(edge) / 0.6, 0, 1)
         off = garment.off_m + garment.flare_m * near
         moved = points + off[:, None] * normals
         if shell == "shoes":
             moved = _with_soles(moved, points, self._leg, sole_m)
         # Vertices far outside lie inside the body, where they cost nothing.
-        far = field < 0
-        for one, other in self._around:
-            np.logical_and.at(far, one, field[other] < 0)
-        moved[far] = shape.joints["spine03"]
+        outside = field < 0
+        for _ in range(3):  # refining a mesh looks two vertices far
+            far = outside.copy()
+            for one, other in self._around:
+                np.logical_and.at(far, one, outside[other])
+            outside = far
+        moved[outside] = shape.joints["spine03"]
         return moved, field
 
     def skirt(self, hem: float, off_m: float, shape: BodyShape) -> tuple[Floats, Floats]:
@@ -280,7 +287,7 @@ def random_outfit(rng: np.random.Generator, skirt_possible: bool, child: bool) -
         kind = str(rng.choice(["trousers", "shorts", "leggings"], p=[0.62, 0.26, 0.12]))
         if skirt is not None:
             kind = "leggings"
-        end = float(rng.uniform(0.4, 1.05)) if kind == "shorts" else float(rng.uniform(1.78, 2.02))
+        end = float(rng.uniform(0.4, 1.05)) if kind == "shorts" else float(rng.uniform(1.8, 2.1))
         wide = 0.003 if kind == "leggings" else float(rng.uniform(0.005, 0.014))
         shells["lower"] = Garment(kind, wide, 0.3 * wide, float(rng.uniform(0.72, 0.86)), end)
     if "upper" in shells and rng.random() < 0.2:

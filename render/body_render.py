@@ -158,14 +158,23 @@ def taken_apart(passes: Passes) -> Layers:
     alone = ground_alpha > 0.97
     light = _spread(passes.linear, alone)
     ground = ground_alpha[..., None] * light
-    linear = np.where(alone[..., None], 0, np.maximum(passes.linear - ground, 0))
-    alpha = np.where(alone, 0, passes.alpha - ground_alpha)
+    index = passes.material_index
+    person = (index > 0) & (index != CLASSES["ground"])
+    near = cv2.dilate(person.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    alpha = np.where(alone | ~near, 0, passes.alpha - ground_alpha)
+    # At the person's edges likewise: colour is denoised, coverage isn't, and the difference of the
+    # two would be a bright or dark rim before another background.
+    solid = person & (alpha > 0.97)
+    within = _spread(passes.linear, solid)
+    rest = np.maximum(passes.linear - ground, 0)
+    linear = np.where((within.sum(axis=-1) > 0)[..., None] & ~solid[..., None],
+                      alpha[..., None] * within, rest)  # fmt: skip
+    linear = np.where(alpha[..., None] > 0, linear, 0)
     brightness = light.mean(axis=-1)
     full = float(np.quantile(brightness[alone], 0.8)) if alone.any() else 1.0
     shade = np.clip(brightness / max(full, 1e-6), 0, 1)
-    person = passes.depth_m[(passes.alpha > 0.5) & (ground_alpha < 0.5)]
-    if len(person):  # far ground is seen at a slant, and no shadow reaches there
-        beyond = np.clip(passes.depth_m - float(np.median(person)) - 2.0, 0, 1)
+    if person.any():  # far ground is seen at a slant, and no shadow reaches there
+        beyond = np.clip(passes.depth_m - float(np.median(passes.depth_m[person])) - 2.0, 0, 1)
         shade = shade + (1 - shade) * beyond
     return Layers(
         replace(passes, linear=linear.astype(np.float32), alpha=alpha.astype(np.float32)),

@@ -72,7 +72,7 @@ class BodyStage:
         outer, inner = (linear_from_hex(code) for code in IRIS_COLOURS[scene.look.iris])
         self._shaders["eyes"].set(
             outer=outer, inner=inner, iris_half_angle=_IRIS_ANGLE, pupil_half_angle=0.13,
-            veins=0.2, white=(0.6, 0.57, 0.55),
+            veins=0.2, white=(0.42, 0.4, 0.385),
         )  # fmt: skip
         for cloth in (*SHELLS, "skirt"):
             self._shaders[cloth].set(**scene.cloths[cloth])
