@@ -254,7 +254,7 @@ def grown_beard(
     shared, own = rng.normal(size=(locks, 3))[lock], rng.normal(size=(strands, 4, 3))
     points = [place - 0.0006 * normal]
     for k in range(4):
-        lift = 0.45 - 0.09 * k
+        lift = 0.9 - 0.13 * k
         bend = _unit(flow + lift * normal + 0.18 * shared + 0.16 * own[:, k]
                      + [0.0, 0.0, -0.12 * k])  # fmt: skip
         points.append(points[-1] + step * bend)

@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render import skin
+from render.assembly import Part
 from render.cloth import sleeve_material
 from render.faces_classes import CLASSES
 from render.faces_draw import Look
 from render.faces_head import Eyeball
 from render.faces_paint import TEXTURE_SIZE
-from render.faces_worn import Worn
+from render.faces_worn import Fitted, Worn
 from render.hand_material import hand_material
 from render.skin_tones import IRIS_COLOURS, linear_from_hex
+from runtime.camera import transform_points
 
 Floats = NDArray[np.float64]
 
@@ -91,21 +93,23 @@ class Outfit:
             second=look.garment_second,
             stripes=float(look.garment_stripes),
         )
-        self._dye(look)
-        self._dress(worn)
+        self.dye(look.hair_albedo, look.brow_albedo)
+        self.dress(worn)
 
     def use_image(self, image: bpy.types.Image) -> None:
         """Read the skin's colours there from now on."""
         for shader in (self._skin, self._lips):
             shader.set_image(image)
 
-    def _dye(self, look: Look) -> None:
-        self._fibres["hair"].set(albedo=look.hair_albedo)
-        self._fibres["beard"].set(albedo=[0.9 * c for c in look.hair_albedo], variety=0.6)
-        self._fibres["brows"].set(albedo=look.brow_albedo, variety=0.3)
-        self._fibres["lashes"].set(albedo=[0.4 * c for c in look.brow_albedo], variety=0.2)
+    def dye(self, hair: tuple[float, float, float], brows: tuple[float, float, float]) -> None:
+        """Colour hair and beard, brows and lashes, linear RGB."""
+        self._fibres["hair"].set(albedo=hair)
+        self._fibres["beard"].set(albedo=[0.9 * c for c in hair], variety=0.6)
+        self._fibres["brows"].set(albedo=brows, variety=0.3)
+        self._fibres["lashes"].set(albedo=[0.4 * c for c in brows], variety=0.2)
 
-    def _dress(self, worn: Worn) -> None:
+    def dress(self, worn: Worn) -> None:
+        """Colour what is worn."""
         if worn.glasses is not None:
             glasses = worn.glasses
             self._frame.set(
@@ -126,6 +130,22 @@ class Outfit:
         """Wear no strands at all."""
         for strands in self._strands.values():
             strands.set(None, 0.0)
+
+
+def worn_parts(worn: Fitted, world_from_skull: Floats, base: int) -> list[Part]:
+    """What somebody wears, as parts of a mesh whose slots from `base` on are `SLOTS`."""
+    parts = []
+    for name, mesh in (("frame", worn.frame), ("lenses", worn.lenses), ("mask", worn.mask)):
+        if mesh is not None:
+            places = mesh.vertices_m
+            moved = transform_points(world_from_skull, places)
+            parts.append(Part(moved, mesh.faces, base + SLOTS.index(name), places))
+    if worn.headwear is not None:
+        mesh = worn.headwear.mesh
+        moved = transform_points(world_from_skull, mesh.vertices_m)
+        slot = base + SLOTS.index("headwear")
+        parts.append(Part(moved, mesh.faces, slot, worn.headwear.places))
+    return parts
 
 
 PROPS = ("hand", "sleeve", "object", "second object")

@@ -108,6 +108,11 @@ class SkinPainter:
         mask = cv2.GaussianBlur(mask, (0, 0), 9)
         return np.asarray(mask * (1 - np.clip(1.5 * self.lips, 0, 1)))
 
+    def places_uv(self) -> Floats:
+        """(468, 2) texture coordinates of the landmarks."""
+        width, height = TEXTURE_SIZE
+        return np.asarray(self._places / [width, -height] + [0, 1], dtype=np.float32)
+
     def beard_region(self, kind: str) -> Floats:
         """Soft mask of a beard: "all", or its "moustache", "chin" or "jaw" alone."""
         if kind == "all":
@@ -191,6 +196,21 @@ class SkinPainter:
             _towards(colour, mask, colour * _rgb([0.62, 0.45, 0.38]))
         else:
             _towards(colour, mask, colour * _rgb([0.5, 0.38, 0.35]))
+
+
+def picked(texture: NDArray[np.floating], uv: ArrayLike) -> NDArray[np.float64]:
+    """(N,) or (N, C) a texture's values (H, W) or (H, W, C) at (N, 2) places, bilinear."""
+    height, width = texture.shape[:2]
+    places = np.asarray(uv, dtype=np.float64)
+    x = (places[:, 0] * width - 0.5).astype(np.float32)
+    y = ((1 - places[:, 1]) * height - 0.5).astype(np.float32)
+    # OpenCV takes maps of at most 32,767 columns.
+    rows = [cv2.remap(texture, x[None, k : k + _RUN], y[None, k : k + _RUN], cv2.INTER_LINEAR)[0]
+            for k in range(0, len(x), _RUN)]  # fmt: skip
+    return np.concatenate(rows).astype(np.float64)
+
+
+_RUN = 16384
 
 
 def scalp_density(height: int, width: int, bald_front: float) -> Floats:

@@ -33,8 +33,8 @@ from render.faces_head import (
     unrolled,
     vertex_normals,
 )
-from render.faces_outfit import SLOTS, Outfit, Props, SkinImage
-from render.faces_paint import TEXTURE_SIZE, SkinPainter, scalp_density
+from render.faces_outfit import SLOTS, Outfit, Props, SkinImage, worn_parts
+from render.faces_paint import TEXTURE_SIZE, SkinPainter, picked, scalp_density
 from render.faces_worn import NOTHING, Fitted, Worn, beard_growth, fitted
 from render.worn import Bearer
 from runtime.camera import Camera
@@ -108,6 +108,7 @@ class FaceScene:
     ) -> None:
         self.mesh = mesh
         self.cycles = CyclesScene(width, height, quality, threads, transparent)
+        self.cycles.add_surface_passes()
         self.cycles.scene.cycles_curves.shape = "RIBBONS"
         neutral = mesh.rendered(mesh.neutral_m)
         self._vertex_uv = unrolled(neutral)
@@ -151,11 +152,11 @@ class FaceScene:
 
     def _sampled(self, texture: NDArray[np.floating]) -> Floats:
         """(F,) a texture's value in the middle of every face."""
-        return _picked(texture, self._face_uv)
+        return picked(texture, self._face_uv)
 
     def _at_vertices(self, texture: NDArray[np.float32]) -> Floats:
         """(V', 4) a texture's values at the vertices."""
-        return _picked(texture, self._vertex_uv)
+        return picked(texture, self._vertex_uv)
 
     def person(self, shape: HeadShape, look: Look, worn: Worn = NOTHING) -> Person:
         """The person's rendered vertices and landmarks."""
@@ -229,7 +230,7 @@ class FaceScene:
                    base + SLOTS.index("eyes"), ball) for eye in eyes),
             Part(cloth + outward, garment.faces, slot, **shell),
             Part(cloth, garment.faces[:, ::-1], slot, **shell),
-            *_worn_parts(worn, pose @ person.shape.skull_from_rest, base),
+            *worn_parts(worn, pose @ person.shape.skull_from_rest, base),
         ]  # fmt: skip
 
     def _grow(
@@ -305,32 +306,6 @@ class FaceScene:
         """The picture."""
         self.cycles.set_camera(world_from_camera, camera)
         return self.cycles.render()
-
-
-def _picked(texture: NDArray[np.floating], uv: Floats) -> Floats:
-    """A texture's values at (N, 2) places, bilinear."""
-    import cv2
-
-    height, width = texture.shape[:2]
-    x = (uv[:, 0] * width - 0.5).astype(np.float32)
-    y = ((1 - uv[:, 1]) * height - 0.5).astype(np.float32)
-    picked = cv2.remap(texture, x[None], y[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(picked[0], dtype=np.float64)
-
-
-def _worn_parts(worn: Fitted, world_from_skull: Floats, base: int) -> list[Part]:
-    parts = []
-    for name, mesh in (("frame", worn.frame), ("lenses", worn.lenses), ("mask", worn.mask)):
-        if mesh is not None:
-            places = mesh.vertices_m
-            moved = _moved(world_from_skull, places)
-            parts.append(Part(moved, mesh.faces, base + SLOTS.index(name), places))
-    if worn.headwear is not None:
-        mesh = worn.headwear.mesh
-        moved = _moved(world_from_skull, mesh.vertices_m)
-        slot = base + SLOTS.index("headwear")
-        parts.append(Part(moved, mesh.faces, slot, worn.headwear.places))
-    return parts
 
 
 def tragion_vertices(mesh: HeadMesh) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from bootstrap.dataset import (
     encode_depth,
     encode_normals,
     encode_segmentation,
+    encode_uv,
 )
 from render.cycles import Passes
 from render.faces_classes import CLASSES, SECOND
@@ -27,7 +28,7 @@ from render.faces_outfit import BEARD_INDEX
 from render.faces_scene import Posed
 from render.job import sample_id, split_of
 from render.labels import box_of_points, clear_depth, visibility
-from render.photo import Photo
+from render.photo import Photo, srgb_from_linear
 from render.settings import RenderSettings
 from runtime.camera import Camera, transform_points
 from runtime.image import encode_image
@@ -152,6 +153,10 @@ def sample_of(
         "seg.png": encode_segmentation(shot.classes()),
         "normals.png": encode_normals(shot.passes.camera_normals(shot.world_from_camera)),
     }
+    if shot.passes.uv is not None and shot.passes.albedo is not None:
+        painted = np.isin(shot.passes.material_index % SECOND, [CLASSES["skin"], CLASSES["lips"]])
+        members["uv.png"] = encode_uv(np.where(painted[..., None], shot.passes.uv, np.nan))
+        members["albedo.png"] = encode_image(srgb_from_linear(shot.passes.albedo), ".png")
     if settings.backgrounds:
         members["alpha.png"] = encode_alpha(shot.passes.alpha)
     return Sample(

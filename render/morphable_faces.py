@@ -31,6 +31,7 @@ from render.faces_shot import (
 )
 from render.job import sample_id
 from render.morphable import Coefficients
+from render.morphable_dress import Groomed, random_groomed
 from render.morphable_files import load_model
 from render.morphable_landmarks import Landmarks
 from render.morphable_scene import MorphableScene, Surface
@@ -47,7 +48,8 @@ WIDEST_GAZE_RAD = math.radians(12)
 
 @dataclass(frozen=True)
 class MorphableDraw:
-    """One sample's draw; `tone` is the skin's name where the model has no colours, else ""."""
+    """One sample's draw; `tone` is the skin's name where the model has no colours, else "";
+    `seed` is of where hairs grow."""
 
     face: Coefficients
     gaze_rad: tuple[float, float]
@@ -55,6 +57,8 @@ class MorphableDraw:
     surface: Surface
     view: View
     photo: Photo
+    groomed: Groomed
+    seed: int
 
 
 class MorphableRenderer:
@@ -106,7 +110,15 @@ class MorphableRenderer:
             albedo=(red, green, blue),
         )
         named = "" if self.model.colour is not None else tone
-        drawn = MorphableDraw(face, (left, up), named, surface, draw_view(rng), random_photo(rng))
+        # Not the sample's own generator: people stay who they are whatever the shares.
+        key = (index, 1)
+        other = np.random.default_rng(np.random.SeedSequence(self.settings.seed, spawn_key=key))
+        skull = self.scene.dress is not None and self.scene.dress.skull
+        groomed = random_groomed(other, self.settings.face_shares, skull)
+        drawn = MorphableDraw(
+            face, (left, up), named, surface, draw_view(rng), random_photo(rng), groomed,
+            int(other.integers(2**32)),
+        )  # fmt: skip
         return drawn, rng
 
     def hdri(self, index: int) -> Path:
@@ -118,7 +130,7 @@ class MorphableRenderer:
         drawn, rng = self.draw(index)
         shot = self.shoot(drawn, self.hdri(index), rng)
         sample = sample_of(
-            index, self.settings, shot, drawn.photo, ("face model",),
+            index, self.settings, shot, drawn.photo, ("face model", *drawn.groomed.worn.tags()),
             {
                 "hdri": self.hdri(index).name,
                 "azimuth_rad": drawn.view.azimuth_rad,
@@ -142,6 +154,8 @@ class MorphableRenderer:
         else:
             places, tragions = self.landmarks.points(shape.base_m), self.landmarks.tragions
         self.scene.show(drawn.face, shape, drawn.surface, pose)
+        if self.scene.dress is not None:
+            self.scene.dress.show(drawn.groomed, shape, pose, np.random.default_rng(drawn.seed))
         self.scene.cycles.set_hdri(hdri)
         target = transform_points(pose, places.mean(axis=0))
         toward, world_from_camera, camera = aim(view, target, self.settings.size)
@@ -168,6 +182,7 @@ class MorphableRenderer:
         return {
             **directions(shot, gaze),
             **tone,
+            "worn": drawn.groomed.worn.described(),
             "face_model": self.model.name,
             "identity": face.identity.round(4).tolist(),
             "expression_strength": round(face.strength, 4),

@@ -12,9 +12,10 @@ from render import skin
 from render.cycles import CyclesScene, Passes, Quality, SceneMesh
 from render.faces_classes import CLASSES
 from render.faces_draw import View
-from render.faces_head import Eyeball, HeadShape
+from render.faces_head import Eyeball, HeadShape, unrolled
 from render.faces_scene import aimed, eye_matrix, unit_sphere
 from render.morphable import Coefficients, MorphableModel
+from render.morphable_dress import Dress
 from render.morphable_landmarks import Landmarks
 from render.photo import linear_from_srgb
 from render.skin_tones import IRIS_COLOURS, linear_from_hex
@@ -61,6 +62,7 @@ class MorphableScene:
     ) -> None:
         self.model = model
         self.cycles = CyclesScene(width, height, quality, threads, transparent)
+        self.cycles.add_surface_passes()
         self._skins = [skin.skin_material(name, attribute="albedo") for name in _ORDER[:3]]
         self._hollow = skin.wet_tissue_material("mouth")
         self._eye = skin.eye_material("eyeball")
@@ -69,8 +71,9 @@ class MorphableScene:
         self._eye.material.pass_index = CLASSES["eyes"]
         shaders = [*self._skins, self._hollow]
         self._head = self.cycles.add_mesh(
-            "head", model.mean_m, model.triangles, [s.material for s in shaders], index=1
-        )
+            "head", model.mean_m, model.triangles, [s.material for s in shaders],
+            face_uv=unrolled(model.mean_m)[model.triangles], index=1,
+        )  # fmt: skip
         self._head.set_attribute("rest", model.mean_m)
         vertices, faces = unit_sphere(32, 20)
         balls = [
@@ -86,6 +89,7 @@ class MorphableScene:
         self._lamp = bpy.data.objects.new("lamp", data)
         self.cycles.scene.collection.objects.link(self._lamp)
         self._landmarks: Landmarks | None = None
+        self.dress: Dress | None = None
         for eye in self._eyes:
             eye.hide_render = True
 
@@ -97,6 +101,8 @@ class MorphableScene:
         self._head.mesh.update()
         for eye in self._eyes:
             eye.hide_render = not landmarks.eyes_open
+        if self.dress is None:
+            self.dress = Dress(self.cycles.scene, self.model, landmarks)
         if landmarks.mouth_open and self._mouth is None:
             points, faces = landmarks.mouth_bag(self.model.mean_m.astype(np.float64))
             self._mouth = self.cycles.add_mesh(

@@ -107,7 +107,7 @@ def encode_image(rgb: NDArray[np.uint8], extension: str, quality: int = 95) -> b
     """The picture as a file's bytes: the same bytes for the same pixels.
 
     Args:
-        rgb: (H, W, 3) uint8 RGB, or (H, W) uint8 or uint16 for PNG.
+        rgb: (H, W, 3) RGB or (H, W), uint8; uint16, too, for PNG.
         extension: ".jpg", ".png" or ".webp".
         quality: 1..100 for JPEG and WebP; WebP above 100 is lossless.
     """

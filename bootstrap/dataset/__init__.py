@@ -10,10 +10,12 @@ from bootstrap.dataset.dense import (
     decode_depth,
     decode_normals,
     decode_segmentation,
+    decode_uv,
     encode_alpha,
     encode_depth,
     encode_normals,
     encode_segmentation,
+    encode_uv,
 )
 from bootstrap.dataset.records import (
     DEFAULT_SHARD_SIZE,
@@ -36,8 +38,10 @@ __all__ = [
     "decode_depth",
     "decode_normals",
     "decode_segmentation",
+    "decode_uv",
     "encode_alpha",
     "encode_depth",
     "encode_normals",
     "encode_segmentation",
+    "encode_uv",
 ]

@@ -99,6 +99,34 @@ def decode_normals(data: bytes, name: str = "normals.png") -> NDArray[np.float32
     return vectors
 
 
+UV_STEPS = 65535
+
+
+def encode_uv(uv: ArrayLike) -> bytes:
+    """A 16 bit RGB PNG of texture coordinates: u, v in steps of 1 / 65535, and full blue where they
+    are known.
+
+    Args:
+        uv: (H, W, 2) in 0..1, NaN where there are none.
+    """
+    places = np.asarray(uv, dtype=np.float64)
+    known = np.isfinite(places).all(axis=-1, keepdims=True)
+    steps = np.rint(np.clip(np.where(known, places, 0.0), 0, 1) * UV_STEPS)
+    return _png(np.concatenate([steps, known * UV_STEPS], axis=-1).astype(np.uint16))
+
+
+def decode_uv(data: bytes, name: str = "uv.png") -> NDArray[np.float32]:
+    """(H, W, 2) texture coordinates, NaN where there are none.
+
+    Raises:
+        ViewfinderError: not a 16 bit RGB PNG, damaged, or too large.
+    """
+    pixels: NDArray[np.uint16] = _decode_png(data, name, np.uint16, channels=3)
+    uv = pixels[..., :2].astype(np.float32) / np.float32(UV_STEPS)
+    uv[pixels[..., 2] == 0] = np.nan
+    return uv
+
+
 def _png(pixels: NDArray[Any]) -> bytes:
     from runtime.image import encode_image
 
