@@ -24,6 +24,10 @@ are outside. Palms differ by 25 times in size."""
 
 _NEAR, _CLOSE = 0.72, 0.05  # how often
 
+FACED_SHARE, FACED_RAD = 0.6, 0.6
+"""How often a hand turns its palm or back to the camera, both alike, give or take so much: hands
+that show something do. The others are seen from any side alike, so that edges are never rare."""
+
 _TRIES = 16
 _ARM_RADIUS_M = 0.07
 
@@ -142,15 +146,23 @@ def random_view(rng: np.random.Generator) -> Floats:
 
 
 def _random_turn(rng: np.random.Generator, keypoints: Floats) -> Floats:
-    """(3, 3) camera_from_hand: seen from any side, seldom end on; fingers mostly upward."""
+    """(3, 3) camera_from_hand: the palm or the back more often than the edges, seldom end on;
+    fingers mostly upward."""
     forward = keypoints[9] - keypoints[0]
     forward /= np.linalg.norm(forward)
     across = keypoints[5] - keypoints[17]
     across -= (across @ forward) * forward
     across /= np.linalg.norm(across)
     hand = np.stack([across, -forward, np.cross(across, -forward)])  # rows: right, down, ahead
-    about = rng.uniform(0, 2 * math.pi)  # which side of the hand is seen
+    about = _random_side(rng)
     tilt = float(np.clip(rng.normal(0.1, 0.5), -0.7, 1.2))  # fingers toward (+) or from the eye
     spread = rng.normal(0, 0.7) if rng.random() < 0.65 else rng.uniform(-math.pi, math.pi)
     x, y, z = np.eye(3)
     return np.asarray(rotation(z, float(spread)) @ rotation(x, tilt) @ rotation(y, about) @ hand)
+
+
+def _random_side(rng: np.random.Generator) -> float:
+    """A hand's turn about its forearm: with 0 and pi the palm or the back is seen."""
+    if rng.random() < FACED_SHARE:
+        return float(rng.normal(math.pi * rng.integers(2), FACED_RAD))
+    return float(rng.uniform(0, 2 * math.pi))

