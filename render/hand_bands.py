@@ -141,7 +141,7 @@ class BandModel:
         first, second = posed.keypoints_m[1 + 4 * f], posed.keypoints_m[2 + 4 * f]
         axis = (second - first) / np.linalg.norm(second - first)
         centre = first + band.along * (second - first)
-        own = self._model.weights[:, 2 + 3 * f : 5 + 3 * f].sum(axis=1) > 0.5
+        own = self._model.weights[:, 2 + 3 * f] > 0.35  # a curled finger's end may lie beside it
         return _outline(posed.vertices_m[own], centre, axis, _across(axis), band.width_m)
 
     def _arm_outline(self, shape: HandShape, posed: PosedHand) -> tuple[Floats, Floats, Floats]:

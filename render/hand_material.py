@@ -108,4 +108,4 @@ def _knuckles(
     colour = g.mix(share, colour, darker)
     tendon = g.math("MAXIMUM", raised, 0.0)
     height = g.math("ADD", height, g.math("MULTIPLY", tendon, 1.9))
-    return colour, g.math("SUBTRACT", height, g.math("MULTIPLY", furrow, 0.9))
+    return colour, g.math("SUBTRACT", height, g.math("MULTIPLY", furrow, 0.7))

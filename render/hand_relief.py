@@ -118,7 +118,7 @@ def _finger_lines(model: HandModel, shape: HandShape, dorsal: Floats) -> tuple[F
             distance = np.where(nearer, along, distance)
             if k < 2:
                 near = _ramp(-np.abs(along), -1.6 * _WRINKLED_M, -0.5 * _WRINKLED_M)
-                wrinkles[2 * f + k] = near * own * dorsal * (1.0 if k == 0 else 0.6)
+                wrinkles[2 * f + k] = near * own * dorsal * (0.6 if k else 1.0 if f else 0.35)
     return distance, wrinkles
 
 

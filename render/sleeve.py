@@ -130,4 +130,22 @@ class SleeveModel:
         lining = np.clip(beyond / 0.06, 0, 1)
         offset = offset * (1 - 0.75 * lining)
         back = beyond + 0.10 * np.clip((beyond - 0.06) / 0.1, 0, 1)
-        return np.asarray(skin + normals * offset[:, None] - (back * length)[:, None] * axis)
+        cloth = skin + normals * offset[:, None] - (back * length)[:, None] * axis
+        return _held_in(cloth, along - sleeve.cuff, elbow, axis, 0.4 * sleeve.thickness_m)
+
+
+def _held_in(cloth: Floats, beyond: Floats, elbow: Floats, axis: Floats, less_m: float) -> Floats:
+    """What is folded in behind the cuff keeps within the sleeve's outline before it, by so much:
+    it is made of the hand's skin, which is wider than the wrist."""
+    offset = cloth - elbow
+    height = (offset @ axis)[:, None] * axis
+    across = offset - height
+    away = np.linalg.norm(across, axis=1)
+    side = np.cross(axis, np.eye(3)[int(np.abs(axis).argmin())])
+    angle = np.arctan2(across @ np.cross(axis, side), across @ side)
+    rim, folded = (beyond > -0.12) & (beyond <= 0), beyond > 0
+    order = np.argsort(angle[rim])
+    around = np.interp(angle, angle[rim][order], away[rim][order], period=2 * np.pi)
+    share = np.minimum(1, (around - less_m) / np.maximum(away, 1e-6))
+    share = np.where(folded, share, 1)[:, None]
+    return np.asarray(elbow + height + share * across)

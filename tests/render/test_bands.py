@@ -38,7 +38,7 @@ def test_a_ring_surrounds_its_finger_closely(
         ring = worn(bands, shape, posed, band(finger))
         first, second = posed.keypoints_m[1 + 4 * f], posed.keypoints_m[2 + 4 * f]
         axis = (second - first) / np.linalg.norm(second - first)
-        own = model.weights[:, 2 + 3 * f : 5 + 3 * f].sum(axis=1) > 0.5
+        own = model.weights[:, 2 + 3 * f] > 0.5  # of the phalanx that wears it
         skin = posed.vertices_m[own]
         near = np.abs((skin - first) @ axis - 0.42 * np.linalg.norm(second - first)) < 0.0025
         nearest = np.linalg.norm(ring[:, None] - skin[near], axis=2)
@@ -52,6 +52,19 @@ def test_a_ring_surrounds_its_finger_closely(
         for turn in np.linspace(0, 2 * np.pi, 16, endpoint=False):
             ray = np.array([np.cos(turn), np.sin(turn)])
             assert (inside @ ray).max() < (out @ ray).max()
+
+
+def test_a_ring_is_as_wide_on_a_bent_finger_as_on_a_straight_one(
+    model: HandModel, bands: BandModel
+) -> None:
+    shape = model.shape(Identity({"age": 0.8}))
+    for finger in FINGERS[1:]:
+        sizes = []
+        for gesture in ("open_palm", "fist"):
+            posed = model.pose(shape, gestures()[gesture].angles)
+            ring = worn(bands, shape, posed, band(finger))
+            sizes.append(np.linalg.norm(ring - ring.mean(axis=0), axis=1).mean())
+        assert 0.8 < sizes[1] / sizes[0] < 1.25
 
 
 def test_a_watch_sits_on_the_back_of_the_arm(model: HandModel, bands: BandModel) -> None:
