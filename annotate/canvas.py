@@ -59,7 +59,6 @@ class KeypointCanvas:
         self._own_change = False
         # Counts what was shown: a drag ends unheard when something else shows meanwhile.
         self._shown = 0
-        self._style_zoom = 1.0
         self._coloured: tuple[str, bytes, bytes] | None = None
         self._raw: NDArray[np.uint8] = np.zeros((8, 8, 3), np.uint8)
         self.contrast = self.opacity = 1.0
@@ -73,7 +72,8 @@ class KeypointCanvas:
             canvas_size_limits=_MARKER_LIMITS_PX,
         )
         self.points.mode = "pan_zoom"
-        self.points.help = ""  # napari's is about tools that aren't used here
+        # Markers are as large from near as from far: what is zoomed to mustn't be hidden.
+        self._points_node().scaling = False
         viewer.layers.selection.active = self.points
         # In the scene itself world coordinates hold: x = column, y = row, pixel centres whole.
         self.marks = Marks(viewer.window._qt_viewer.canvas.view.scene)
@@ -109,6 +109,7 @@ class KeypointCanvas:
         self.fit()
         self._restyle()
         self.points.refresh(highlight=False)
+        self.viewer.help = ""  # napari's is about tools that aren't used here
         self._draw_marks()
 
     def update(self, document: Document) -> None:
@@ -131,8 +132,6 @@ class KeypointCanvas:
             self.look_at((0.0, 0.0, float(width), float(height)), 0.98)
         else:
             self.look_at(box, _FILL)
-        if not whole:
-            self._style_zoom = float(self.viewer.scene.camera.zoom)
 
     def look_at(self, box_px: tuple[float, float, float, float], share: float = 1.0) -> None:
         """Let a box of the picture fill a share of the canvas."""
@@ -170,7 +169,7 @@ class KeypointCanvas:
         document = self.document
         assert document is not None
         topology_id = document.topology_id
-        sizes = drawing.marker_sizes_px(topology_id) / self._style_zoom
+        sizes = drawing.marker_sizes_px(topology_id)
         colours = (topology_id, document.visibility.tobytes(), document.placed.tobytes())
         with self.points._block_refresh(), self.points.events.set_data.blocker():
             if not np.array_equal(self.points.size, sizes):
@@ -181,6 +180,9 @@ class KeypointCanvas:
                 )
                 self.points.face_color, self.points.border_color = face, border
                 self._coloured = colours
+
+    def _points_node(self) -> Any:
+        return self.viewer.window._qt_viewer.canvas.layer_to_visual[self.points].node
 
     def _replace_points(self) -> None:
         """Give napari another number of points."""
@@ -196,8 +198,7 @@ class KeypointCanvas:
         assert document is not None
         self.dragging.place(self.drawn_px)
         self.points.data[:] = self.drawn_px[:, ::-1] - 0.5
-        markers = self.viewer.window._qt_viewer.canvas.layer_to_visual[self.points].node
-        markers = markers.points_markers
+        markers = self._points_node().points_markers
         if markers._data is None or len(markers._data) != len(self.drawn_px):
             self._refresh_points()
         else:

@@ -89,7 +89,8 @@ class Inset(QWidget):
             self._paint_marks(painter)
             painter.setOpacity(1.0)
         painter.setPen(QColor(255, 255, 255))
-        painter.fillRect(QRectF(0, 0, 8 + 7 * len(self._title), 20), QColor(10, 13, 15, 150))
+        width = painter.fontMetrics().horizontalAdvance(self._title) + 12
+        painter.fillRect(QRectF(0, 0, width, 20), QColor(10, 13, 15, 150))
         painter.drawText(QPointF(6, 14), self._title)
         painter.end()
 

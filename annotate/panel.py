@@ -14,18 +14,21 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QProgressBar,
     QPushButton,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 from typing_extensions import override
 
-from annotate.drawing import PLACED_COLOUR, VISIBILITY_COLOURS, VISIBILITY_NAMES
+from annotate.drawing import ASKED_COLOUR, PLACED_COLOUR, VISIBILITY_COLOURS, VISIBILITY_NAMES
 from annotate.editing import Document
 from annotate.keys import ACTIONS, MOUSE, ActionInfo, key_text
 from annotate.session import Progress
 from annotate.theme import STATUS_COLOURS, THEMES, style_sheet
 
 _WIDTH = 268
+# With larger text the list of what the mouse does has no room at 800 pixels.
+_ROOMY_SCALE = 1.15
 
 
 class Prompt(QLineEdit):
@@ -34,6 +37,7 @@ class Prompt(QLineEdit):
     def __init__(self) -> None:
         super().__init__()
         self.on_left: Callable[[], None] = self.clearFocus
+        self.on_shown: Callable[[bool], None] = lambda _shown: None
         self._taken: Callable[[str], None] = lambda _text: None
         self.hide()
         self.returnPressed.connect(self._take)
@@ -48,6 +52,7 @@ class Prompt(QLineEdit):
         self.selectAll()
         self.title.show()
         self.show()
+        self.on_shown(True)
         self.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _take(self) -> None:
@@ -58,6 +63,7 @@ class Prompt(QLineEdit):
         """Hide the line; whoever owns it gives the keys back to the picture in `on_left`."""
         self.title.hide()
         self.hide()
+        self.on_shown(False)
         self.on_left()
 
     @override
@@ -94,6 +100,8 @@ class Panel(QWidget):
         self._error_text = ""
         self._legend, self._who = _label(), _label("muted")
         self.prompt = Prompt()
+        self.prompt.on_shown = self._make_room
+        self._mouse, self._font_scale = _mouse_table(), 1.0
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 8, 12, 8)
         layout.setSpacing(6)
@@ -105,7 +113,7 @@ class Panel(QWidget):
         layout.addLayout(_buttons([a for a in ACTIONS if a.button and keys[a.name]], keys, run))
         for widget in (
             *(_rule(), self._contour, self._contours, self._tools),
-            *(_rule(), self._keypoint, self._legend, _rule(), _mouse_table()),
+            *(_rule(), self._keypoint, self._legend, _rule(), self._mouse),
         ):
             layout.addWidget(widget)
         layout.addStretch(1)
@@ -116,7 +124,8 @@ class Panel(QWidget):
 
     def set_theme(self, name: str, font_scale: float) -> None:
         """Dark or light, and how large text is."""
-        self._theme = THEMES[name]
+        self._theme, self._font_scale = THEMES[name], font_scale
+        self._make_room(self.prompt.isVisible())
         self.setStyleSheet(style_sheet(self._theme, font_scale))
         muted = self._theme.muted
         entries = [
@@ -130,6 +139,10 @@ class Panel(QWidget):
                 for colour, word in entries
             )
         )
+
+    def _make_room(self, asking: bool) -> None:
+        """What the overview of keys says, too, gives way to what must be read now."""
+        self._mouse.setVisible(not asking and self._font_scale <= _ROOMY_SCALE)
 
     def set_session(self, annotator: str, project: str, layer: str) -> None:
         """Who works on what."""
@@ -157,15 +170,19 @@ class Panel(QWidget):
         )
         self._counts.setText(counts if pace is None else f"{counts} · {pace:.0f} an hour")
 
-    def set_contours(self, document: Document, active: str | None, tools: str) -> None:
-        """How many contours are confirmed, which is next, and how drags work."""
+    def set_contours(
+        self, document: Document, active: str | None, asked: str, tools: Sequence[str]
+    ) -> None:
+        """How many contours are confirmed, which is next; what is asked for, "" for nothing; how
+        drags work."""
         total = len(document.topology.contours)
         self._contours.setMaximum(max(total, 1))
         self._contours.setValue(len(document.confirmed))
         name = active.replace("_", " ") if active else "none"
         text = f"<b>{name}</b> · {len(document.confirmed)} of {total} contours confirmed"
         self._contour.setText(text if total else "no contours")
-        self._tools.setText(html.escape(tools))
+        question = f"<span style='color:{ASKED_COLOUR}'>◯</span> {html.escape(asked)}<br>"
+        self._tools.setText((question if asked else "") + html.escape(" · ".join(tools)))
 
     def set_keypoint(self, title: str | None, visibility: int | None = None) -> None:
         """The keypoint under the cursor."""
@@ -229,6 +246,7 @@ def _buttons(
         button.setToolTip("  or  ".join(key_text(key) for key in keys[action.name]))
         # Keys belong to the picture: a button that takes the focus would take them away.
         button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        button.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         button.clicked.connect(lambda _checked=False, run=run[action.name]: run())
         if column + action.button > 2:
             row, column = row + 1, 0

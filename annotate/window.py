@@ -230,9 +230,12 @@ class AnnotateWindow:
         words = [f"drags reach {reach}"]
         words += ["magnet"] if tools.magnet else []
         words += ["both sides"] if tools.symmetric else []
+        asked = ""
         if tools.asked is not None:
-            words += [f"click where {drawing.keypoint_title(document.topology, tools.asked)} is"]
-        self.panel.set_contours(document, self.canvas.active, " · ".join(words))
+            title = drawing.keypoint_title(document.topology, tools.asked)
+            keys = " or ".join(self.settings.keys["right"])
+            asked = f"Click where {title} belongs; {keys} if it is right."
+        self.panel.set_contours(document, self.canvas.active, asked, words)
 
     def _before_key(self, _key: str) -> bool:
         self.session.present()
