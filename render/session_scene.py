@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from arsession.cuboid_evidence import PlacedBox
 from render.photo import Photo, random_photo
+from render.session_materials import wooden
 from render.session_path import (
     MOST_ARC_RAD,
     MOST_M_S,
@@ -19,7 +20,7 @@ from render.session_path import (
     phone_camera,
     walked,
 )
-from render.session_shapes import CATEGORIES, built, wooden
+from render.session_shapes import CATEGORIES, built
 from render.session_solids import Solid, Surface, about, block
 from runtime.camera import Camera, transform_points
 

@@ -6,7 +6,6 @@ what people own.
 
 from __future__ import annotations
 
-import colorsys
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from render.session_furniture import chair, shelf, table
+from render.session_materials import Rng, surface_of
 from render.session_solids import (
     Solid,
     Surface,
@@ -26,9 +27,7 @@ from render.session_solids import (
     turned_profile,
 )
 
-Rng = np.random.Generator
 Floats = NDArray[np.float64]
-Colour = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -63,192 +62,9 @@ def built(category: str, rng: Rng) -> tuple[list[Solid], Floats]:
     return [solid.moved(-(low + high) / 2) for solid in solids], high - low
 
 
-def _colour(rng: Rng, least: float = 0.05, most: float = 0.95) -> Colour:
-    saturation = float(rng.beta(1.2, 2.0))
-    red, green, blue = colorsys.hsv_to_rgb(rng.random(), saturation, rng.uniform(least, most))
-    return red, green, blue
-
-
-def _made(rng: Rng, pattern: str, roughness: tuple[float, float], **rest: float) -> Surface:
-    return Surface(
-        pattern, _colour(rng, 0.15), _colour(rng, 0.15), float(rng.uniform(*roughness)),
-        rest.get("metallic", 0.0), int(rng.integers(2**31)),
-    )  # fmt: skip
-
-
-def wooden(rng: Rng) -> Surface:
-    """Wood, from pale to dark."""
-    hue, value = rng.uniform(0.05, 0.11), rng.uniform(0.25, 0.85)
-    saturation = rng.uniform(0.3, 0.7)
-    first = colorsys.hsv_to_rgb(hue, saturation, value)
-    second = colorsys.hsv_to_rgb(hue * 0.8, min(saturation * 1.2, 1), value * 0.62)
-    return Surface("wood", first, second, float(rng.uniform(0.3, 0.65)), 0.0,
-                   int(rng.integers(2**31)))  # fmt: skip
-
-
-def _metal(rng: Rng) -> Surface:
-    grey = float(rng.uniform(0.1, 0.8))
-    return Surface("plain", (grey,) * 3, (grey / 2,) * 3, float(rng.uniform(0.2, 0.5)), 0.9,
-                   int(rng.integers(2**31)))  # fmt: skip
-
-
-def _lacquer(rng: Rng) -> Surface:
-    return _made(rng, "plain", (0.2, 0.6))
-
-
-def _stuff(rng: Rng) -> Surface:
-    """What furniture is made of."""
-    return wooden(rng) if rng.random() < 0.65 else _lacquer(rng)
-
-
-def _chair(rng: Rng) -> list[Solid]:
-    width, depth = rng.uniform(0.38, 0.52), rng.uniform(0.38, 0.50)
-    seat, top = rng.uniform(0.42, 0.50), rng.uniform(0.78, 1.05)
-    thick = rng.uniform(0.018, 0.045)
-    frame = _stuff(rng)
-    seat_made = frame if rng.random() < 0.4 else _made(rng, "cloth", (0.7, 0.95))
-    legs = _metal(rng) if rng.random() < 0.25 else frame
-    x, z = width / 2, depth / 2
-    solids = [block((-x, seat - thick, -z), (x, seat, z), frame, 0.006)]
-    if seat_made is not frame:
-        cushion = (-x + 0.015, seat, -z + 0.03), (x - 0.015, seat + 0.03, z - 0.01)
-        solids.append(block(*cushion, seat_made, 0.012))
-    solids += _legs(rng, x - 0.03, z - 0.03, seat - thick, legs, splay=rng.uniform(0, 0.05))
-    lean = rng.uniform(0.0, 0.09)
-    back = [np.array([side * (x - 0.02), seat - thick / 2, -z + 0.02]) for side in (-1, 1)]
-    ends = [point + np.array([0, top - seat, -lean]) for point in back]
-    for low, high in zip(back, ends):
-        solids += tube(
-            [low, (low + high) / 2 + (0, 0, 0.01), high], rng.uniform(0.012, 0.022), legs
-        )
-    solids += _backrest(rng, back, ends, frame, seat_made)
-    if rng.random() < 0.3:
-        for low, high in zip(back, ends):
-            rest = low + (high - low) * 0.45
-            front = np.array([rest[0], rest[1] - 0.01, z - 0.08])
-            solids += tube([rest, front], 0.018, frame)
-            foot = np.array([front[0], seat, front[2] + 0.02])
-            solids += tube([front, foot], 0.014, frame)
-    return solids
-
-
-def _backrest(
-    rng: Rng, low: list[Floats], high: list[Floats], frame: Surface, seat: Surface
-) -> list[Solid]:
-    def between(share: float, side: float) -> Floats:
-        left, right = (a + (b - a) * share for a, b in zip(low, high))
-        return np.asarray(left + (right - left) * side)
-
-    kind, solids = rng.integers(3), []
-    if kind == 0:  # a panel
-        first = rng.uniform(0.25, 0.5)
-        for step in np.linspace(first, 0.97, 5)[:-1]:
-            wide = (0.97 - first) / 4
-            a, b = between(step, 0.02), between(step + wide, 0.98)
-            solids.append(block(np.minimum(a, b) - (0, 0, 0.008), np.maximum(a, b) + (0, 0, 0.008),
-                                seat, 0.004))  # fmt: skip
-    elif kind == 1:  # rungs
-        for share in np.linspace(rng.uniform(0.3, 0.5), 0.95, int(rng.integers(2, 5))):
-            a, b = between(share, 0.0), between(share, 1.0)
-            solids.append(block(a - (0, 0.028, 0.007), b + (0, 0.028, 0.007), frame, 0.004))
-    else:  # spindles under a rail
-        a, b = between(0.97, 0.0), between(0.97, 1.0)
-        solids.append(block(a - (0.01, 0.03, 0.011), b + (0.01, 0.03, 0.011), frame, 0.006))
-        for side in np.linspace(0, 1, int(rng.integers(4, 8)))[1:-1]:
-            solids += tube([between(0.0, side), between(0.95, side)], 0.008, frame, 8)
-    return solids
-
-
-def _legs(
-    rng: Rng, x: float, z: float, top: float, made: Surface, splay: float = 0.0
-) -> list[Solid]:
-    solids: list[Solid] = []
-    square, thick = rng.random() < 0.5 and splay < 0.015, rng.uniform(0.014, 0.026)
-    for sx in (-1, 1):
-        for sz in (-1, 1):
-            if square:
-                foot = np.array([sx * x, 0.0, sz * z])
-                side = (thick, 0, thick)
-                solids.append(block(foot - side, foot + side + (0, top, 0), made, 0.004))
-            else:
-                ends = [(sx * (x + splay), 0, sz * (z + splay)), (sx * x, top, sz * z)]
-                solids += tube(ends, np.array([0.7, 1.1]) * thick, made)
-    return solids
-
-
-def _table(rng: Rng) -> list[Solid]:
-    top_made = _stuff(rng) if rng.random() < 0.8 else _made(rng, "marble", (0.1, 0.3))
-    legs = top_made if rng.random() < 0.5 else _metal(rng)
-    height, thick = (
-        rng.choice([rng.uniform(0.38, 0.5), rng.uniform(0.68, 0.78)]),
-        rng.uniform(0.018, 0.05),
-    )
-    if rng.random() < 0.3:  # round, on a pedestal
-        radius = rng.uniform(0.28, 0.5)
-        rim = [(radius, height - thick), (radius, height)]
-        edge = turned_profile(rim, top_made, 48)
-        ring = turned_profile([(radius, 0.0), (radius, 0.01)], top_made, 48).vertices_m[:48]
-        solids = [edge, cap(ring + (0, height, 0), top_made)]
-        solids.append(cap(ring[::-1] + (0, height - thick, 0), top_made))
-        solids += tube([(0, 0.015, 0), (0, height - thick, 0)], rng.uniform(0.025, 0.05), legs, 20)
-        foot = radius * rng.uniform(0.55, 0.8)
-        solids.append(
-            turned_profile([(foot, 0), (foot, 0.012), (foot * 0.9, 0.02), (0.03, 0.035)], legs)
-        )
-        return solids
-    x, z = rng.uniform(0.3, 0.75), rng.uniform(0.2, 0.4)
-    x, z = max(x, 1.15 * z), z
-    solids = [block((-x, height - thick, -z), (x, height, z), top_made, 0.005)]
-    inset = rng.uniform(0.03, 0.07)
-    solids += _legs(rng, x - inset, z - inset, height - thick, legs)
-    if rng.random() < 0.6:
-        low, high = height - thick - rng.uniform(0.04, 0.09), height - thick
-        for side in (-1, 1):
-            at = side * (z - inset)
-            solids.append(block((-x + inset, low, at - 0.009), (x - inset, high, at + 0.009), legs))
-            at = side * (x - inset)
-            solids.append(block((at - 0.009, low, -z + inset), (at + 0.009, high, z - inset), legs))
-    return solids
-
-
-def _shelf(rng: Rng) -> list[Solid]:
-    width, depth, height = rng.uniform(0.4, 1.0), rng.uniform(0.22, 0.38), rng.uniform(0.6, 1.7)
-    made, thick = _stuff(rng), rng.uniform(0.014, 0.028)
-    x, z = width / 2, depth / 2
-    solids = [
-        block((side * x - (thick if side > 0 else 0), 0, -z),
-              (side * x + (thick if side < 0 else 0), height, z), made)
-        for side in (-1, 1)
-    ]  # fmt: skip
-    if rng.random() < 0.7:
-        solids.append(block((-x + thick, 0.02, -z), (x - thick, height, -z + 0.006), made, 0.001))
-    boards = np.linspace(rng.uniform(0.02, 0.1), height - thick, int(rng.integers(3, 6)))
-    for low, above in zip(boards, [*boards[1:], 0.0]):
-        solids.append(
-            block((-x + thick, low, -z + 0.006), (x - thick, low + thick, z - 0.003), made)
-        )
-        if above:
-            solids += _row_of_books(rng, x - thick, z, low + thick, above - low - 2 * thick)
-    return solids
-
-
-def _row_of_books(rng: Rng, x: float, z: float, foot: float, room: float) -> list[Solid]:
-    solids: list[Solid] = []
-    covers = [_made(rng, "cover", (0.4, 0.8)) for _ in range(5)]
-    at, end = -x + 0.01 + rng.uniform(0, x), x - 0.04
-    while at < end and rng.random() < 0.95 and len(solids) < 24:
-        wide = min(rng.uniform(0.012, 0.05), end - at + 0.02)
-        tall, deep = room * rng.uniform(0.55, 0.93), 2 * z * rng.uniform(0.5, 0.8)
-        low = (at, foot, -z + 0.02)
-        solids.append(block(low, (at + wide, foot + tall, -z + 0.02 + deep),
-                            covers[int(rng.integers(5))], 0.002, fit=True))  # fmt: skip
-        at += wide + 0.001
-    return solids
-
-
 def _book(rng: Rng) -> list[Solid]:
     x, z, y = rng.uniform(0.05, 0.11), rng.uniform(0.08, 0.15), rng.uniform(0.012, 0.05)
-    cover = _made(rng, "print" if rng.random() < 0.5 else "cover", (0.25, 0.7))
+    cover = surface_of(rng, "print" if rng.random() < 0.5 else "cover", (0.25, 0.7))
     pages = Surface("pages", (0.93, 0.91, 0.84), roughness=0.9, seed=int(rng.integers(2**31)))
     board = 0.0022
     return [
@@ -261,11 +77,11 @@ def _book(rng: Rng) -> list[Solid]:
 
 def _cereal_box(rng: Rng) -> list[Solid]:
     x, y, z = rng.uniform(0.06, 0.12), rng.uniform(0.16, 0.34), rng.uniform(0.02, 0.05)
-    return [block((-x, 0, -z), (x, y, z), _made(rng, "print", (0.3, 0.6)), 0.001, fit=True)]
+    return [block((-x, 0, -z), (x, y, z), surface_of(rng, "print", (0.3, 0.6)), 0.001, fit=True)]
 
 
 def _glaze(rng: Rng) -> Surface:
-    return _made(rng, ["plain", "plain", "tiles", "marble"][rng.integers(4)], (0.05, 0.25))
+    return surface_of(rng, ["plain", "plain", "tiles", "marble"][rng.integers(4)], (0.05, 0.25))
 
 
 def _cup(rng: Rng) -> list[Solid]:
@@ -308,7 +124,7 @@ def _bottle(rng: Rng) -> list[Solid]:
     height, radius = rng.uniform(0.19, 0.32), rng.uniform(0.029, 0.043)
     neck = radius * rng.uniform(0.3, 0.45)
     shoulder, throat = rng.uniform(0.5, 0.68), rng.uniform(0.76, 0.85)
-    body, lid = _made(rng, "plain", (0.05, 0.3)), _made(rng, "plain", (0.2, 0.6))
+    body, lid = surface_of(rng, "plain", (0.05, 0.3)), surface_of(rng, "plain", (0.2, 0.6))
     t = np.linspace(0, 1, 9)
     fall = radius + (neck - radius) * (3 * t**2 - 2 * t**3)
     profile = [
@@ -328,7 +144,7 @@ def _bottle(rng: Rng) -> list[Solid]:
     foot = turned_profile([(radius * 0.86, 0.0), (radius, 1.0)], body, 40).vertices_m[:40]
     return [
         turned_profile(profile, body),
-        turned_profile(label, _made(rng, "print", (0.4, 0.8)), fit=True),
+        turned_profile(label, surface_of(rng, "print", (0.4, 0.8)), fit=True),
         turned_profile([(cover, 0.915 * height), (cover, height)], lid),
         cap(top, lid),
         cap(foot[::-1], body),
@@ -340,7 +156,7 @@ def _laptop(rng: Rng) -> list[Solid]:
     grey = float(rng.choice([rng.uniform(0.05, 0.15), rng.uniform(0.5, 0.8)]))
     case = Surface("plain", (grey,) * 3, (grey,) * 3, 0.35, 0.5, int(rng.integers(2**31)))
     keys = Surface("keys", (grey,) * 3, (0.05, 0.05, 0.055), 0.5, 0.0, case.seed)
-    screen = _made(rng, "screen", (0.12, 0.3))
+    screen = surface_of(rng, "screen", (0.12, 0.3))
     upper = block((-x, thick - 0.001, -depth / 2), (x, thick, depth / 2), keys, 0.0002, fit=True)
     lid = [
         block((-x, 0, -0.006), (x, depth, 0), case, 0.002),
@@ -358,8 +174,8 @@ def _laptop(rng: Rng) -> list[Solid]:
 def _shoe(rng: Rng) -> list[Solid]:
     length, collar = rng.uniform(0.23, 0.31), rng.uniform(0.085, 0.13)
     half = length * rng.uniform(0.17, 0.19)
-    sole, thick = _made(rng, "plain", (0.5, 0.9)), rng.uniform(0.014, 0.032)
-    upper = _made(rng, ["cloth", "plain", "plain"][rng.integers(3)], (0.4, 0.9))
+    sole, thick = surface_of(rng, "plain", (0.5, 0.9)), rng.uniform(0.014, 0.032)
+    upper = surface_of(rng, ["cloth", "plain", "plain"][rng.integers(3)], (0.4, 0.9))
     left = rng.random() < 0.5
     ground = _outline(length, half, left)
     rings = [ground * (1, 0, 1) + (0, y, 0) for y in (0.0, thick * 0.5, thick)]
@@ -367,14 +183,14 @@ def _shoe(rng: Rng) -> list[Solid]:
     solids = [stacked(np.array(rings), sole), cap(rings[0][::-1], sole)]
     skin = [_upper_ring(ground, length, thick, collar, share) for share in np.linspace(0, 1, 12)]
     solids.append(stacked(np.array(skin), upper))
-    lining = _made(rng, "cloth", (0.8, 1.0))
+    lining = surface_of(rng, "cloth", (0.8, 1.0))
     rim = skin[-1]
     middle = rim.mean(axis=0)
     inside = [middle + (rim - middle) * (s, 1, s) + (0, y, 0)
               for s, y in ((1.0, 0.0), (0.9, 0.002), (0.84, -0.01), (0.78, -0.05))]  # fmt: skip
     solids.append(stacked(np.array(inside), lining))
     solids.append(cap(inside[-1], lining))
-    return solids + _laces(rng, skin, _made(rng, "plain", (0.7, 0.9)))
+    return solids + _laces(rng, skin, surface_of(rng, "plain", (0.7, 0.9)))
 
 
 def _outline(length: float, half: float, left: bool, count: int = 48) -> Floats:
@@ -419,11 +235,11 @@ CATEGORIES: dict[str, Kind] = {
     "book": Kind(_book, "none", True),
     "bottle": Kind(_bottle, "round", True),
     "cereal_box": Kind(_cereal_box, "half", True),
-    "chair": Kind(_chair, "none", False),
+    "chair": Kind(chair, "none", False),
     "cup": Kind(_cup, "round", True),
     "laptop": Kind(_laptop, "none", True),
-    "shelf": Kind(_shelf, "none", False),
+    "shelf": Kind(shelf, "none", False),
     "shoe": Kind(_shoe, "none", True),
-    "table": Kind(_table, "half", False),
+    "table": Kind(table, "half", False),
 }
 """Category -> how it is made; named as Objectron names its own."""
