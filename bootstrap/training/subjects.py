@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bootstrap.dataset import Dataset, Label
 from bootstrap.face_shapes import completed_face
 from bootstrap.metrics import normalising_length_px
+from bootstrap.training.symmetry import facing
 from runtime.camera import Camera
 from runtime.card import CardData
 from runtime.errors import ViewfinderError
@@ -171,7 +172,8 @@ def load_training_data(
         labels = [x for x in labels if not category or x.attributes.get("category") == category]
         sources.append(_source(dataset, index, layers, labels))
         for label in labels:
-            subject = _subject(number, label, topology, dataset.camera(label.sample_id))
+            camera = dataset.camera(label.sample_id)
+            subject = _subject(number, facing(label, camera), topology, camera)
             split = splits[label.sample_id]
             if subject is None:
                 left_out += 1

@@ -21,6 +21,7 @@ from bootstrap.training.anchors import Truth
 from bootstrap.training.box import BoxTeaching, box_errors, box_losses, keypoint_error
 from bootstrap.training.box_scenes import box_fields, found_shapes, is_taught, stacked_boxes
 from bootstrap.training.subjects import load_training_data
+from bootstrap.training.symmetry import facing
 from bootstrap.training.teaching import teaching_of
 from runtime.box_fields import found_boxes
 from runtime.camera import Camera
@@ -157,6 +158,43 @@ def test_the_true_answers_cost_nothing():
     np.testing.assert_allclose(points, truth.keypoints, atol=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["half", "round", "none", "by category"])
+def test_symmetric_things_show_the_camera_their_front(kind):
+    rng = np.random.default_rng(6)
+    for _ in range(20):
+        turn = Rotation.from_euler("x", np.pi + 0.5) * Rotation.from_euler("y", rng.uniform(-3, 3))
+        size = np.array([0.2, 0.4, 0.3 if kind in ("half", "none") else 0.2])
+        box = Cuboid(turn.as_matrix(), np.array([0.1, 0.0, 1.5]), size)
+        named = {"category": "bottle"} if kind == "by category" else {"symmetry": kind}
+        points = box.vertices()
+        label = Label(
+            sample_id="a", topology="cuboid9@1", keypoints_px=CAMERA.project(points),
+            keypoints_camera_m=points, visibility=np.full(9, 2), attributes=named,
+            cuboid={"rotation": box.directions.ravel(), "translation_m": box.translation_m,
+                    "size_m": size, "frame": "camera"},
+        )  # fmt: skip
+        shown = facing(label, CAMERA)
+        if kind == "none":
+            assert shown is label
+            continue
+        front = np.reshape(shown.cuboid["rotation"], (3, 3))[:, 2]
+        ahead = -box.translation_m / np.linalg.norm(box.translation_m)
+        across = np.cross(box.directions[:, 1], ahead)
+        assert front @ ahead >= -1e-9
+        if kind == "half":  # the same corners in another order
+            moved = np.linalg.norm(shown.keypoints_camera_m[:, None] - points[None], axis=-1).min(
+                axis=1
+            )
+            np.testing.assert_allclose(moved, 0, atol=1e-6)
+        else:
+            assert front @ across == pytest.approx(0, abs=1e-9)
+        np.testing.assert_allclose(
+            shown.keypoints_px, CAMERA.project(shown.keypoints_camera_m), atol=1e-3
+        )
+        again = facing(shown, CAMERA)
+        np.testing.assert_allclose(again.keypoints_px, shown.keypoints_px, atol=1e-3)
+
+
 def test_only_the_wanted_category_is_taught(boxes):
     with pytest.raises(ViewfinderError, match="no labelled subject"):
         load_training_data([boxes], CUBOID9, "chair")
@@ -217,7 +255,9 @@ def test_run_finds_the_box_in_space_without_a_detector(learnt, boxes):
         assert off.mean() < 5
         assert subject.cuboid is not None
         turn = np.array(subject.cuboid["rotation"]).reshape(3, 3)
-        between = Rotation.from_matrix(turn.T @ np.reshape(label.cuboid["rotation"], (3, 3))).magnitude()
+        between = Rotation.from_matrix(
+            turn.T @ np.reshape(label.cuboid["rotation"], (3, 3))
+        ).magnitude()
         assert np.degrees(between) < 25
         seen.append(subject.id)
     assert seen[0] == seen[1]  # the same thing keeps its number
