@@ -42,6 +42,10 @@ _FACE = {
     "right_eye_inner": (133,), "right_eye": (33, 133), "right_eye_outer": (33,),
     "left_eye_inner": (362,), "left_eye": (263, 362), "left_eye_outer": (263,),
 }  # fmt: skip
+SHOULDER_UP, ANKLE_UP = 0.013, 0.006
+"""Where MediaPipe has shoulders and ankles, above Anny's joints, as shares of the height: nearer to
+the bones that are seen below the skin (acromion, malleoli) than to the joints' centres."""
+
 # Before the ear's opening, on MakeHuman's base mesh.
 _EARS = {"right_ear": 5661, "left_ear": 12258}
 
@@ -233,17 +237,18 @@ class BodyModel:
             name: weights @ rest.vertices_m[rows]
             for name, (rows, weights) in self._face_points.items()
         }
+        tall = float(np.ptp(rest.vertices_m[:, 2]))
         for side in SIDES:
             mirror = _MIRROR if side == "left" else np.ones(3)
-            points[f"{side}_shoulder"] = joints[f"upperarm01.{side}"]
+            points[f"{side}_shoulder"] = joints[f"upperarm01.{side}"] + [0, 0, SHOULDER_UP * tall]
             points[f"{side}_elbow"] = joints[f"lowerarm01.{side}"]
             points[f"{side}_wrist"] = hand.wrist_m * mirror
-            points[f"{side}_thumb"] = hand.joints_m[4] * mirror
+            points[f"{side}_thumb"] = hand.joints_m[3] * mirror
             points[f"{side}_index"] = hand.joints_m[5] * mirror
             points[f"{side}_pinky"] = hand.joints_m[14] * mirror
             points[f"{side}_hip"] = joints[f"upperleg01.{side}"]
             points[f"{side}_knee"] = joints[f"lowerleg01.{side}"]
-            points[f"{side}_ankle"] = joints[f"foot.{side}"]
+            points[f"{side}_ankle"] = joints[f"foot.{side}"] + [0, 0, ANKLE_UP * tall]
             points[f"{side}_heel"], points[f"{side}_foot_index"] = self._foot_points(rest, side)
         return np.array([points[name] for name in topology(TOPOLOGY).keypoint_names])
 
@@ -257,7 +262,7 @@ class BodyModel:
         ankle = rest.joints_m[index[f"foot.{letter}"]]
         toe = rest.joints_m[index[f"toe1-1.{letter}"]]
         back = foot[foot[:, 1].argmax()]
-        heel = np.array([ankle[0], back[1] - 0.018, sole + 0.025])
+        heel = np.array([ankle[0], back[1] - 0.018, sole + 0.035])
         tip = rest.tails_m[index[f"toe1-2.{letter}"]]
         return heel, np.array([*(0.5 * (toe + tip))[:2], 0.5 * (toe[2] + sole) + 0.003])
 
@@ -272,14 +277,14 @@ class BodyModel:
         for name in topology(TOPOLOGY).keypoint_names:
             side, _, spot = name.partition("_")
             bone = {
-                "shoulder": "upperarm01", "elbow": "lowerarm01", "wrist": "hand", "hip": "pelvis",
+                "shoulder": "shoulder01", "elbow": "lowerarm01", "wrist": "hand", "hip": "pelvis",
                 "pinky": "hand", "index": "hand", "knee": "lowerleg01", "ankle": "foot",
                 "heel": "foot", "foot_index": "toes",
             }.get(spot)  # fmt: skip
             if bone == "pelvis":
                 bones.append(self._row["pelvis"])
             elif spot == "thumb":
-                bones.append(self._row[f"{side} finger 1"])
+                bones.append(self._row[f"{side} finger 0"])
             else:
                 bones.append(self._row[f"{bone}.{side}" if bone else "head"])
         return bones
