@@ -10,9 +10,21 @@ from numpy.typing import NDArray
 from render.backgrounds import background_piece
 from render.cycles import CyclesScene, Passes
 from render.environments import bundled_hdris
-from render.photo import clutter, environment_background
+from render.photo import (
+    Photo,
+    clutter,
+    composite,
+    defocused,
+    develop,
+    environment_background,
+    metered,
+    softened,
+)
 from render.settings import RenderSettings
 from runtime.camera import Camera
+
+BRIGHTEST = 2.5
+"""What is behind a subject counts as no brighter than this; 1 is white."""
 
 AUTOMATIC_WHITE = 0.8
 """Share of the light's colour that the camera takes out."""
@@ -58,6 +70,38 @@ class Backdrop:
             return piece * np.float32(light / usual * rng.lognormal(0.0, 0.35))
         grey = np.full((size, size, 3), 0.25, dtype=np.float32)
         return (clutter(size, size, rng) if kind == "clutter" else grey) * 2 * light
+
+    def developed(
+        self,
+        subject: Passes,
+        behind: NDArray[np.float32],
+        hdri: int,
+        photo: Photo,
+        gain: float,
+        rest: float,
+        rng: np.random.Generator,
+    ) -> NDArray[np.uint8]:
+        """(H, W, 3) sRGB: the subject before what is behind it, as a camera stores it.
+
+        Args:
+            subject: its colour and coverage.
+            behind: (H, W, 3) scene-linear.
+            hdri: number of the environment that lights it.
+            photo: of the camera.
+            gain: on top of what metering says, which would make everything middle grey.
+            rest: how much the whole picture counts in metering, against the subject.
+            rng: of the sample.
+        """
+        behind = defocused(behind, photo.background_blur * self._settings.size)
+        linear, alpha = softened(subject.linear, subject.alpha)
+        neutral = self.neutral(hdri)
+        linear, behind = linear * neutral, behind * neutral
+        weight = alpha / max(float(alpha.sum()), 1.0) + np.float32(rest / alpha.size)
+        total = metered(composite(linear, alpha, behind), weight) * gain
+        # A sky many times brighter than white would swallow every pixel that it has a share in.
+        white = np.float32(BRIGHTEST / (total * 2.0**photo.exposure_ev))
+        light = composite(linear, alpha, np.minimum(behind, white))
+        return develop(light, total, photo, rng)
 
     def neutral(self, hdri: int) -> NDArray[np.float32]:
         """(3,) gains with which a camera answers the light's colour, as far as cameras do."""

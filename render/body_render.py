@@ -30,7 +30,7 @@ from render.environments import bundled_hdris
 from render.hand_frame import focal_mm
 from render.job import sample_id, split_of
 from render.labels import clear_depth
-from render.photo import composite, defocused, develop, metered, softened
+from render.photo import composite
 from render.quality import PRESETS
 from runtime.image import encode_image
 
@@ -125,7 +125,6 @@ class BodyRenderer:
     ) -> NDArray[np.uint8]:
         """(H, W, 3) sRGB as the scene's camera stores it."""
         person = layers.person
-        blur_px = scene.photo.background_blur * self.settings.size
         behind = self.backdrop.picture(
             scene.background, scene.hdri, scene.camera, scene.world_from_camera, person, rng
         )
@@ -133,12 +132,9 @@ class BodyRenderer:
             behind = composite(layers.ground, layers.ground_alpha, behind)
         else:
             behind = behind * layers.shade[..., None]
-        linear, alpha = softened(person.linear, person.alpha)
-        light = composite(linear, alpha, defocused(behind, blur_px))
-        light = light * self.backdrop.neutral(scene.hdri)
-        subject = alpha / max(float(alpha.sum()), 1.0)
-        gain = metered(light, subject + np.float32(0.5 / alpha.size))
-        return develop(light, gain * _gain(scene), scene.photo, rng)
+        return self.backdrop.developed(
+            person, behind, scene.hdri, scene.photo, _gain(scene), 0.5, rng
+        )
 
     def _attributes(self, scene: BodyScene) -> dict[str, Any]:
         return {

@@ -18,7 +18,7 @@ from bootstrap.dataset import (
     encode_segmentation,
 )
 from render.anny_asset import load_anny
-from render.backgrounds import background_piece
+from render.backdrop import Backdrop
 from render.cycles import CyclesScene, Passes
 from render.environments import bundled_hdris
 from render.hand_frame import focal_mm
@@ -28,15 +28,6 @@ from render.hand_stage import HandStage, Prepared
 from render.hands import CLASSES, PALM_KEYPOINTS, SECOND
 from render.job import sample_id, split_of
 from render.labels import box_of_mask, box_of_points, clear_depth, silhouette, visibility
-from render.photo import (
-    clutter,
-    composite,
-    defocused,
-    develop,
-    environment_background,
-    metered,
-    softened,
-)
 from render.quality import PRESETS
 from render.settings import RenderSettings
 from render.skin_tones import tone_albedo
@@ -45,12 +36,6 @@ from render.webxr_hand import WebXRHandModel
 from runtime.camera import transform_points
 from runtime.image import encode_image
 from runtime.topology import topology
-
-BRIGHTEST = 2.5
-"""What is behind a subject counts as no brighter than this; 1 is white."""
-
-AUTOMATIC_WHITE = 0.8
-"""Share of the light's colour that the camera takes out."""
 
 SOURCE = "viewfinder render hands"
 
@@ -80,7 +65,7 @@ class HandRenderer:
             transparent=True, device=settings.device,
         )  # fmt: skip
         self.stage = HandStage(self.scene, self.model, self.scenes.foot, self.scenes.head)
-        self._panoramas: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+        self.backdrop = Backdrop(settings, self.scene)
 
     def close(self) -> None:
         """Remove what lies on the RAM disk."""
@@ -140,52 +125,12 @@ class HandRenderer:
         self, scene: HandScene, passes: Passes, rng: np.random.Generator
     ) -> NDArray[np.uint8]:
         """(H, W, 3) sRGB: the render before its background, as the scene's camera stores it."""
-        blur_px = scene.photo.background_blur * self.settings.size
-        behind = defocused(self._background(scene, passes, rng), blur_px)
-        linear, alpha = softened(passes.linear, passes.alpha)
-        neutral = self._neutral(scene.hdri)
-        linear, behind = linear * neutral, behind * neutral
-        subject = alpha / max(float(alpha.sum()), 1.0)
-        light = composite(linear, alpha, behind)
-        gain = metered(light, subject + np.float32(0.3 / alpha.size)) * _gain(scene)
-        # A sky many times brighter than white would swallow every pixel that it has a share in.
-        white = np.float32(BRIGHTEST / (gain * 2.0**scene.photo.exposure_ev))
-        return develop(composite(linear, alpha, np.minimum(behind, white)), gain, scene.photo, rng)
-
-    def _background(
-        self, scene: HandScene, passes: Passes, rng: np.random.Generator
-    ) -> NDArray[np.float32]:
-        size = self.settings.size
-        if scene.background in ("clutter", "plain"):
-            grey = np.full((size, size, 3), 0.25, dtype=np.float32)
-            flat = clutter(size, size, rng) if scene.background == "clutter" else grey
-            inside = passes.linear[passes.alpha > 0.9]
-            return flat * 2 * (float(np.median(inside)) if len(inside) else 1.0)
-        if scene.background == "photo":
-            piece = background_piece(self.settings.backgrounds, size, rng)
-            inside = passes.linear[passes.alpha > 0.9]
-            light = float(np.median(inside)) if len(inside) else 1.0
-            usual = max(float(np.median(piece)), 0.02)
-            return piece * np.float32(light / usual * rng.lognormal(0.0, 0.35))
-        turn = rng.uniform(0.5, 2 * math.pi - 0.5) if scene.background == "turned" else 0.0
-        return environment_background(
-            self._panorama(scene.hdri), scene.camera, scene.world_from_camera, turn
+        behind = self.backdrop.picture(
+            scene.background, scene.hdri, scene.camera, scene.world_from_camera, passes, rng
         )
-
-    def _panorama(self, hdri: int) -> NDArray[np.float32]:
-        return self._surroundings(hdri)[0]
-
-    def _neutral(self, hdri: int) -> NDArray[np.float32]:
-        """Gains with which a camera answers the light's colour, as far as cameras do."""
-        return self._surroundings(hdri)[1]
-
-    def _surroundings(self, hdri: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        if hdri not in self._panoramas:
-            pixels = self.scene.hdri_pixels(self.hdris[hdri])
-            light = np.minimum(pixels, 20.0).mean(axis=(0, 1))
-            gains = ((light.mean() / light) ** AUTOMATIC_WHITE).astype(np.float32)
-            self._panoramas = {hdri: (pixels, gains)}  # the others come in later blocks
-        return self._panoramas[hdri]
+        return self.backdrop.developed(
+            passes, behind, scene.hdri, scene.photo, _gain(scene), 0.3, rng
+        )
 
     def labels(self, name: str, scene: HandScene, passes: Passes) -> list[Label]:
         """Ground truth of a rendered sample: a row for every hand that counts, or one that says
