@@ -139,8 +139,9 @@ class CyclesScene:
         path = Path(path)
         if path not in self._environment:
             try:
-                image = bpy.data.images.load(str(path))
-                size = tuple(image.size)
+                with quiet(errors=True):
+                    image = bpy.data.images.load(str(path))
+                    size = tuple(image.size)
             except RuntimeError as error:
                 raise ViewfinderError("the HDRI can't be read", file=path) from error
             if not all(size):
@@ -252,21 +253,27 @@ class CyclesScene:
         left, top, right, bottom = self._window
         if right <= left or bottom <= top:
             return empty_passes(self.width, self.height)
-        self._picture.unlink(missing_ok=True)
-        with quiet():
-            bpy.ops.render.render(write_still=True)
-        try:
-            data = self._picture.read_bytes()
-        except OSError as error:
-            raise ViewfinderError(
-                "Blender rendered nothing", file=self._picture, found=error.strerror
-            ) from error
-        self._picture.unlink()
         names = [aov.name for aov in self.scene.view_layers[0].aovs]
-        found = passes_of(read_exr(data), names)
+        found = passes_of(self._written(), names)
         if found.alpha.shape == (self.height, self.width):
             return found
         return framed(found, self._window, empty_passes(self.width, self.height))
+
+    def _written(self) -> dict[str, NDArray[np.float32]]:
+        """The channels that Blender writes of the scene as it stands."""
+        self._picture.unlink(missing_ok=True)
+        try:
+            with quiet(errors=True):
+                bpy.ops.render.render(write_still=True)
+            channels = read_exr(self._picture.read_bytes())
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ViewfinderError(
+                "Blender's render can't be read", file=self._picture,
+                found=str(error).strip().split("\n")[-1],
+                hint="is there room in that folder, and memory to spare?",
+            ) from error  # fmt: skip
+        self._picture.unlink()
+        return channels
 
     def close(self) -> None:
         """Remove the files on the RAM disk."""

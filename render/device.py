@@ -50,15 +50,23 @@ def use_gpu(scene: Any, device: str) -> None:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Blender prints a line per render straight to file descriptor 1; keep it off the terminal."""
+def quiet(errors: bool = False) -> Iterator[None]:
+    """Keep Blender's lines off the terminal: it prints straight to file descriptor 1, one a render.
+
+    Args:
+        errors: those that it prints to descriptor 2, too, where our own error says it.
+    """
+    descriptors = (1, 2) if errors else (1,)
     sys.stdout.flush()
-    kept = os.dup(1)
+    sys.stderr.flush()
+    kept = [os.dup(descriptor) for descriptor in descriptors]
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 1)
+        for descriptor in descriptors:
+            os.dup2(nowhere, descriptor)
         yield
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        for copy, descriptor in zip(kept, descriptors):
+            os.dup2(copy, descriptor)
+            os.close(copy)
         os.close(nowhere)

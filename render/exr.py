@@ -28,6 +28,13 @@ def read_exr(data: bytes) -> dict[str, NDArray[np.float32]]:
     Raises:
         ValueError: another kind of EXR, or a damaged one.
     """
+    try:
+        return _read(data)
+    except (struct.error, IndexError, KeyError) as error:  # it ends, or lacks what must be there
+        raise ValueError("damaged EXR") from error
+
+
+def _read(data: bytes) -> dict[str, NDArray[np.float32]]:
     magic, version = struct.unpack_from("<II", data)
     if magic != _MAGIC or version & 0x1A00:  # tiled, deep or multi-part
         raise ValueError("not a single-part scan-line EXR")

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import bpy
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from render.cycles import CyclesScene, Quality
+from render.device import find_gpu, quiet
 from render.environments import bundled_hdris
 from render.exr import read_exr
 from render.labels import shown_window
@@ -19,6 +24,7 @@ from render.photo import environment_background
 from runtime.camera import Camera, transform_points
 from runtime.errors import ViewfinderError
 
+ROOT = Path(__file__).parents[2]
 WIDTH, HEIGHT = 96, 64
 ONE_SAMPLE = Quality(1, "FAST", "NONE", "RGB")
 
@@ -206,6 +212,78 @@ def test_an_hdri_that_is_none_is_one_clear_error(scene: CyclesScene, tmp_path: P
     broken.write_bytes(b"no picture at all")
     with pytest.raises(ViewfinderError, match=r"sky\.exr"):
         scene.set_hdri(broken)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.9999])
+@pytest.mark.parametrize("extension", [".exr", ".hdr"])
+def test_an_hdri_cut_short_is_one_clear_error(
+    scene: CyclesScene, tmp_path: Path, capfd: pytest.CaptureFixture[str], extension: str,
+    share: float,
+) -> None:  # fmt: skip
+    path = tmp_path / f"sky{extension}"
+    if extension == ".exr":
+        data = bundled_hdris()[0].read_bytes()
+    else:
+        rgb = np.random.default_rng(0).random((32, 64, 3), dtype=np.float32)
+        data = cv2.imencode(".hdr", rgb)[1].tobytes()
+        path.write_bytes(data)
+        assert scene.hdri_pixels(path).shape == rgb.shape
+    broken = tmp_path / f"cut{extension}"
+    broken.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(ViewfinderError, match=r"cut\.(exr|hdr): the HDRI can't be read"):
+        scene.set_hdri(broken)
+    said = capfd.readouterr()
+    assert said.err == said.out == ""  # Blender's own lines would bury ours
+
+
+def test_a_full_ram_disk_is_one_clear_error_and_room_again_goes_on() -> None:
+    code = """
+import resource, sys
+import numpy as np
+from render.cycles import CyclesScene, Quality
+from render.device import find_gpu, quiet
+from runtime.camera import Camera
+from runtime.errors import ViewfinderError
+
+scene = CyclesScene(64, 64, Quality(1, "FAST", "NONE", "RGB"), threads=1, transparent=True)
+scene.set_camera(np.eye(4), Camera.from_fov(0.5, 64, 64))
+most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+for limit in (100, 20_000, 100_000):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+    try:
+        scene.render()
+        sys.exit("it was written")
+    except ViewfinderError as error:
+        assert "passes.exr" in str(error) and "\\n" not in str(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+assert scene.render().alpha.shape == (64, 64)
+scene.close()
+"""
+    pytest.importorskip("resource")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("length", [0, 4, 8, 40, 300, 600])
+def test_an_exr_cut_short_anywhere_is_refused(scene: CyclesScene, length: int) -> None:
+    scene.scene.render.image_settings.color_depth = "16"
+    scene._picture.unlink(missing_ok=True)
+    with quiet():
+        bpy.ops.render.render(write_still=True)
+    data = scene._picture.read_bytes()
+    assert read_exr(data)
+    with pytest.raises(ValueError, match="EXR"):
+        read_exr(data[:length])
+    with pytest.raises(ValueError, match="EXR"):
+        read_exr(data[:-1])
+
+
+def test_without_a_gpu_asking_for_one_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("render.device.GPU_KINDS", ("NONE", "METEOR"))  # kinds that find nothing
+    with pytest.raises(ViewfinderError, match=r"\[--device\]: Cycles finds no GPU.*leave --device"):
+        find_gpu()
 
 
 def test_the_exr_reader_refuses_what_it_does_not_read() -> None:
