@@ -274,12 +274,11 @@ def test_both_recordings_hold_what_was_filmed(rendered):
 def test_three_clicked_frames_give_the_true_box_and_refinement_takes_drift_out(tmp_path):
     from benchmarks.sessions import measured
 
-    settings = SessionSettings(70, 24, (240, 320), categories=("cereal_box", "chair"),
-                               noise=Noise(drift_m=0.02))  # fmt: skip
-    job = Job(tmp_path, session_dataset(settings), 48, session_renderers(settings), workers=2)
+    settings = SessionSettings(70, 24, (240, 320), noise=Noise(drift_m=0.02))
+    job = Job(tmp_path, session_dataset(settings), 72, session_renderers(settings), workers=2)
     render_dataset(job)
-    write_recordings(tmp_path, 2, settings)
-    rows = [measured(tmp_path, number, settings.rate_hz) for number in range(2)]
+    write_recordings(tmp_path, 3, settings)
+    rows = [measured(tmp_path, number, settings.rate_hz) for number in range(3)]
     found = {way: np.mean([row[way]["corner_px"] for row in rows]) for way in rows[0]}
     assert found["true poses"] < 1.0
     assert found["drifting"] > 2 * found["true poses"]
