@@ -150,6 +150,10 @@ def test_a_mirrored_scene_has_the_mirrored_label(renderer: HandRenderer, bare: l
     renderer.place(renderer.prepared(mirrored))
     label = renderer.label("x", mirrored, renderer.scene.render())
     assert label.handedness == other != one.label.handedness
+    assert label.keypoints_px is not None
+    assert label.keypoints_camera_m is not None
+    assert one.label.keypoints_px is not None
+    assert one.label.keypoints_camera_m is not None
     assert np.allclose(
         label.keypoints_camera_m, one.label.keypoints_camera_m * [-1, 1, 1], atol=1e-6
     )
