@@ -35,6 +35,14 @@ SURFACES = ("skin", "mouth", "socket", "tongue", "teeth_upper", "teeth_lower")
 _MOUTH_UV = ((0.72, 1.0), (0.0, 0.14))
 _SOCKET_UV = ((0.0, 0.17), (0.5, 0.66))
 
+REST_ABOVE_MIDDLE_RAD = math.radians(2.0)
+"""At rest an eye looks this much above the middle between its lids: the upper lid covers a
+millimetre or two of the iris, the lower one touches it."""
+
+_LID_MIDDLE_M = 0.004
+_LIDS_FULL_RAD = math.radians(15)
+_LIDS_WIDE_RAD = math.radians(25)
+
 # How much of a turn of the head each joint of the neck takes.
 _NECK_SHARE = {"neck01": 0.18, "neck02": 0.18, "neck03": 0.22, "head": 0.42}
 
@@ -204,11 +212,11 @@ class HeadMesh:
             identity: who.
             actions: facial action 0..1 by ARKit name, without `eyeLook*` (the gaze adds those).
             head_rotation: (3, 3) turn of the head against the shoulders.
-            gaze_rad: of both eyes against the head: to the subject's left, and up.
+            gaze_rad: of both eyes against where they look at rest: to the subject's left, and up.
         """
         neutral = self.region.rest(identity)
         shift = _between_eyes(self.region, neutral.vertices_m)
-        acts = {**(actions or {}), **lid_actions(gaze_rad)}
+        acts = with_gaze(actions or {}, gaze_rad)
         rest = self.region.rest(identity, acts)
         rest = Rest(rest.vertices_m - shift, rest.joints_m - shift, rest.tails_m - shift)
         turn = np.eye(3) if head_rotation is None else np.asarray(head_rotation, dtype=np.float64)
@@ -217,23 +225,49 @@ class HeadMesh:
         moves = self.region.transforms(rest, rotations)
         skull = moves[self.region.bone_index["head"]]
         eyes = tuple(
-            self._eyeball(neutral.vertices_m - shift, side, gaze_rad, skull)
-            for side in ("r-eye", "l-eye")
+            self._eyeball(neutral.vertices_m - shift, side, gaze_rad, skull) for side in (0, 1)
         )
         posed = skinned(rest.vertices_m, self.region.weights, moves)
         return HeadShape(
             posed, neutral.vertices_m - shift, (eyes[0], eyes[1]), skull[:3, :3], skull
         )
 
+    @cached_property
+    def lid_margins(self) -> tuple[Ints, Ints]:
+        """Vertices of the base mesh where skin meets the right and the left eye's socket."""
+        kinds = [
+            np.unique(self.base_faces[self.base_surface == SURFACES.index(name)])
+            for name in ("skin", "socket")
+        ]
+        rim = np.intersect1d(*kinds)
+        side = self.neutral_m[rim, 0]
+        return rim[side < 0], rim[side > 0]
+
     def _eyeball(
-        self, neutral_m: Floats, name: str, gaze_rad: tuple[float, float], skull: Floats
+        self, neutral_m: Floats, side: int, gaze_rad: tuple[float, float], skull: Floats
     ) -> Eyeball:
-        centre, radius = fitted_sphere(neutral_m[_group_vertices(self.region, name)])
+        centre, radius = fitted_sphere(neutral_m[_group_vertices(self.region, _EYES[side])])
         left, up = gaze_rad
+        up += rest_elevation(neutral_m[self.lid_margins[side]] - centre)
         # Positive turns about z carry -y toward +x, the subject's left; about x they carry -y
         # downward.
         axes = rotation_matrix([0, 0, left]) @ rotation_matrix([-up, 0, 0])
         return Eyeball(skull[:3, :3] @ centre + skull[:3, 3], radius, skull[:3, :3] @ axes)
+
+
+_EYES = ("r-eye", "l-eye")
+
+
+def rest_elevation(margin_m: Floats) -> float:
+    """Angle in radians by which an eye looks up (or down) at rest.
+
+    Args:
+        margin_m: (N, 3) the open lids' margin against the eyeball's centre.
+    """
+    x = margin_m[:, 0]
+    middle = margin_m[np.abs(x - (x.min() + x.max()) / 2) < _LID_MIDDLE_M]
+    angles = np.arctan2(middle[:, 2], np.hypot(middle[:, 0], middle[:, 1]))
+    return float((angles.min() + angles.max()) / 2) + REST_ABOVE_MIDDLE_RAD
 
 
 def _group_vertices(region: AnnyRegion, name: str) -> Ints:
@@ -242,24 +276,42 @@ def _group_vertices(region: AnnyRegion, name: str) -> Ints:
 
 
 def _between_eyes(region: AnnyRegion, vertices_m: Floats) -> Floats:
-    sides = [vertices_m[_group_vertices(region, eye)].mean(axis=0) for eye in ("r-eye", "l-eye")]
+    sides = [vertices_m[_group_vertices(region, eye)].mean(axis=0) for eye in _EYES]
     return np.asarray((sides[0] + sides[1]) / 2)
 
 
 def lid_actions(gaze_rad: tuple[float, float]) -> dict[str, float]:
-    """The `eyeLook*` actions by which lids follow the eyes; 30 degrees are a full action."""
-    left, up = (angle / math.radians(30) for angle in gaze_rad)
+    """The actions by which lids follow the eyes.
+
+    Aside, `eyeLook*` is full at 30 degrees. Upper lids go with the eye nearly as far as it turns
+    up or down, so that it isn't lost beneath them: there `eyeLook*` is full at 15 degrees, and as
+    that lifts a lid by 5 degrees only, `eyeWide*` goes on.
+    """
+    left, up = gaze_rad
+    aside, along = left / math.radians(30), up / _LIDS_FULL_RAD
     values = {
-        "eyeLookOutLeft": left,
-        "eyeLookInRight": left,
-        "eyeLookInLeft": -left,
-        "eyeLookOutRight": -left,
-        "eyeLookUpLeft": up,
-        "eyeLookUpRight": up,
-        "eyeLookDownLeft": -up,
-        "eyeLookDownRight": -up,
+        "eyeLookOutLeft": aside,
+        "eyeLookInRight": aside,
+        "eyeLookInLeft": -aside,
+        "eyeLookOutRight": -aside,
+        "eyeLookUpLeft": along,
+        "eyeLookUpRight": along,
+        "eyeLookDownLeft": -along,
+        "eyeLookDownRight": -along,
+        "eyeWideLeft": up / _LIDS_WIDE_RAD,
+        "eyeWideRight": up / _LIDS_WIDE_RAD,
     }
     return {name: min(value, 1.0) for name, value in values.items() if value > 0}
+
+
+def with_gaze(actions: Mapping[str, float], gaze_rad: tuple[float, float]) -> dict[str, float]:
+    """An expression's actions and those by which lids follow the eyes; shut lids don't."""
+    acts = dict(actions)
+    for name, value in lid_actions(gaze_rad).items():
+        if name.startswith("eyeWide"):
+            value *= 1.0 - acts.get(f"eyeBlink{name.removeprefix('eyeWide')}", 0.0)
+        acts[name] = min(acts.get(name, 0.0) + value, 1.0)
+    return acts
 
 
 def fitted_sphere(points: ArrayLike) -> tuple[Floats, float]:

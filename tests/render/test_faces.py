@@ -75,11 +75,14 @@ def rendered(renderer: FaceRenderer) -> list[tuple[Sample, Label]]:
 
 def test_irises_lie_on_the_eyeballs_and_look_where_the_gaze_says(mesh: HeadMesh) -> None:
     left, up = 0.3, 0.2
-    for eye in mesh.shape(ADULT, gaze_rad=(left, up)).eyes:
+    resting = mesh.shape(ADULT).eyes
+    for eye, rest in zip(mesh.shape(ADULT, gaze_rad=(left, up)).eyes, resting):
+        raised = up + math.asin(-rest.axes[2, 1])
         points = eye.iris_points()
         assert np.allclose(np.linalg.norm(points - eye.centre_m, axis=1), eye.radius_m)
         axis = (points[0] - eye.centre_m) / eye.radius_m
-        expected = [math.sin(left) * math.cos(up), -math.cos(left) * math.cos(up), math.sin(up)]
+        flat = math.cos(raised)
+        expected = [math.sin(left) * flat, -math.cos(left) * flat, math.sin(raised)]
         assert np.allclose(axis, expected, atol=1e-9)
         rim = np.linalg.norm(points[1:] - points[1:].mean(axis=0), axis=1)
         assert np.allclose(rim, 5.8e-3, atol=1e-6)
@@ -138,9 +141,22 @@ def test_the_eyeball_is_closed_and_faces_outward() -> None:
     assert (uses == 2).all()
 
 
+def test_an_iris_lies_between_its_lids_wherever_it_looks(mesh: HeadMesh) -> None:
+    for up in np.radians([-15, -8, 0, 8, 15]):
+        shape = mesh.shape(ADULT, gaze_rad=(0.0, up))
+        for eye, margin in zip(shape.eyes, mesh.lid_margins):
+            centre, _, top, _, bottom = eye.iris_points()
+            rim = shape.base_m[margin]
+            above = rim[np.abs(rim[:, 0] - centre[0]) < 0.004, 2]
+            assert above.min() < centre[2] < above.max()
+            # The upper lid covers the iris' top, or shows a millimetre of white at most.
+            assert above.max() < top[2] + 0.001
+            assert above.min() > bottom[2] - 0.003
+
+
 def test_lids_follow_the_gaze() -> None:
     assert lid_actions((0.0, 0.0)) == {}
-    down = lid_actions((0.0, -math.radians(15)))
+    down = lid_actions((0.0, -math.radians(7.5)))
     assert down == pytest.approx({"eyeLookDownLeft": 0.5, "eyeLookDownRight": 0.5})
     aside = lid_actions((math.radians(30), 0.0))
     assert set(aside) == {"eyeLookOutLeft", "eyeLookInRight"}
