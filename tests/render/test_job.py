@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -112,6 +113,45 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> N
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(ViewfinderError, match="file"):
         render_dataset(a_job(tmp_path / "file" / "data"))
+
+
+class LastDisk(FakeRenderer):
+    """Renders onto a disk that has room for small files only: its third shard is too large."""
+
+    def render(self, index: int) -> tuple[Sample, list[Label]]:
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, most))
+        sample, labels = super().render(index)
+        if index != 7:
+            return sample, labels
+        noise = np.random.default_rng(0).integers(0, 255, (150, 150, 3), dtype=np.uint8)
+        return replace(sample, image=encode_image(noise, ".png"), width=150, height=150), labels
+
+
+def test_a_full_disk_ends_the_job_in_one_line_and_leaves_whole_shards(tmp_path: Path) -> None:
+    pytest.importorskip("resource")
+    out = tmp_path / "data"
+    make = partial(LastDisk, -1, -1, str(out) + ".log")
+    job = replace(a_job(out), make_renderer=make)
+    with pytest.raises(ViewfinderError, match=r"shards/000002\.tar: can't be written.*large"):
+        render_dataset(job)
+    kept = tree(out)
+    assert Dataset.open(out).committed_shards() == {0, 1}
+    assert not [name for name in kept if "partial" in name or "000002" in name]
+    render_dataset(a_job(out))  # room again
+    render_dataset(a_job(tmp_path / "other"))
+    assert tree(out) == tree(tmp_path / "other")
+    assert kept.items() <= tree(out).items()
+
+
+def test_a_read_only_place_is_one_clear_error() -> None:
+    nowhere = Path("/proc/viewfinder")  # root, too, may not make a folder here
+    if not nowhere.parent.is_dir():
+        pytest.skip("this system has no /proc")
+    with pytest.raises(ViewfinderError, match=r"/proc/viewfinder.*can't be written"):
+        render_dataset(a_job(nowhere / "data"))
 
 
 # -- the real thing, small ------------------------------------------------------------------------
