@@ -186,6 +186,8 @@ class FaceRenderer:
         drawn, rng = self.draw(index)
         drawn, around = self._company.around(index, drawn)
         shots = self.shots(drawn, self.hdri(index), rng, around)
+        if not np.isin(shots[0].passes.material_index, _BEFORE).any():
+            around = replace(around, before="")  # no room for it, or outside the picture
         name = sample_id(index)
         labels = []
         for number, (shot, who) in enumerate(zip(shots, around.people(drawn))):
@@ -264,6 +266,9 @@ class FaceRenderer:
     def close(self) -> None:
         """Remove the scene's files."""
         self.scene.cycles.close()
+
+
+_BEFORE = (CLASSES["hand"], CLASSES["object"])
 
 
 def _tags(drawn: FaceDraw, around: Around) -> tuple[str, ...]:

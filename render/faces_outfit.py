@@ -86,6 +86,7 @@ class Outfit:
             outer=outer, inner=inner, veins=look.veins, turn=float(rng.uniform(0, 9)),
             iris_half_angle=eye.iris_half_angle, pupil_half_angle=eye.iris_half_angle * look.pupil,
             bulge=skin.corneal_bulge(eye.radius_m, eye.iris_half_angle),
+            white=_sclera(look.complexion.albedo),
         )  # fmt: skip
         self._teeth.set(albedo=look.teeth)
         self._cloth.set(
@@ -150,6 +151,13 @@ def worn_parts(worn: Fitted, world_from_skull: Floats, base: int) -> list[Part]:
 
 PROPS = ("hand", "sleeve", "object", "second object")
 """Materials of what stands before people, in order."""
+
+
+def _sclera(skin_albedo: tuple[float, float, float]) -> Floats:
+    """(3,) linear RGB of the white of the eyes: with more melanin it is darker and warmer."""
+    light = float(np.dot(skin_albedo, [0.2126, 0.7152, 0.0722]))
+    melanin = float(np.clip(1 - light / 0.35, 0, 1))
+    return np.array([0.44, 0.405, 0.385]) * (1 - melanin * np.array([0.36, 0.42, 0.48]))
 
 
 class Props:
