@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.dataset import Label, Sample
+from bootstrap.dataset import Dataset, Label, Sample
+from render.hands import hand_dataset, hand_renderers
 from render.job import Job, description, render_dataset
+from render.settings import RenderSettings, Shares
 from runtime.errors import ViewfinderError
 from tests.render.test_job import ROOT, FakeRenderer, tree
 
@@ -57,6 +59,40 @@ def test_a_cluster_renders_the_same_bytes_though_a_worker_dies(
     assert (report.rendered, report.found) == (10, 0)
     assert Path(f"{tmp_path / 'there'}.log.died").exists()
     assert tree(tmp_path / "there") == tree(tmp_path / "here")
+
+
+class HandsDyingOnce:
+    """Renders hands, and kills its worker at a sample the first time that anybody comes to it."""
+
+    def __init__(self, settings: RenderSettings, marker: str, threads: int) -> None:
+        self.marker = Path(marker)
+        self.hands = hand_renderers(settings)(threads)
+
+    def render(self, index: int) -> tuple[Sample, list[Label]]:
+        if index == 7 and not self.marker.exists():
+            self.marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.hands.render(index)
+
+    def close(self) -> None:
+        self.hands.close()
+
+
+@pytest.mark.long
+def test_hands_of_every_kind_are_the_same_from_a_cluster_whose_worker_dies(
+    tmp_path: Path, address: str
+) -> None:
+    settings = RenderSettings(seed=11, size=64, shares=Shares(0.15, 0.3, 0.3))
+    info = hand_dataset(settings, 3)
+    here = Job(tmp_path / "here", info, 18, hand_renderers(settings), workers=2)
+    render_dataset(here)
+    marker = str(tmp_path / "died")
+    make = partial(HandsDyingOnce, settings, marker)
+    render_dataset(replace(here, out=tmp_path / "there", make_renderer=make, cluster=address))
+    assert Path(marker).exists()
+    assert tree(tmp_path / "there") == tree(tmp_path / "here")
+    tags = {tag for row in Dataset.open(here.out).samples()["tags"] for tag in row}
+    assert {"hand", "left", "right", "negative"} <= tags
 
 
 def test_a_job_begun_here_goes_on_there(tmp_path: Path, address: str) -> None:
