@@ -7,9 +7,9 @@ upright, runs MediaPipe's released pose model (full) on each on its own, and pri
 finds and how far its 33 points lie from ours as a share of the torso (middle of the shoulders to
 middle of the hips in space, seen at its distance), over all points and over those that the label
 calls visible. A body counts as found where MediaPipe's answer is one, its torso within half a
-torso of ours. For pictures from in front, the mean offset of every joint, outward and up along the
-trunk, says on which side a systematic difference lies. Beside FILE it writes a picture of the ten
-that agree least: ours in green, MediaPipe's in magenta. Needs MediaPipe's models: `viewfinder
+torso of ours. For pictures from in front, the median offset of every joint, outward and up along
+the trunk, says on which side a systematic difference lies. Beside FILE it writes a picture of the
+ten that agree least: ours in green, MediaPipe's in magenta. Needs MediaPipe's models: `viewfinder
 models fetch`.
 """
 
@@ -142,14 +142,14 @@ def _apart(subject: Any, label: Label, size: int, torso_px: float) -> dict[str, 
 
 
 def by_keypoint(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Mean distance of each keypoint where it is seen, left and right together."""
+    """Median distance of each keypoint where it is seen, left and right together."""
     each = np.array([row["each"] for row in rows])
-    both = np.nanmean(np.stack([each, each[:, list(LAYOUT.mirror)]]), axis=(0, 1))
+    both = np.nanmedian(np.stack([each, each[:, list(LAYOUT.mirror)]]), axis=(0, 1))
     return {_kind(name): _rounded(both[k]) for k, name in enumerate(LAYOUT.keypoint_names)}
 
 
 def offsets(rows: list[dict[str, Any]]) -> dict[str, list[float]]:
-    """Mean of MediaPipe's place minus ours, outward from the trunk's line and up along it, as
+    """Median of MediaPipe's place minus ours, outward from the trunk's line and up along it, as
     shares of the torso: left and right together."""
     sums: dict[str, list[NDArray[np.float64]]] = {}
     for row in rows:
@@ -164,7 +164,9 @@ def offsets(rows: list[dict[str, Any]]) -> dict[str, list[float]]:
                 away = (row["points"][k] - points[k]) / row["torso_px"]
                 outward = left if "left" in name else -left
                 sums.setdefault(_kind(name), []).append(np.array([away @ outward, away @ up]))
-    return {name: np.mean(each, axis=0).round(3).tolist() for name, each in sums.items()}
+    return {
+        name: np.median(each, axis=0).astype(float).round(3).tolist() for name, each in sums.items()
+    }
 
 
 def _kind(name: str) -> str:

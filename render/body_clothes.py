@@ -158,8 +158,9 @@ class ClothModel:
 
     def shell(
         self, shell: str, garment: Garment, shape: BodyShape, sole_m: float = 0.0
-    ) -> tuple[Floats, Floats]:
-        """(V, 3) of the coarse shell at rest, and its field (V,)."""
+    ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+        """(V, 3) of the coarse shell at rest, its field (V,), and which vertices are so far outside
+        the garment that they may be put out of sight."""
         points = shape.rest.vertices_m[self._rows]
         normals = vertex_normals(points, self._faces.astype(np.int32))
         field = self.field(shell, garment)
@@ -172,15 +173,13 @@ class ClothModel:
         moved = points + off[:, None] * normals
         if shell == "shoes":
             moved = _with_soles(moved, points, self._leg, sole_m)
-        # Vertices far outside lie inside the body, where they cost nothing.
         outside = field < 0
         for _ in range(3):  # refining a mesh looks two vertices far
             far = outside.copy()
             for one, other in self._around:
                 np.logical_and.at(far, one, outside[other])
             outside = far
-        moved[outside] = shape.joints["spine03"]
-        return moved, field
+        return moved, field, outside
 
     def skirt(self, hem: float, off_m: float, shape: BodyShape) -> tuple[Floats, Floats]:
         """(V, 3) of the coarse skirt at rest, and its field (V,): where it ends on the legs."""

@@ -175,9 +175,10 @@ class Wardrobe:
         white = np.ones((len(places), 4), dtype=np.float32)
         if shell not in outfit.shells:
             return np.tile(hidden, (len(places), 1)), places, white, np.full(len(places), -1.0)
-        coarse, field = self.cloth.shell(shell, outfit.shells[shell], shape, outfit.sole_m)
+        coarse, field, outside = self.cloth.shell(shell, outfit.shells[shell], shape, outfit.sole_m)
         rows = self.cloth.tight_rows
         posed = skinned(coarse, self.model.weights[rows], body.transforms)
+        posed[outside] = hidden
         return np.asarray(self.cloth.matrix @ posed), places, white, self.cloth.matrix @ field
 
     def _skirt(self, shape: BodyShape, body: PosedBody, outfit: Outfit, hidden: Floats) -> Layer:

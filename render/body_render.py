@@ -43,7 +43,7 @@ class Layers:
 
     Attributes:
         person: passes whose colour and alpha are those of person and seat alone, without ground.
-        ground_alpha: (H, W) how much of each pixel the ground takes.
+        ground_alpha: (H, W) how much of what is behind the person the ground takes.
         ground: (H, W, 3) its light, premultiplied.
         shade: (H, W) 0..1 how much of the light reaches the ground.
     """
@@ -160,6 +160,8 @@ def taken_apart(passes: Passes) -> Layers:
     alpha = np.where(alone | ~near, 0, passes.alpha - ground_alpha)
     # At the person's edges likewise: colour is denoised, coverage isn't, and the difference of the
     # two would be a bright or dark rim before another background.
+    # The ground goes on behind the person.
+    cover = np.clip(_spread(ground_alpha, alpha < 0.03), 0, 1)
     solid = person & (alpha > 0.97)
     within = _spread(passes.linear, solid)
     rest = np.maximum(passes.linear - ground, 0)
@@ -174,8 +176,8 @@ def taken_apart(passes: Passes) -> Layers:
         shade = shade + (1 - shade) * beyond
     return Layers(
         replace(passes, linear=linear.astype(np.float32), alpha=alpha.astype(np.float32)),
-        ground_alpha.astype(np.float32),
-        ground.astype(np.float32),
+        cover.astype(np.float32),
+        (cover[..., None] * light).astype(np.float32),
         np.where(_spread(ground_alpha, alone) > 0, shade, 1).astype(np.float32),
     )
 
