@@ -306,6 +306,34 @@ def test_people_stay_who_they_are_whatever_the_shares(
     assert ALONE.people(bare) == [bare]
 
 
+def _orders(renderer: FaceRenderer, count: int, rounds: int) -> None:
+    """Renders samples in several orders and compares their bytes."""
+    kept: dict[int, tuple[bytes, dict[str, bytes]]] = {}
+    for seed in range(rounds):
+        for index in np.random.default_rng(seed).permutation(count).tolist():
+            sample, _ = renderer.render(index)
+            found = (sample.image, dict(sample.members))
+            assert kept.setdefault(index, found) == found, f"sample {index}, round {seed}"
+
+
+_EVERYTHING = FaceShares(0.2, 0.3, 0.3, 0.2, 0.3, 0.3, 0.1)
+
+
+def test_samples_with_company_are_the_same_whatever_came_before(
+    renderer: FaceRenderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renderer._company, "_settings", _with(renderer, _EVERYTHING))
+    _orders(renderer, 6, 2)
+
+
+@pytest.mark.long
+def test_many_samples_with_company_are_the_same_in_any_order(
+    renderer: FaceRenderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renderer._company, "_settings", _with(renderer, _EVERYTHING))
+    _orders(renderer, 32, 4)
+
+
 def test_texture_coordinates_are_stored_and_lie_on_the_face(renderer: FaceRenderer) -> None:
     sample, labels = renderer.render(0)
     uv = decode_uv(sample.members["uv.png"])
