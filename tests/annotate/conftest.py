@@ -59,7 +59,7 @@ def display() -> Iterator[str]:
         server.wait(10)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def viewer(display: str) -> Iterator[Any]:
     """One napari viewer for all tests here: each costs seconds to open."""
     from annotate.opening import WINDOW_SIZE, make_viewer, prepare_qt
@@ -71,7 +71,7 @@ def viewer(display: str) -> Iterator[Any]:
     viewer.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def window(viewer: Any, drawn_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The annotation window; every test shows a session of its own in it."""
     from annotate.window import AnnotateWindow
