@@ -98,7 +98,8 @@ def _chunks(path: Path, data: bytes) -> tuple[dict[str, Any], bytes]:
             expected=f"{length:,} bytes" if version == 2 else "version 2",
             found=f"{len(data):,}" if version == 2 else version,
         )  # fmt: skip
-    chunks, at = {}, 12
+    chunks: dict[bytes, bytes] = {}
+    at = 12
     while at + 8 <= length:
         size, kind = struct.unpack_from("<I4s", data, at)
         if at + 8 + size > length:
@@ -206,7 +207,7 @@ def _array(document: dict[str, Any], buffer: bytes, index: int, width: int) -> F
     stride = int(view.get("byteStride", kind.itemsize * width))
     if min(start, count, first, length) < 0 or stride < kind.itemsize * width:
         raise ValueError(f"accessor {index} has impossible sizes")
-    rows = np.ndarray(
+    rows: NDArray[Any] = np.ndarray(
         (count, width), kind, buffer[first : first + length], start, (stride, kind.itemsize)
     )
     numbers = rows.astype(np.float64)
