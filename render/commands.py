@@ -187,7 +187,8 @@ def faces(
         typer.Option(
             metavar="FILE",
             help="A head model of yours: Basel 2009 (.mat), 2017 or 2019 (.h5), the folder of an "
-            "ICT-FaceKit, GNM Head (.npz). Its licence goes with all that is made with it.",
+            "ICT-FaceKit, GNM Head (.npz). Its licence goes with all that is made with it. It is "
+            "alone in its pictures, with what --worn puts on.",
         ),
     ] = None,
     mapping: Annotated[

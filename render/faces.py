@@ -73,16 +73,18 @@ class FaceSettings(RenderSettings):
 
 def face_dataset(settings: FaceSettings, shard_size: int) -> DatasetInfo:
     """dataset.json of these faces; files of the user's are named by their SHA-256."""
-    mapping = settings.mapping
+    mapping, shares = settings.mapping, asdict(settings.face_shares)
     if settings.face_model is not None:
         from render.morphable_mapping import described_model
 
         head: dict[str, Any] = {"face_model": described_model(settings.face_model)}
+        # These heads are alone in their pictures.
+        shares = {key: shares[key] for key in ("glasses", "masks", "headwear")}
     else:
         head = {"mapping": "shipped" if mapping is None else file_sha256(mapping)}
     return description(
         "faces",
-        {**settings.described(), **head, "shares": asdict(settings.face_shares)},
+        {**settings.described(), **head, "shares": shares},
         shard_size,
         topologies=(TOPOLOGY,),
         classes=dict(CLASSES),
