@@ -38,7 +38,7 @@ def test_importing_it_loads_nothing_heavy(module):
 @pytest.mark.parametrize(
     "command",
     ["", "render faces", "render hands", "dataset", "train face", "train hand", "evaluate"]
-    + ["prelabel", "annotate", "run", "models", "session", "doctor", "demo"],
+    + ["render bodies", "prelabel", "annotate", "run", "models", "session", "doctor", "demo"],
 )
 def test_every_command_explains_itself(command):
     run = subprocess.run(

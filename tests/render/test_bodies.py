@@ -262,11 +262,8 @@ def test_no_skin_comes_through_clothes(renderer: BodyRenderer, shape: BodyShape)
             shape, renderer.model.pose(shape, drawn.pose), scene.look, COVERED, drawn.on, 0.0,
             np.random.default_rng(0),
         )  # fmt: skip
-        middle = np.zeros(3) + [0, 0, body.keypoints_m[:, 2].mean() - scene.world_from_camera[2, 3]]
         camera = scene.world_from_camera.copy()
-        camera[:3, 3] = (
-            body.keypoints_m.mean(axis=0) - middle * 0 - 3.0 * scene.world_from_camera[:3, 2]
-        )
+        camera[:3, 3] = body.keypoints_m.mean(axis=0) - 3.0 * camera[:3, 2]
         shown = replace(
             scene, shape=shape, body=body, outfit=COVERED, negative="", floor=False,
             world_from_body=np.eye(4), world_from_camera=camera,
