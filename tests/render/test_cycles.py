@@ -122,6 +122,24 @@ def test_pixels_do_not_depend_on_threads_or_on_what_came_before() -> None:
     assert pictures[0].linear.max() > 0
 
 
+def test_what_is_not_shown_leaves_neither_picture_nor_shadow(scene: CyclesScene) -> None:
+    vertices, faces = icosphere(0.3)
+    scene.set_camera(np.eye(4), Camera.from_fov(0.5, WIDTH, HEIGHT))
+    scene.set_hdri(bundled_hdris()[1])
+    front = scene.add_mesh("front", vertices + [0.1, 0, 1.5], faces, index=1)
+    behind = scene.add_mesh("behind", vertices * 5 + [0, 0, 4], faces, index=2)
+    scene.render()
+    front.show(False)
+    alone = scene.render()
+    assert set(np.unique(alone.object_index)) == {2}
+    bpy.data.objects.remove(front.object)
+    np.testing.assert_array_equal(scene.render().linear, alone.linear)
+    behind.show(False)
+    assert np.isinf(scene.render().depth_m).all()
+    behind.show(True)
+    np.testing.assert_array_equal(scene.render().linear, alone.linear)
+
+
 def test_a_window_shows_what_the_whole_picture_shows_there() -> None:
     scene = CyclesScene(WIDTH, HEIGHT, Quality(2, "FAST", "NONE", "RGB"), transparent=True)
     try:
