@@ -150,11 +150,18 @@ class CyclesScene:
         return self._environment[path]
 
     def hdri_pixels(self, path: str | Path) -> NDArray[np.float32]:
-        """(H, W, 3) scene-linear RGB of an HDRI, row 0 at the top."""
+        """(H, W, 3) scene-linear RGB of an HDRI, row 0 at the top.
+
+        Keep what you need: nothing of it stays here, since a folder may hold gigabytes of them.
+
+        Raises:
+            ViewfinderError: the picture can't be read.
+        """
         image = self.hdri_image(path)
         width, height = image.size
         pixels = np.empty(width * height * image.channels, dtype=np.float32)
         image.pixels.foreach_get(pixels)
+        image.buffers_free()  # Cycles reads the file itself
         upright = pixels.reshape(height, width, image.channels)[::-1, :, :3]
         return np.ascontiguousarray(upright)
 
