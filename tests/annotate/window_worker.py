@@ -80,12 +80,12 @@ def main(project: str, seed: str, actions: str) -> None:
     viewer = make_viewer("worker")
     viewer.window._qt_window.resize(*WINDOW_SIZE)
     QApplication.processEvents()
-    began = time.perf_counter()
+    began = time.process_time()
     with AnnotationSession.open(project, annotator="ada") as session:
         window = AnnotateWindow(viewer, session)
         QApplication.processEvents()
         hand = Hand(Bot(), viewer, window, session)
-        say(hand, "opened", seconds=time.perf_counter() - began)
+        say(hand, "opened", seconds=time.process_time() - began)
         forever = actions == "*"
         for letter in iter(lambda: rng.choice(list("dddsurn")), None) if forever else actions:
             act(hand, letter, rng)
