@@ -78,14 +78,18 @@ class MorphableRenderer:
         self.settings = settings
         self.surroundings = Surroundings(settings)
         self.model, _ = load_model(settings.face_model)
+        landmarks: Landmarks | None = None
+        if not fitting:
+            from render.morphable_mapping import load_landmarks
+
+            # Before the scene: where they are still to be found, that takes Blender for itself.
+            landmarks = load_landmarks(settings.face_model)
         size, quality = settings.size, PRESETS[settings.preset]
         transparent = bool(settings.backgrounds)
         self.scene = MorphableScene(self.model, size, size, quality, threads, transparent)
         self.landmarks: Landmarks | None = None
-        if not fitting:
-            from render.morphable_mapping import load_landmarks
-
-            self.use_landmarks(load_landmarks(settings.face_model))
+        if landmarks is not None:
+            self.use_landmarks(landmarks)
 
     def use_landmarks(self, landmarks: Landmarks) -> None:
         """Take these from now on."""

@@ -115,10 +115,12 @@ def fit_landmarks(path: Path, out: Path) -> None:
 
     from render.faces import FaceSettings
     from render.morphable_faces import MorphableRenderer
+    from render.settings import ONE_FACE
 
     Console(stderr=True).print("Finding landmarks on this head model (once, some minutes)")
     detect, by = _detector()
-    renderer = MorphableRenderer(FaceSettings(0, FIT_SIZE, face_model=path), fitting=True)
+    settings = FaceSettings(0, FIT_SIZE, face_model=path, face_shares=ONE_FACE)
+    renderer = MorphableRenderer(settings, fitting=True)
     try:
         if detect is None:
             mapping = _fitted(renderer.model, _named_places(renderer.model, path), [])
