@@ -15,7 +15,8 @@ import typer
 
 from annotate.commands import agreement, annotate
 from arsession.commands import session_app
-from bootstrap.commands import dataset_app, evaluate, loop_app, prelabel, queue
+from bootstrap.commands import dataset_app, evaluate, prelabel
+from bootstrap.loop_commands import loop_app, queue
 from bootstrap.training.commands import train_app
 from render.commands import render_app
 from runtime.commands import RunCommand, make_run

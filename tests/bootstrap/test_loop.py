@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from bootstrap import commands
+from bootstrap import loop_commands
 from bootstrap.dataset import Dataset, DatasetInfo, Label, Sample
 from bootstrap.loop_ledger import LEDGER, loop_picture, loop_svg, note, read_ledger, rounds
 from bootstrap.queueing import QUEUE_FILE, Candidate, in_order, queue, read_reasons
@@ -23,8 +23,8 @@ from runtime.model_store import missing_released
 
 runner = CliRunner()
 app = typer.Typer()
-app.command()(commands.queue)
-app.add_typer(commands.loop_app, name="loop")
+app.command()(loop_commands.queue)
+app.add_typer(loop_commands.loop_app, name="loop")
 needs_released = pytest.mark.skipif(
     bool(missing_released()), reason="viewfinder models fetch mediapipe brings these models"
 )
