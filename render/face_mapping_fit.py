@@ -7,8 +7,8 @@
    MediaPipe's answers, errors capped, views weighted by how squarely they show the place, the
    prior pulling gently.
 3. Partners left and right are averaged, and away from lips, lids and brows the move from the prior
-   is smoothed over the mesh. Landmarks of either lip may only take places that follow that lip when
-   the jaw opens.
+   is smoothed over the mesh. The contours of lips and lids only slide along the mesh's own loops
+   (`render.face_loops`), each half of a lip along its half of the loop.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from render.face_loops import face_loops
 from render.face_mapping import COUNT, FaceMapping
 from render.faces_head import SURFACES, HeadMesh, vertex_normals
 from runtime.camera import Camera, transform_points
@@ -43,8 +44,7 @@ REACH_M = 0.018
 NEUTRAL_IOD_M = 0.063
 MIDDLE_M = 2e-4
 LIP_GAP_M = 0.0016
-LID_MARGIN_M = 0.0016
-SMOOTHING_PASSES = 10
+SMOOTHING_PASSES = 3
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,8 @@ class Candidates:
     def near(self, prior_m: Floats) -> list[NDArray[np.int64]]:
         """For every landmark the candidates that it may take, around its place in the prior.
 
-        Lips: only what follows that lip when the jaw opens, the inner line only where the lips
-        touch. Lids: only the lid's margin, where skin and eye socket meet.
+        The contours of lips and lids: only the mesh's loop, of a lip only what follows it when the
+        jaw opens.
         """
         from scipy.spatial import cKDTree
 
@@ -150,12 +150,8 @@ class Candidates:
         drop = self.jaw_drop_m / np.abs(self.jaw_drop_m).max()
         allowed[list(upper)] = drop < 0.30
         allowed[list(lower)] = drop > 0.30
-        allowed[list(contours["lips_inner"].indices)] &= self._lips_touch(drop)
-        margin = self._lid_margin()
-        for eye in ("right_eye", "left_eye"):
-            ring = contours[eye].indices
-            # The corners reach beyond the margin: the inner one into the tear duct's corner.
-            allowed[list(ring[1:7] + ring[10:])] &= margin
+        for name, loop in face_loops(self.mesh).items():
+            allowed[list(contours[name].indices)] &= loop.holds(self.triangles, self.weights)
         middle = [i for i, j in enumerate(topology("face478@1").mirror[:COUNT]) if i == j]
         allowed[middle] &= np.abs(self.points_m[:, 0]) < MIDDLE_M
         tree = cKDTree(self.points_m)
@@ -165,27 +161,6 @@ class Candidates:
             around = around[may[around]]
             rows.append(around if len(around) else self.nearest(place[None], may))
         return rows
-
-    def _lips_touch(self, drop: Floats) -> NDArray[np.bool_]:
-        from scipy.spatial import cKDTree
-
-        is_upper = drop < 0.30
-        apart = np.empty(len(drop))
-        for here, there in ((is_upper, ~is_upper), (~is_upper, is_upper)):
-            apart[here] = cKDTree(self.points_m[there]).query(self.points_m[here])[0]
-        # The whole row of teeth lies behind: only what looks forward.
-        return np.asarray((apart < LIP_GAP_M) & (self.normals[:, 1] < 0.2))
-
-    def _lid_margin(self) -> NDArray[np.bool_]:
-        from scipy.spatial import cKDTree
-
-        mesh = self.mesh
-        kinds = [
-            np.unique(mesh.base_faces[mesh.base_surface == SURFACES.index(name)])
-            for name in ("skin", "socket")
-        ]
-        rim = mesh.neutral_m[np.intersect1d(*kinds)]
-        return np.asarray(cKDTree(rim).query(self.points_m)[0] < LID_MARGIN_M)
 
 
 def lip_landmarks() -> tuple[tuple[int, ...], tuple[int, ...]]:

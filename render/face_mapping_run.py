@@ -29,51 +29,29 @@ Detector = Callable[[NDArray[np.uint8]], Floats | None]
 
 
 def mediapipe_detector() -> tuple[Detector, str]:
-    """MediaPipe's face mesh, picture by picture, and what it is called in notes.
-
-    Its own package is taken where it is installed, because that brings the model with attention to
-    lips and eyes; otherwise the released 468-point model in our runtime.
+    """MediaPipe's face mesh with attention to lips and eyes, picture by picture, and what it is
+    called in notes. It runs in our runtime, which gives MediaPipe's own answers.
 
     Raises:
         ViewfinderError: the models haven't been fetched.
     """
-    try:
-        import mediapipe  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        mediapipe = None
-    if not hasattr(mediapipe, "solutions"):  # absent, or 1.x, which dropped them
-        return _runtime_detector(), "MediaPipe 0.10.14 face mesh, 468 points"
-    mesh = mediapipe.solutions.face_mesh.FaceMesh(
-        static_image_mode=True, max_num_faces=1, refine_landmarks=True
+    from runtime.solutions import open_solution
+
+    solution = open_solution(
+        "face", models="mediapipe", variant="attention", static=True, max_subjects=1
     )
 
     def detect(rgb: NDArray[np.uint8]) -> Floats | None:
-        faces = mesh.process(np.ascontiguousarray(rgb)).multi_face_landmarks
-        if not faces:
-            return None
-        size = [rgb.shape[1], rgb.shape[0]]
-        found = [[p.x, p.y] for p in faces[0].landmark]
-        return np.array(found, dtype=np.float64) * size
-
-    return detect, f"MediaPipe {mediapipe.__version__} face mesh with attention"
-
-
-def _runtime_detector() -> Detector:
-    from runtime.solutions import open_solution
-
-    solution = open_solution("face", models="mediapipe", static=True, max_subjects=1)
-
-    def detect(rgb: NDArray[np.uint8]) -> Floats | None:
-        subjects = solution.process(rgb, 0)
+        subjects = solution.process(np.ascontiguousarray(rgb), 0)
         if not subjects:
             return None
-        scale = [rgb.shape[1], rgb.shape[0]]
-        return np.asarray(subjects[0].keypoints, dtype=np.float64)[:, :2] * scale
+        found = subjects[0].keypoints_px(rgb.shape[1], rgb.shape[0])
+        return np.asarray(found, dtype=np.float64)[:, :2]
 
-    return detect
+    return detect, "MediaPipe 0.10.14 face mesh with attention"
 
 
-def fit_mapping(settings: FaceSettings, views: int = 48, held_out: int = 24) -> FaceMapping:
+def fit_mapping(settings: FaceSettings, views: int = 96, held_out: int = 24) -> FaceMapping:
     """A new mapping, with its held-out errors in the notes; takes some minutes.
 
     Args:
@@ -90,16 +68,11 @@ def fit_mapping(settings: FaceSettings, views: int = 48, held_out: int = 24) -> 
     renderer = FaceRenderer(settings)
     try:
         candidates = Candidates(renderer.mesh)
+        # Lips are painted and brows grown where the mapping says that the fit begins with.
         prior = registered(renderer.mesh, lifted_landmarks(renderer, detect))
-        mapping = refined(candidates, prior, [])
-        for first, count in ((0, views // 2), (views // 2, views)):
-            # Brows are painted where the mapping says: the second round sees them in place.
-            renderer.scene.use_mapping(mapping)
-            shots = fit_views(renderer, detect, range(first, first + count))
-            mapping = refined(candidates, prior, shots)
+        mapping = refined(candidates, prior, fit_views(renderer, detect, range(views)))
         renderer.scene.use_mapping(mapping)
-        first = 2 * views
-        judged = fit_views(renderer, detect, range(first, first + held_out))
+        judged = fit_views(renderer, detect, range(views, views + held_out))
         errors = errors_by_part(renderer.mesh, mapping, judged)
     finally:
         renderer.close()
