@@ -39,7 +39,13 @@ soak: $(STAMP) ## long tests: kills, trainings, parity of prepared assets
 
 bench: $(STAMP) ## speed against the floors, on an idle machine; writes benchmarks/results/*.json
 	mkdir -p benchmarks/results
-	$(PYTHON) benchmarks/render.py --out benchmarks/results/render.json
+	$(PYTHON) benchmarks/render.py --count 64 --out benchmarks/results/render.json
+	$(PYTHON) benchmarks/render.py --count 32 --preset final --out benchmarks/results/render_final.json
+	$(PYTHON) benchmarks/render_quality.py --count 8 --out benchmarks/results/render_quality.json
+	$(PYTHON) benchmarks/render_faces.py --count 64 --out benchmarks/results/render_faces.json
+	$(PYTHON) benchmarks/hands_mediapipe.py --count 300 --out benchmarks/results/hands_mediapipe.json
+	$(PYTHON) benchmarks/bodies_mediapipe.py --count 200 --out benchmarks/results/bodies_mediapipe.json
+	$(PYTHON) -m benchmarks.sessions --count 3 --size 480x640 --frames 20 --out benchmarks/results/sessions
 	$(PYTHON) benchmarks/runtime.py --out benchmarks/results/runtime.json
 	$(PYTHON) benchmarks/cuboids.py --out benchmarks/results/cuboids.json
 	$(PYTHON) benchmarks/footprint.py --install --out benchmarks/results/footprint.json
