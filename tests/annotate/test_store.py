@@ -435,8 +435,9 @@ def test_a_read_only_disk_is_gone_on_from_in_memory(tmp_path, there):
         with AnnotationStore.open(path, "ada") as store:
             edit(store, 1)
     before = path.read_bytes() if there else b""
-    for place in (tmp_path, *tmp_path.parents[:2]):
-        place.chmod(0o755)
+    for place in (tmp_path, *tmp_path.parents[:3]):  # a worker of xdist has one more
+        if place.stat().st_mode & 0o005 != 0o005:
+            place.chmod(0o755)
     if there:
         path.chmod(0o444)
     folder.chmod(0o555)
