@@ -1,7 +1,13 @@
 """One mesh of many parts, built anew for every picture.
 
-All that is solid in a picture lies in one mesh: when several meshes with subsurface scattering
-change at once, Cycles 5.0 renders one of two slightly different pictures, by chance.
+Why it is one mesh, and why nothing of a face's scene is ever hidden (all seen in bpy 5.0.1):
+
+- Cycles keeps meshes with subsurface scattering apart (each has a tree of its own) and bakes the
+  transform of all others into their vertices. When one of each kind change at once, the latter's
+  normals are normalised once or twice, by chance: last bits, of which the denoiser makes levels.
+  Where there are several meshes, each has a material that scatters, used or not.
+- Whenever `hide_render` changes, Blender builds its dependency graph anew and keeps some of the old
+  one. A mesh without faces, strands without curves and a lamp without power don't show either.
 """
 
 from __future__ import annotations
@@ -72,12 +78,12 @@ class AssembledMesh:
         scene.collection.objects.link(self.object)
 
     def show(self, parts: Sequence[Part]) -> None:
-        """Consist of these from now on; of none, take no part in the picture."""
-        self.object.hide_render = not parts
-        if not parts:
-            return
+        """Consist of these from now on."""
         mesh = self.mesh
         mesh.clear_geometry()
+        if not parts:
+            mesh.update()
+            return
         counts = [len(part.vertices_m) for part in parts]
         starts = np.cumsum([0, *counts[:-1]])
         faces = np.concatenate([p.faces + start for p, start in zip(parts, starts)])

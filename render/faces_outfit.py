@@ -22,13 +22,15 @@ from runtime.camera import transform_points
 
 Floats = NDArray[np.float64]
 
-SLOTS = ("skin", "lips", "mouth", "teeth", "eyes", "clothes", "frame", "lenses", "mask", "headwear")
+SLOTS = ("skin", "lips", "mouth", "teeth", "eyes", "clothes", "frame", "lenses", "mask", "headwear",
+         "caruncle")  # fmt: skip
 """Materials of a person's part of the mesh, in order."""
 
 BEARD_INDEX = 7
 """What `Passes.object_index` shows for a beard's strands, which are of class hair."""
 
-_SLOT_CLASS = {"frame": "glasses", "lenses": "glasses"}
+_SLOT_CLASS = {"frame": "glasses", "lenses": "glasses", "caruncle": "eyes"}
+_PINK = np.array([0.52, 0.2, 0.17])  # of the eyes' inner corners
 _STRANDS = {"hair": 4, "brows": 5, "lashes": 6, "beard": BEARD_INDEX}
 
 
@@ -54,8 +56,9 @@ class Outfit:
         self._mask = skin.cloth_material(f"{prefix}mask")
         self._headwear = sleeve_material(f"{prefix}headwear")
         mouth = skin.wet_tissue_material(f"{prefix}mouth")
+        self._caruncle = skin.wet_tissue_material(f"{prefix}caruncle")
         shaders = (self._skin, self._lips, mouth, self._teeth, self._eye, self._cloth, self._frame,
-                   self._lenses, self._mask, self._headwear)  # fmt: skip
+                   self._lenses, self._mask, self._headwear, self._caruncle)  # fmt: skip
         for slot, shader in zip(SLOTS, shaders):
             shader.material.pass_index = offset + CLASSES[_SLOT_CLASS.get(slot, slot)]
         self.materials = [shader.material for shader in shaders]
@@ -88,6 +91,7 @@ class Outfit:
             bulge=skin.corneal_bulge(eye.radius_m, eye.iris_half_angle),
             white=_sclera(look.complexion.albedo),
         )  # fmt: skip
+        self._caruncle.set(albedo=[*(0.5 * (_PINK + np.array(look.complexion.albedo)))])
         self._teeth.set(albedo=look.teeth)
         self._cloth.set(
             albedo=look.garment_albedo,
@@ -215,25 +219,27 @@ class Strands:
         self._name, self._material = name, shader.material
         self._object = bpy.data.objects.new(name, bpy.data.hair_curves.new(name))
         self._object.pass_index = index
-        self._object.hide_render = True
         scene.collection.objects.link(self._object)
 
     def set(self, points_m: Floats | None, radius_m: float) -> None:
         """(N, K, 3) points in world axes; None for none."""
-        self._object.hide_render = points_m is None
-        if points_m is None:
-            return
+        # No strands at all instead of a hidden object; see `render.assembly`.
         old = self._object.data
+        if points_m is None and not len(old.curves):
+            return
         curves = bpy.data.hair_curves.new(self._name)
-        count, size = points_m.shape[:2]
-        curves.add_curves([size] * count)
-        flat = np.ascontiguousarray(points_m, dtype=np.float32).ravel()
-        curves.position_data.foreach_set("vector", flat)
-        radius = curves.attributes.get("radius") or curves.attributes.new(
-            "radius", "FLOAT", "POINT"
-        )
-        thin = np.linspace(1.0, 0.35, size) * radius_m
-        radius.data.foreach_set("value", np.tile(thin, count).astype(np.float32))
+        if points_m is not None:
+            _fill(curves, points_m, radius_m)
         curves.materials.append(self._material)
         self._object.data = curves
         bpy.data.hair_curves.remove(old)
+
+
+def _fill(curves: Any, points_m: Floats, radius_m: float) -> None:
+    count, size = points_m.shape[:2]
+    curves.add_curves([size] * count)
+    flat = np.ascontiguousarray(points_m, dtype=np.float32).ravel()
+    curves.position_data.foreach_set("vector", flat)
+    radius = curves.attributes.get("radius") or curves.attributes.new("radius", "FLOAT", "POINT")
+    thin = np.linspace(1.0, 0.35, size) * radius_m
+    radius.data.foreach_set("value", np.tile(thin, count).astype(np.float32))

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from render.assembly import AssembledMesh, Part
 from render.cycles import CyclesScene, Passes, Quality
+from render.face_loops import caruncles
 from render.face_mapping import FaceMapping
 from render.faces_classes import SECOND
 from render.faces_draw import Look, View
@@ -116,11 +117,10 @@ class FaceScene:
         self._outside = mesh.surface == SURFACES.index("skin")
         self._skin_vertices = np.unique(mesh.faces[self._outside])
         self.tragions = tragion_vertices(mesh)
-        self.use_mapping(mapping)
         self._neutral = neutral
         self._slot = np.array([SLOTS.index(_SURFACE_SLOT[n]) for n in SURFACES])[mesh.surface]
-        lips = self._outside & (self._sampled(self.painter.lips) > 0.5)
-        self._slot[lips] = SLOTS.index("lips")
+        self._slot[caruncles(mesh)] = SLOTS.index("caruncle")
+        self.use_mapping(mapping)
         self._ball, self._ball_faces = unit_sphere(32, 20)
         self._garments = {name: Garment(mesh, name) for name in GARMENTS}
         scene = self.cycles.scene
@@ -138,10 +138,13 @@ class FaceScene:
         scene.collection.objects.link(self._lamp)
 
     def use_mapping(self, mapping: FaceMapping) -> None:
-        """Paint and grow brows by another mapping from now on; lips keep their faces."""
+        """Paint and grow brows by another mapping from now on."""
         triangles = mapping.local_triangles(self.mesh.region.base_vertices)
         self.landmark_weights = self.mesh.surface_weights(triangles, mapping.weights)
         self.painter = SkinPainter(self.landmark_weights @ self.mesh.neutral_m)
+        self._slot[self._slot == SLOTS.index("lips")] = SLOTS.index("skin")
+        lips = self._outside & (self._sampled(self.painter.lips) > 0.5)
+        self._slot[lips] = SLOTS.index("lips")
         self._brow_density = [
             self._sampled(self.painter.brow_region(side)) ** 3 * self._outside for side in (0, 1)
         ]
@@ -297,9 +300,6 @@ class FaceScene:
             target_m: (3,) the face in world axes.
             toward_camera: (3,) horizontal unit direction from the face to the camera.
         """
-        self._lamp.hide_render = view.lamp is None
-        if view.lamp is None:
-            return
         aimed(self._lamp, view.lamp, target_m, toward_camera)
 
     def render(self, world_from_camera: ArrayLike, camera: Camera) -> Passes:
@@ -365,17 +365,21 @@ def _moved(transform: Floats, points: Floats) -> Floats:
 
 
 def aimed(
-    lamp: Any, drawn: tuple[float, float, float, float, float], target_m: Floats,
+    lamp: Any, drawn: tuple[float, float, float, float, float] | None, target_m: Floats,
     toward_camera: Floats,
 ) -> None:  # fmt: skip
     """Set a lamp before a face.
 
     Args:
         lamp: Blender's object.
-        drawn: azimuth, elevation, size, strength and warmth, as `View.lamp` has them.
+        drawn: azimuth, elevation, size, strength and warmth, as `View.lamp` has them; None
+            switches it off.
         target_m: (3,) the face in world axes.
         toward_camera: (3,) horizontal unit direction from the face to the camera.
     """
+    if drawn is None:
+        lamp.data.energy = 0.0  # `hide_render` leaks; see `render.assembly`
+        return
     azimuth, elevation, size, strength, warmth = drawn
     x, y, _ = toward_camera
     c, s = math.cos(azimuth), math.sin(azimuth)

@@ -75,9 +75,13 @@ class MorphableScene:
             face_uv=unrolled(model.mean_m)[model.triangles], index=1,
         )  # fmt: skip
         self._head.set_attribute("rest", model.mean_m)
+        # Nothing of eyes and mouth is skin, but with a material that scatters among theirs Cycles
+        # treats them as it does the head; see `render.assembly`.
         vertices, faces = unit_sphere(32, 20)
         balls = [
-            self.cycles.add_mesh(name, vertices, faces, [self._eye.material], index=2)
+            self.cycles.add_mesh(
+                name, vertices, faces, [self._eye.material, self._skins[0].material], index=2
+            )
             for name in ("right eye", "left eye")
         ]
         for ball in balls:
@@ -105,9 +109,8 @@ class MorphableScene:
             self.dress = Dress(self.cycles.scene, self.model, landmarks)
         if landmarks.mouth_open and self._mouth is None:
             points, faces = landmarks.mouth_bag(self.model.mean_m.astype(np.float64))
-            self._mouth = self.cycles.add_mesh(
-                "mouth", points, faces, [self._hollow.material], index=1
-            )
+            materials = [self._hollow.material, self._skins[0].material]
+            self._mouth = self.cycles.add_mesh("mouth", points, faces, materials, index=1)
 
     def shape(self, face: Coefficients, gaze_rad: tuple[float, float]) -> HeadShape:
         """The face's vertices and eyes, upright."""
@@ -155,9 +158,7 @@ class MorphableScene:
 
     def light(self, view: View, target_m: Floats, toward_camera: Floats) -> None:
         """Switch the lamp on or off; see `FaceScene.light`."""
-        self._lamp.hide_render = view.lamp is None
-        if view.lamp is not None:
-            aimed(self._lamp, view.lamp, target_m, toward_camera)
+        aimed(self._lamp, view.lamp, target_m, toward_camera)
 
     def render(self, world_from_camera: ArrayLike, camera: Camera) -> Passes:
         """The picture."""
