@@ -12,16 +12,25 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from annotate.cuboid_document import (
+    DOCUMENT_KIND,
+    BoxDocument,
+    SetCuboid,
+    apply_to_box,
+    box_from_json,
+    box_to_json,
+    cuboid_change_from_json,
+    cuboid_change_to_json,
+)
+from annotate.status import SetStatus, Status
 from runtime.errors import ViewfinderError
 from runtime.topology import Topology, topology
 
-Status = Literal["open", "done", "skipped", "flagged"]
-STATUSES: tuple[Status, ...] = ("open", "done", "skipped", "flagged")
 NOT_LABELLED, OCCLUDED, VISIBLE = 0, 1, 2
 _VISIBILITIES = (NOT_LABELLED, OCCLUDED, VISIBLE)
 # Far outside any picture: a position beyond it is a mistake of the caller's, not a label.
@@ -86,14 +95,6 @@ class SetVisibility:
 
 
 @dataclass(frozen=True)
-class SetStatus:
-    """The document becomes open, done, skipped or flagged."""
-
-    to: Status
-    note: str = ""
-
-
-@dataclass(frozen=True)
 class Confirm:
     """Contours are said to be right, or no longer so."""
 
@@ -101,7 +102,8 @@ class Confirm:
     to: bool = True
 
 
-Change = Move | SetVisibility | SetStatus | Confirm
+Change = Move | SetVisibility | SetStatus | Confirm | SetCuboid
+AnyDocument = TypeVar("AnyDocument", Document, BoxDocument)
 
 
 def new_document(
@@ -135,22 +137,31 @@ def new_document(
     return Document(layout.id, _frozen(points), _frozen(shown.astype(np.int8)), nobody)
 
 
-def apply(document: Document, change: Change) -> Document:
+def apply(document: AnyDocument, change: Change) -> AnyDocument:
     """The document after a change; only what the change names differs.
 
     A keypoint that was not labelled and is moved becomes visible: somebody placed it.
 
     Raises:
         ViewfinderError: an index or a value out of range, a position that isn't finite, no such
-            contour.
+            contour; a change of a box to keypoints, or the other way round.
     """
+    if isinstance(document, BoxDocument):
+        if not isinstance(change, SetCuboid | SetStatus):
+            raise ViewfinderError("this can't be done to a box", found=type(change).__name__)
+        return apply_to_box(document, change)
+    if isinstance(change, SetCuboid):
+        raise ViewfinderError("this can't be done to keypoints", found=type(change).__name__)
+    return _apply_to_keypoints(document, change)
+
+
+def _apply_to_keypoints(
+    document: Document, change: Move | SetVisibility | SetStatus | Confirm
+) -> Document:
     if isinstance(change, Confirm):
         return _confirmed(document, change)
     if isinstance(change, SetStatus):
-        if change.to not in STATUSES:
-            raise ViewfinderError(
-                "unknown status", field="status", expected=" | ".join(STATUSES), found=change.to
-            )
+        change.check()
         return replace(document, status=change.to, note=change.note)
     indices = _checked_indices(document, change.indices)
     visibility = document.visibility.copy()
@@ -258,6 +269,8 @@ def change_to_json(change: Change) -> str:
         stored |= {"held": change.held} if change.held else {}
     elif isinstance(change, Confirm):
         stored = {"op": "confirm", "contours": change.contours, "to": change.to}
+    elif isinstance(change, SetCuboid):
+        stored = cuboid_change_to_json(change)
     elif isinstance(change, SetVisibility):
         stored = {"op": "visibility", "index": change.indices, "to": change.to}
     else:
@@ -287,13 +300,17 @@ def change_from_json(text: str) -> Change:
             )
         if stored["op"] == "status":
             return SetStatus(stored["to"], str(stored["note"]))
+        if stored["op"] == "cuboid":
+            return cuboid_change_from_json(stored)
     except (KeyError, TypeError) as error:
         raise ValueError(f"incomplete change: {error}") from error
     raise ValueError(f"unknown operation {stored['op']!r}")
 
 
-def document_to_json(document: Document) -> str:
+def document_to_json(document: Document | BoxDocument) -> str:
     """A starting document as it is stored; a missing position is null."""
+    if isinstance(document, BoxDocument):
+        return json.dumps(box_to_json(document), separators=(",", ":"))
     points = [
         [x, y] if math.isfinite(x) and math.isfinite(y) else None
         for x, y in document.keypoints_px.tolist()
@@ -308,7 +325,7 @@ def document_to_json(document: Document) -> str:
     )
 
 
-def document_from_json(text: str) -> Document:
+def document_from_json(text: str) -> Document | BoxDocument:
     """Inverse of `document_to_json`.
 
     Raises:
@@ -317,6 +334,8 @@ def document_from_json(text: str) -> Document:
     """
     stored = json.loads(text)
     try:
+        if stored.get("kind") == DOCUMENT_KIND:
+            return box_from_json(stored)
         points = [[math.nan, math.nan] if p is None else p for p in stored["keypoints_px"]]
         return new_document(stored["topology"], points, stored["visibility"])
     except (KeyError, TypeError) as error:

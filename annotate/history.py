@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
+from annotate.cuboid_document import SetCuboid
 from annotate.editing import (
     Change,
     Document,
@@ -82,8 +83,8 @@ class ItemState:
 
     @property
     def keypoint_edits(self) -> int:
-        """Effective edits that touch keypoints (a status or a confirmed contour is none)."""
-        return sum(isinstance(change, Move | SetVisibility) for _, change in self.edits)
+        """Effective edits of keypoints or a box (a status or a confirmed contour is none)."""
+        return sum(isinstance(change, Move | SetVisibility | SetCuboid) for _, change in self.edits)
 
     def push(self, revision_id: int, change: Change, document: Document) -> None:
         """Append an edit whose outcome is `document`."""
@@ -149,7 +150,9 @@ class History:
         if revision.kind == "start":
             if key in self._items:
                 raise ValueError("the item has started before")
-            self._items[key] = ItemState(document_from_json(revision.body), revision.source)
+            # Keypoints or a box: which of the two is between a document and its changes.
+            start = cast(Document, document_from_json(revision.body))
+            self._items[key] = ItemState(start, revision.source)
         elif key not in self._items:
             raise ValueError("the item has no start")
         item = self._items[key]

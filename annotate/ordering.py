@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from annotate.editing import STATUSES, Document
+from annotate.editing import Document
+from annotate.status import STATUSES
 from bootstrap.dataset import Label
 from runtime.errors import ViewfinderError
 

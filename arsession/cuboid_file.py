@@ -92,7 +92,7 @@ def read_cuboids(file: Path) -> tuple[Cuboid, ...]:
     entries = content.get("cuboids")
     if not isinstance(entries, list) or not 0 < len(entries) <= _MOST_CUBOIDS:
         raise ViewfinderError("holds no boxes", file=file, field="cuboids", expected="a list")
-    cuboids = tuple(_Entry(file, f"cuboids[{i}]", e).cuboid() for i, e in enumerate(entries))
+    cuboids = tuple(cuboid_from_entry(e, file, f"cuboids[{i}]") for i, e in enumerate(entries))
     if len({cuboid.id for cuboid in cuboids}) < len(cuboids):
         raise ViewfinderError("a box's id is there twice", file=file, field="cuboids.id")
     return cuboids
@@ -100,21 +100,33 @@ def read_cuboids(file: Path) -> tuple[Cuboid, ...]:
 
 def write_cuboids(file: Path, cuboids: tuple[Cuboid, ...]) -> None:
     """Write boxes, whole or not at all; `read_cuboids` gives them back."""
-    entries = []
-    for cuboid in cuboids:
-        entry = asdict(replace(cuboid, box=None, clicks=()))
-        entry["clicks"] = [_click_entry(click) for click in cuboid.clicks]
-        if cuboid.box is None:
-            del entry["box"]
-        else:
-            entry["box"] = {
-                "rotation": cuboid.box.rotation.ravel().tolist(),
-                "centre_m": cuboid.box.centre_m.tolist(),
-                "size_m": cuboid.box.size_m.tolist(),
-            }
-        entries.append(entry)
+    entries = [cuboid_to_entry(cuboid) for cuboid in cuboids]
     content = {"format": FORMAT, "format_version": FORMAT_VERSION, "cuboids": entries}
     write_bytes_durably(file, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+
+
+def cuboid_to_entry(cuboid: Cuboid) -> dict[str, Any]:
+    """A box as the JSON object that stands for it; `cuboid_from_entry` is the inverse."""
+    entry = asdict(replace(cuboid, box=None, clicks=()))
+    entry["clicks"] = [_click_entry(click) for click in cuboid.clicks]
+    if cuboid.box is None:
+        del entry["box"]
+    else:
+        entry["box"] = {
+            "rotation": cuboid.box.rotation.ravel().tolist(),
+            "centre_m": cuboid.box.centre_m.tolist(),
+            "size_m": cuboid.box.size_m.tolist(),
+        }
+    return entry
+
+
+def cuboid_from_entry(entry: Any, file: Path, where: str) -> Cuboid:
+    """The box that a JSON object stands for; file and place in it are for errors.
+
+    Raises:
+        ViewfinderError: not a box; the message names the field.
+    """
+    return _Entry(file, where, entry).cuboid()
 
 
 def _click_entry(click: Click) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def _fitted(
     results = []
     for number, cuboid in enumerate(cuboids):
         try:
-            results.append(_fit_one(session, views, cuboid))
+            results.append(fit_cuboid(session, views, cuboid))
         except ViewfinderError as error:
             raise ViewfinderError(
                 error.problem, file=file, field=f"cuboids[{number}].{error.field or 'clicks'}",
@@ -119,7 +119,15 @@ def _fitted(
     return results
 
 
-def _fit_one(session: Session, views: Views, cuboid: Cuboid) -> _Result:
+def fit_cuboid(session: Session, views: Views, cuboid: Cuboid) -> _Result:
+    """One box of a session: as it is, its fit, and the plane it stands on.
+
+    Returns:
+        The box; its fit, None for one without clicks; the plane, None for nothing.
+
+    Raises:
+        ViewfinderError: a click or plane that can't be, or no box fits.
+    """
     if not cuboid.clicks:
         return cuboid, None, None
     up = session.up_world if cuboid.upright else None
