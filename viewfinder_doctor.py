@@ -11,6 +11,8 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from runtime.bundled import BUNDLED, bundled
+from runtime.errors import ViewfinderError
 from runtime.folders import cache_folder, models_folder
 from runtime.model_store import missing_released
 from runtime.oriented_crop import one_pass_crop
@@ -54,6 +56,7 @@ def diagnose() -> list[Check]:
         checks.append(Check(package, True, metadata.version(package)))
     checks.append(_crop())
     checks += [_extra(extra, modules) for extra, modules in _EXTRAS.items()]
+    checks.append(_bundled())
     absent = missing_released(*(model.name for model in RELEASED))
     checks.append(
         Check(
@@ -81,6 +84,19 @@ def _crop() -> Check:
     if one_pass_crop() is None:
         return Check("crop", True, "by OpenCV (no compiler at installation, or no AVX2)")
     return Check("crop", True, "in one pass")
+
+
+def _bundled() -> Check:
+    try:
+        here = list(bundled())
+    except ViewfinderError as error:
+        return Check("bundled models", False, str(error), "install viewfinder-live again")
+    if not here:
+        return Check("bundled models", True, "none in this release")
+    size = sum(len(content) for bundle in here for content in bundle.members.values())
+    found = f"{len(here)} of {len(BUNDLED)}, {size / 1e6:.1f} MB"
+    whole = len(here) == len(BUNDLED)
+    return Check("bundled models", whole, found, "" if whole else "install viewfinder-live again")
 
 
 def _extra(extra: str, modules: tuple[str, ...]) -> Check:

@@ -17,6 +17,7 @@ ROLES = (
     "iris",  # an eye's contour and its iris
     "blendshapes",  # coefficients from landmarks, which are its input in place of a picture
     "weights",  # what a further training starts from
+    "geometry",  # no network: runtime.face_geometry, for MediaPipe's Tasks
 )  # fmt: skip
 TASKS = ("face", "hand", "face-detection", "pose", "segmentation", "object")
 MEANINGS = (
@@ -34,6 +35,7 @@ MEANINGS = (
     "presence",  # that probability itself
     "handedness",  # MediaPipe's: probability of a right hand in an unmirrored picture
     "world_landmarks",  # x, y, z of each keypoint in metres
+    "contours",  # x, y in input pixels of the lines that people draw on a face (face_contours)
     "lips", "right_eye", "left_eye", "right_iris", "left_iris",  # x, y of keypoints that refine
     "eye", "iris",  # x, y, z of one eye's contour and of its iris in input pixels
     "blendshapes",  # 52 coefficients, 0..1
@@ -87,12 +89,14 @@ class CardModel:
 
 @dataclass(frozen=True)
 class CardData:
-    """A data set that a model was trained on."""
+    """A data set that a model was trained on, and what made it with which seed, where known."""
 
     name: str
     sha256: str
     samples: int
     layer: str
+    generator: str = ""
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,7 @@ class Card:
         metrics: what was measured, and on what.
         parent: sha256 of the bundle it was trained from, or "".
         tool: what wrote it, with version.
+        command: how it was trained, without folders.
         format: `CARD_FORMAT`.
     """
 
@@ -130,6 +135,7 @@ class Card:
     metrics: tuple[CardMetric, ...] = ()
     parent: str = ""
     tool: str = ""
+    command: str = ""
     format: str = CARD_FORMAT
 
     def to_json(self) -> str:
@@ -178,6 +184,7 @@ class Card:
             ),
             parent=reader.text(fields, "parent", ""),
             tool=reader.text(fields, "tool", ""),
+            command=reader.text(fields, "command", ""),
         )
 
 
@@ -280,6 +287,8 @@ def _data(reader: _Reader, value: Any, where: str) -> CardData:
         reader.text(fields, "sha256", ""),
         reader.count(fields, "samples", 2**62),
         reader.text(fields, "layer", ""),
+        reader.text(fields, "generator", ""),
+        None if fields.get("seed") is None else reader.count(fields, "seed", 2**63),
     )
 
 

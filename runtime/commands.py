@@ -53,7 +53,7 @@ class RunCommand(TyperCommand):
         )  # fmt: skip
         for name, entry in solutions().items():
             table.add_row(name, entry.what, ", ".join(entry.variants))
-        title = "Solutions, and the variants of released models"
+        title = "Solutions, and the variants of MediaPipe's models"
         Console().print(Panel(table, title=title, title_align="left", border_style="dim"))
 
 
@@ -135,12 +135,13 @@ def make_run(save_frame: SaveFrame | None = None) -> Callable[..., None]:
         models: Annotated[
             ModelOrigin,
             typer.Option(
-                help="Whose models to run when --model isn't given.", rich_help_panel=_MODEL
+                help="Whose models to run when --model isn't given; ours find faces and hands.",
+                rich_help_panel=_MODEL,
             ),
         ] = ModelOrigin.bundled,
         variant: Annotated[
             str | None,
-            typer.Option(help="Of released models; listed below.", rich_help_panel=_MODEL),
+            typer.Option(help="Of MediaPipe's models; listed below.", rich_help_panel=_MODEL),
         ] = None,
         against: Annotated[
             str | None,

@@ -87,6 +87,7 @@ def head_pose(keypoints_px: ArrayLike) -> HeadPose:
     return HeadPose.from_rotation(u @ proper @ vt)
 
 
-_WEIGHT_OF = _MIDDLE | {index: weight for pair, weight in _PAIRS.items() for index in pair}
-_INDICES = np.array(sorted(_WEIGHT_OF))
-_WEIGHTS = np.array([_WEIGHT_OF[i] for i in _INDICES]) / sum(_WEIGHT_OF.values())
+LANDMARK_WEIGHTS = _MIDDLE | {index: weight for pair, weight in _PAIRS.items() for index in pair}
+"""Point of the mesh -> what it counts where the canonical face is laid over a head."""
+_INDICES = np.array(sorted(LANDMARK_WEIGHTS))
+_WEIGHTS = np.array([LANDMARK_WEIGHTS[i] for i in _INDICES]) / sum(LANDMARK_WEIGHTS.values())

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runtime.bundled import bundled
 from runtime.compare import Against, compare
 from runtime.errors import ViewfinderError
 from runtime.model_store import find_model
@@ -164,6 +165,9 @@ def _sha256(options: SolutionOptions, solution: Solution) -> str:
         return hashlib.sha256(find_model(options.model).read_bytes()).hexdigest()
     names = sorted({model.name.removesuffix(".tflite") for model in solution.models})
     hashes = [RELEASED_BY_NAME[name].sha256 for name in names if name in RELEASED_BY_NAME]
+    hashes += [
+        bundle.sha256 for bundle in bundled() if any(name.startswith(bundle.name) for name in names)
+    ]
     if len(hashes) == 1 == len(names):
         return hashes[0]
     return hashlib.sha256("\n".join([*names, *hashes]).encode()).hexdigest()

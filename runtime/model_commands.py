@@ -29,7 +29,7 @@ models_app.command("train-gestures")(train_gestures_command)
 def list_command(
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
-    """List MediaPipe's released models, fetched or not, and those you added."""
+    """List the models this release brings, MediaPipe's, fetched or not, and those you added."""
     from runtime.model_store import list_models
     from runtime.released import RELEASED_BY_NAME
 
@@ -132,6 +132,9 @@ def inspect_command(
     typer.echo(f"licence {facts['licence']}" + (f", inherits {inherited}" if inherited else ""))
     for model in facts["models"]:
         _echo_model(model)
+    for data in facts["data"]:
+        seed = "" if data["seed"] is None else f", seed {data['seed']}"
+        typer.echo(f"trained on {data['samples']:,} of {data['name']} ({data['layer']}{seed})")
     for metric in facts["metrics"]:
         by = f" ({metric['by']})" if metric["by"] else ""
         typer.echo(f"{metric['metric']}{by}: {metric['value']:.5g} on {metric['data']}")

@@ -1,4 +1,6 @@
-"""The models folder: MediaPipe's released files, and those the user added.
+"""Models by name: those this release brings, MediaPipe's released files, those the user added.
+
+The first lie among the package's data (runtime.bundled), the others in the models folder:
 
 <models folder>/<source>-<version>/<name>.tflite   released, hashes pinned in runtime.released
 <models folder>/added/<file>                       by `viewfinder models add`
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.bundle import Bundle, models_in, parse_bundle
+from runtime.bundled import BUNDLED, bundled_hashes, bundled_path
 from runtime.durable import write_bytes_durably
 from runtime.errors import ViewfinderError
 from runtime.folders import models_folder, writable_folder
@@ -148,12 +151,12 @@ def add_model(path: Path) -> AddedModel:
 
 
 def is_trusted(sha256: str) -> bool:
-    """Whether a model of that hash is released or was added by the user."""
-    return sha256 in RELEASED_HASHES or sha256 in _trusted()
+    """Whether a model of that hash is ours or MediaPipe's, or was added by the user."""
+    return sha256 in RELEASED_HASHES or sha256 in _trusted() or sha256 in bundled_hashes()
 
 
 def find_model(name: str | Path) -> Path:
-    """The file of that path, or the added or released model of that name.
+    """The file of that path, or the added, bundled or released model of that name.
 
     Raises:
         ViewfinderError: there is neither.
@@ -165,6 +168,9 @@ def find_model(name: str | Path) -> Path:
         added = models_folder() / "added" / path.name
         if added.is_file():
             return added
+        ours = bundled_path(path.name)
+        if ours is not None:
+            return ours
         released = RELEASED_BY_NAME.get(path.name.removesuffix(".tflite"))
         if released is not None:
             if not _place(released).is_file():
@@ -177,8 +183,9 @@ def find_model(name: str | Path) -> Path:
 
 
 def list_models() -> list[StoredModel]:
-    """Released models, fetched or not, then added ones."""
-    rows = [
+    """Those this release brings, then released ones, fetched or not, then added ones."""
+    rows = [_bundled_row(name, what) for name, what in BUNDLED.items() if bundled_path(name)]
+    rows += [
         StoredModel(
             model.name, f"{model.source.package} {model.source.version}".strip(), model.what,
             model.size, model.sha256, _place(model) if _is_whole(model) else None,
@@ -192,6 +199,14 @@ def list_models() -> list[StoredModel]:
         what = "trusted" if is_trusted(sha256) else "changed since it was added"
         rows.append(StoredModel(path.name, "added", what, len(data), sha256, path))
     return rows
+
+
+def _bundled_row(name: str, what: str) -> StoredModel:
+    path = bundled_path(name)
+    assert path is not None
+    data = path.read_bytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    return StoredModel(name, "bundled", what, len(data), sha256, path)
 
 
 def _place(model: ReleasedModel) -> Path:

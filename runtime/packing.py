@@ -8,8 +8,9 @@ from importlib import metadata
 from pathlib import Path
 
 from runtime.bundle import Bundle, read_bundle, write_bundle
-from runtime.card import Card, CardModel
+from runtime.card import Card, CardInput, CardModel
 from runtime.errors import ViewfinderError
+from runtime.face_geometry import GEOMETRY_FILE, geometry_bytes
 from runtime.model_store import find_model
 from runtime.released import RELEASED_HASHES
 from runtime.signatures import card_of
@@ -24,11 +25,12 @@ def tool_name() -> str:
 
 
 def pack_bundle(detector: str | Path, landmarks: str | Path, out: str | Path) -> str:
-    """Write one bundle out of a detector and a landmark model.
+    """Write one bundle out of a detector and a landmark model, as MediaPipe's Tasks take it.
 
     Args:
         detector: a .task or .tflite file, or the name of a stored model, with a detector in it.
-        landmarks: the same with landmarks; data, metrics and licence come from its card.
+        landmarks: the same with landmarks; licence and parent come from its card, data and metrics
+            from both.
         out: the .task file.
 
     Returns:
@@ -49,9 +51,16 @@ def pack_bundle(detector: str | Path, landmarks: str | Path, out: str | Path) ->
     inherited = {*detector_card.licences_inherited, *landmark_card.licences_inherited}
     if any(hashlib.sha256(data).hexdigest() in RELEASED_HASHES for data in members.values()):
         inherited.add("Apache-2.0 (MediaPipe's released models)")
+    models = [replace(eye, file=eye_file), replace(points, file=points_file)]
+    if points.topology == "face478@1":
+        members[GEOMETRY_FILE] = geometry_bytes()
+        models.append(CardModel(GEOMETRY_FILE, "geometry", CardInput(0, 0), (), points.topology))
+    of_detector = [replace(one, metric=f"detector: {one.metric}") for one in detector_card.metrics]
     card = replace(
         landmark_card,
-        models=(replace(eye, file=eye_file), replace(points, file=points_file)),
+        models=tuple(models),
+        data=tuple(dict.fromkeys((*landmark_card.data, *detector_card.data))),
+        metrics=(*landmark_card.metrics, *of_detector),
         licences_inherited=tuple(sorted(inherited)),
         parent=second.sha256 if second.card else "",
         tool=tool_name(),

@@ -120,15 +120,19 @@ def run(wishes: Wishes) -> int:
 
 
 def choices_of(wishes: Wishes, entry: SolutionEntry, options: SolutionOptions) -> list[Choice]:
-    """The models to switch between: those given, or the released variants, the wanted one first."""
+    """The models to switch between: those given, or the wanted one, then the released variants."""
     if wishes.models:
         return [
             Choice(Path(model).name, wishes.solution, replace(options, model=model))
             for model in wishes.models
         ]
+    ours = []
+    if entry.bundled and options.models == "bundled":
+        ours = [Choice(_label(wishes.solution, "bundled"), wishes.solution, options)]
+        options = replace(options, models="mediapipe", variant=None)
     first = options.variant or next(iter(entry.variants), None)
     names = [first, *(name for name in entry.variants if name != first)]
-    return [
+    return ours + [
         Choice(_label(wishes.solution, name), wishes.solution, replace(options, variant=name))
         for name in names
     ]
@@ -139,12 +143,13 @@ def second_of(wishes: Wishes, options: SolutionOptions) -> Choice:
     name = wishes.against or ""
     if name.startswith("variant:"):
         variant = name.removeprefix("variant:")
-        origin = "mediapipe" if wishes.models else options.models
+        theirs = wishes.models or solution_entry(wishes.solution).bundled
+        origin = "mediapipe" if theirs else options.models
         options = replace(options, model=None, models=origin, variant=variant)
         return Choice(_label(wishes.solution, variant), wishes.solution, options)
     origins: dict[str, Models] = {"mediapipe": "mediapipe", "bundled": "bundled"}
     if name in origins:
-        released = None if wishes.models else options.variant
+        released = None if wishes.models or name == "bundled" else options.variant
         chosen = replace(options, model=None, models=origins[name], variant=released)
         return Choice(_label(name, released), wishes.solution, chosen)
     return Choice(Path(name).name, wishes.solution, replace(options, model=name))

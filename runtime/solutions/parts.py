@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from runtime.bundle import Bundle, parse_bundle, read_bundle
+from runtime.bundled import bundled
 from runtime.card import Card, CardModel
 from runtime.errors import ViewfinderError
 from runtime.model import Model
@@ -50,8 +51,8 @@ def find_parts(
         options: what the user wants.
         task: of the bundles that fit.
         released: variant -> names of released models, the default first.
-        needed: roles that must come from the user's own bundle; any others that it lacks are
-            released ones.
+        needed: roles that must come from the user's own bundle. A detector that it lacks is ours
+            where this release brings one and the bundle has a card, else MediaPipe's.
         topology: what the landmark model's topology must start with.
         whole: an output of the user's landmark model that shows that it needs no detector.
 
@@ -60,17 +61,41 @@ def find_parts(
             something else.
     """
     if options.model is not None:
-        own = _own_parts(options, task, needed, topology)
+        own, with_card = _own_parts(options, task, needed, topology)
         if whole and any(o.meaning == whole for o in own["landmarks"].card.outputs):
             return own
-        roles = {"detector", *needed}
-        return own if roles <= set(own) else {**released_parts(options, released), **own}
+        if {"detector", *needed} <= set(own):
+            return own
+        ours_fit = with_card and options.models == "bundled" and options.variant is None
+        ours = bundled_parts(task) if ours_fit else {}
+        return {**(ours if "detector" in ours else released_parts(options, released)), **own}
     if options.models == "mediapipe":
         return released_parts(options, released)
-    raise ViewfinderError(
-        "this release brings no models of its own yet",
-        hint=f"give --model FILE, or {FETCH_HINT} and --models mediapipe",
-    )
+    ours = bundled_parts(task)
+    if not {"detector", *needed} <= set(ours):
+        raise ViewfinderError(
+            f"this release brings no models of its own yet: {task}",
+            hint=f"give --model FILE, or {FETCH_HINT} and --models mediapipe",
+        )
+    if options.variant is not None:
+        raise ViewfinderError(
+            "our own models have no variants", field="variant", found=repr(options.variant),
+            hint="add --models mediapipe",
+        )  # fmt: skip
+    return ours
+
+
+def bundled_parts(task: str) -> dict[str, Part]:
+    """The models that this release brings for a task, by role; empty where it brings none.
+
+    Raises:
+        ViewfinderError: one is damaged.
+    """
+    parts: dict[str, Part] = {}
+    for bundle in bundled():
+        if bundle.card is not None and bundle.card.task == task:
+            parts |= parts_of(bundle)
+    return parts
 
 
 def released_parts(options: SolutionOptions, released: Mapping[str, Sequence[str]]) -> Parts:
@@ -111,7 +136,8 @@ def parts_of(bundle: Bundle, card: Card | None = None) -> dict[str, Part]:
 
 def _own_parts(
     options: SolutionOptions, task: str, needed: Sequence[str], topology: str
-) -> dict[str, Part]:
+) -> tuple[dict[str, Part], bool]:
+    """The user's own models by role, and whether they came with a card."""
     assert options.model is not None
     bundle = read_bundle(find_model(options.model))
     card = card_of(bundle)
@@ -128,4 +154,4 @@ def _own_parts(
             "this model is for something else", file=bundle.name, field="topology",
             expected=f"{topology}...", found=parts["landmarks"].card.topology,
         )  # fmt: skip
-    return parts
+    return parts, bundle.card is not None

@@ -28,6 +28,7 @@ class SolutionEntry:
         variants: of released models, the default first.
         most: subjects looked for in a stream unless the user says otherwise.
         topology: id of its subjects' keypoints; "" where they have none of their own.
+        bundled: whether a release brings models of ours for it.
     """
 
     what: str
@@ -35,6 +36,7 @@ class SolutionEntry:
     variants: tuple[str, ...] = ()
     most: int = 1
     topology: str = ""
+    bundled: bool = False
 
     def load(self) -> Callable[..., Any]:
         """The factory itself, imported now."""
@@ -48,12 +50,14 @@ SOLUTIONS = {
         "runtime.solutions.faces:open_face_detection",
         ("short", "full"),
         most=8,
+        bundled=True,
     ),
     "face": SolutionEntry(
         "face mesh",
         "runtime.solutions.faces:open_face",
         ("468", "478", "attention"),
         topology="face468@1",
+        bundled=True,
     ),
     "iris": SolutionEntry(
         "face mesh with finer eyes, irises and the eyes' distance",
@@ -66,6 +70,7 @@ SOLUTIONS = {
         ("full", "lite"),
         most=2,
         topology="hand21@1",
+        bundled=True,
     ),
     "pose": SolutionEntry(
         "33 keypoints of each body, world landmarks, masks",

@@ -250,7 +250,7 @@ def test_wrong_wishes_are_one_clear_line(home: Path, tmp_path: Path, hand_model:
     with pytest.raises(ViewfinderError, match="unknown solution"):
         open_solution("feet")
     with pytest.raises(ViewfinderError, match="no models of its own yet"):
-        open_solution("face")
+        open_solution("pose")
     with pytest.raises(ViewfinderError, match="viewfinder models fetch mediapipe"):
         open_solution("face", models="mediapipe")
     with pytest.raises(ViewfinderError, match=r"\[variant\].*full \| lite.*heavy"):
