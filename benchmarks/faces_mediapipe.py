@@ -1,24 +1,31 @@
 """Whether MediaPipe's face mesh sees in our renders what their labels say.
 
     python benchmarks/faces_mediapipe.py [--out FILE] [--count N] [--size PX] [--seed S]
-        [--renders DIR] [--face-model FILE]
+        [--drawn] [--renders DIR] [--face-model FILE]
 
-Renders single faces, nothing worn and nothing before them, that lie inside the picture and are
-turned `YAW` degrees aside at most, and runs MediaPipe 0.10.14's face mesh with attention, in our
-runtime, on each on its own. Prints how many it finds and how far its points lie from ours in % of
-the interocular distance in the picture: by region, by yaw, with mean offsets in axes fixed to the
-face (to the subject's left, up); irises of shut eyes stand apart. The fit of the mapping
-(`--fit-mapping`) must have used another seed. Beside FILE it writes a picture of the ten that agree
-least: ours in green, MediaPipe's in magenta. Renders are kept in DIR and taken from there again.
-Needs MediaPipe's models: `viewfinder models fetch`.
+Single faces with nothing worn and nothing before them, as seed S draws them but turned anew: up to
+`YAW` degrees aside, nodding and leaning little, whole in the picture, sharp and without noise, so
+that it is labels that are measured. `--drawn` leaves pose and camera as they were drawn (any pitch,
+small, blurred, noisy) and takes what is turned `YAW` degrees aside at most. MediaPipe 0.10.14's
+face mesh with attention, in our runtime, looks at each on its own.
+
+Prints how many it finds and how far its points lie from ours in % of the interocular distance in
+the picture: by region, by yaw, with mean offsets in axes fixed to the face (to the subject's left,
+up); irises of shut eyes stand apart. Beside that, how far its answer to the mirrored picture lies
+from its own, which no truth can undercut by much; how far MediaPipe's oval lies from the seen
+outline (`oval_silhouette`) as a line; and the iris centres of the released iris model. The fit of
+the mapping (`--fit-mapping`) must have used another seed. Beside FILE it writes a picture of the
+ten that agree least: ours in green, MediaPipe's in magenta. Renders are kept in DIR and taken from
+there again. Needs MediaPipe's models: `viewfinder models fetch`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,10 +37,16 @@ from numpy.typing import NDArray
 # Run as a script, this file's own folder comes first, where it would pass for the package.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from render.face_mapping_run import mediapipe_detector
+from render.face_mapping_run import frontal, mediapipe_detector
 from render.faces import FaceSettings, face_renderers
+from render.faces_draw import View
+from render.faces_head import rotation_matrix
+from render.faces_shot import label_of
+from render.job import sample_id
+from render.photo import Photo
 from render.settings import ONE_FACE
-from runtime.image import decode_image, write_image
+from runtime.image import decode_image, encode_image, write_image
+from runtime.solutions import open_solution
 from runtime.topology import topology
 
 YAW = 30.0
@@ -50,12 +63,15 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Row:
-    """One render: its number, encoded picture, label and MediaPipe's answer.
+    """One render: its number, picture, label and MediaPipe's answers.
 
     Attributes:
         index: of the sample.
         rgb: (H, W, 3).
         ours, found: (478, 2) pixels; found is None where it found no face.
+        mirrored: (478, 2) what it found in the mirrored picture, mirrored back; None likewise.
+        irises: (2, 2) right and left centre by the iris model; None likewise.
+        outline: (K, 2) the label's `oval_silhouette`.
         yaw: degrees, to the subject's left.
         shut: whether an eye is.
     """
@@ -64,17 +80,23 @@ class Row:
     rgb: Picture
     ours: Floats
     found: Floats | None
+    mirrored: Floats | None
+    irises: Floats | None
+    outline: Floats
     yaw: float
     shut: bool
+
+    @property
+    def iod(self) -> float:
+        """Interocular distance in pixels."""
+        return float(np.linalg.norm(self.ours[473] - self.ours[468]))
 
     def offsets(self) -> Floats:
         """(478, 2) from ours to MediaPipe's in % of the interocular distance: to the subject's
         left, and up."""
         assert self.found is not None
-        across = self.ours[473] - self.ours[468]
-        iod = float(np.linalg.norm(across))
-        left = across / iod
-        return 100 / iod * (self.found - self.ours) @ np.array([left, [left[1], -left[0]]]).T
+        left = (self.ours[473] - self.ours[468]) / self.iod
+        return 100 / self.iod * (self.found - self.ours) @ np.array([left, [left[1], -left[0]]]).T
 
 
 def regions() -> dict[str, list[int]]:
@@ -99,12 +121,13 @@ def _canonical_height() -> Floats:
     return np.asarray(canonical_face().vertices_m[:468, 1])
 
 
-def renders(settings: FaceSettings, count: int, folder: Path) -> list[Path]:
+def renders(settings: FaceSettings, count: int, folder: Path, drawn: bool) -> list[Path]:
     """Files of `count` usable renders, made where the folder hasn't them yet."""
     folder.mkdir(parents=True, exist_ok=True)
     kept = sorted(folder.glob("*.npz"))
     if len(kept) >= count:
         return kept[:count]
+    take = _as_drawn if drawn else _turned_anew
     renderer: Any = face_renderers(settings)(1)
     try:
         files: list[Path] = []
@@ -114,7 +137,7 @@ def renders(settings: FaceSettings, count: int, folder: Path) -> list[Path]:
             file, unusable = folder / f"{index:06d}.npz", folder / f"{index:06d}.not"
             if unusable.exists():
                 continue
-            if not file.exists() and not _rendered(renderer, index, settings.size, file):
+            if not file.exists() and not take(renderer, index, settings.size, file):
                 unusable.touch()
                 continue
             files.append(file)
@@ -123,7 +146,7 @@ def renders(settings: FaceSettings, count: int, folder: Path) -> list[Path]:
     return files
 
 
-def _rendered(renderer: Any, index: int, size: int, file: Path) -> bool:
+def _as_drawn(renderer: Any, index: int, size: int, file: Path) -> bool:
     """Render a sample and keep it, unless it is turned too far or not whole in the picture."""
     view = renderer.draw(index)[0].view
     forward = view.head_rotation @ [0.0, -1.0, 0.0]
@@ -131,29 +154,65 @@ def _rendered(renderer: Any, index: int, size: int, file: Path) -> bool:
     if abs(across) > YAW + 10:  # the camera's own place moves it by less
         return False
     sample, labels = renderer.render(index)
-    label = labels[0]
+    return _kept(labels[0], sample.image, labels[0].attributes.get("actions", {}), size, file)
+
+
+def _turned_anew(renderer: Any, index: int, size: int, file: Path) -> bool:
+    """Render whom a sample shows as a plain photograph of a face would, and keep it."""
+    drawn, rng = renderer.draw(index)
+    other = np.random.default_rng([renderer.settings.seed, index, 1])
+    view = _plain_view(drawn.view, other)
+    shot = renderer.shoot(replace(drawn, view=view, photo=Photo()), renderer.hdri(index), rng)
+    forward = shot.camera_from_person[:3, :3] @ shot.person.shape.head_rotation @ [0.0, -1.0, 0.0]
+    pose = {"yaw_rad": float(np.arctan2(forward[0], -forward[2]))}
+    label = label_of(sample_id(index), shot, {"pose": pose})
+    picture = encode_image(shot.rgb, ".png")
+    return _kept(label, picture, getattr(drawn, "actions", {}), size, file)
+
+
+def _plain_view(view: View, rng: np.random.Generator) -> View:
+    yaw = math.radians(rng.uniform(-YAW, YAW))
+    pitch, roll = (math.radians(np.clip(rng.normal(0, 6), -15, 15)) for _ in range(2))
+    head = (
+        rotation_matrix([0, 0, 0.55 * yaw])
+        @ rotation_matrix([pitch, 0, 0])
+        @ rotation_matrix([0, roll, 0])
+    )
+    plain = frontal(view, max(view.distance_m, 0.6), float(rng.uniform(0.5, 0.68)))
+    return replace(plain, head_rotation=head, body_yaw_rad=0.45 * yaw, offset=(0.0, 0.04))
+
+
+def _kept(label: Any, picture: bytes, actions: dict[str, float], size: int, file: Path) -> bool:
     ours = np.asarray(label.keypoints_px, dtype=np.float64)
     yaw = float(np.degrees(label.attributes["pose"]["yaw_rad"]))
     inside = (ours[:468] > 0.015 * size) & (ours[:468] < 0.985 * size)
-    if abs(yaw) > YAW or not inside.all():
+    if abs(yaw) > YAW + 2 or not inside.all():
         return False
-    actions = label.attributes.get("actions", {})
     shut = max((v for k, v in actions.items() if k.startswith("eyeBlink")), default=0.0) > SHUT
-    picture = np.frombuffer(sample.image, dtype=np.uint8)
-    np.savez(file, picture=picture, ours=ours, yaw=yaw, shut=shut)
+    outline = label.contours["oval_silhouette"]
+    encoded = np.frombuffer(picture, dtype=np.uint8)
+    np.savez(file, picture=encoded, ours=ours, yaw=yaw, shut=shut, outline=outline)
     return True
 
 
 def judged(files: list[Path]) -> list[Row]:
     """MediaPipe's answers to stored renders."""
     detect, _ = mediapipe_detector()
+    irises = open_solution("iris", models="mediapipe", static=True, max_subjects=1)
+    mirror = list(topology("face478@1").mirror)
     rows = []
     for file in files:
         with np.load(file, allow_pickle=False) as kept:
             rgb = decode_image(kept["picture"].tobytes(), file.stem)
+            found, mirrored = detect(rgb), detect(np.ascontiguousarray(rgb[:, ::-1]))
+            if mirrored is not None:
+                mirrored = [rgb.shape[1], 0] + mirrored[mirror] * [-1, 1]
+            subjects = irises.process(rgb, 0)
+            eyes = subjects[0].keypoints_px(rgb.shape[1], rgb.shape[0]) if subjects else None
             rows.append(
-                Row(int(file.stem), rgb, kept["ours"], detect(rgb), float(kept["yaw"]),
-                    bool(kept["shut"]))
+                Row(int(file.stem), rgb, kept["ours"], found, mirrored,
+                    None if eyes is None else np.asarray(eyes)[[468, 473], :2],
+                    kept["outline"].astype(np.float64), float(kept["yaw"]), bool(kept["shut"]))
             )  # fmt: skip
     return rows
 
@@ -173,11 +232,29 @@ def figures_of(rows: list[Row]) -> dict[str, Any]:
     if shut.any():
         centres = named["iris centres"]
         table["iris centres, shut"] = _figures(apart[shut][:, centres], offsets[shut][:, centres])
+    itself = [
+        100 / row.iod * np.linalg.norm(row.mirrored - row.found, axis=1)
+        for row in found if row.mirrored is not None
+    ]  # fmt: skip
+    own = {
+        name: round(float(np.mean(itself, axis=0)[ids].mean()), 2)
+        for name, ids in {"all": list(range(468)), **named}.items()
+    }
+    outlines = np.array([_from_outline(row) for row in found])
+    table["oval from the outline"] = {"mean": round(float(outlines.mean()), 2)}
+    second = [100 / row.iod * np.linalg.norm(row.irises - row.ours[[468, 473]], axis=1).mean()
+              for row in found if row.irises is not None and not row.shut]  # fmt: skip
+    table["iris centres, iris model"] = {
+        "mean": round(float(np.mean(second)), 2), "median": round(float(np.median(second)), 2),
+    }  # fmt: skip
     by_yaw = {}
     for low, high in pairwise(_YAW_EDGES):
-        chosen = (yaws >= low) & (yaws < high)
+        chosen = (np.clip(yaws, -YAW, YAW - 1e-6) >= low) & (np.clip(yaws, -YAW, YAW - 1e-6) < high)
         if chosen.any():
             parts = {n: round(float(apart[chosen][:, ids].mean()), 2) for n, ids in named.items()}
+            open_eyed = apart[chosen & ~shut][:, named["iris centres"]]
+            parts["iris centres"] = round(float(open_eyed.mean()), 2) if open_eyed.size else None
+            parts["oval from the outline"] = round(float(outlines[chosen].mean()), 2)
             by_yaw[f"{low}..{high}"] = {
                 "renders": int(chosen.sum()),
                 "all": round(float(apart[chosen][:, :468].mean()), 2),
@@ -188,8 +265,25 @@ def figures_of(rows: list[Row]) -> dict[str, Any]:
         "found": round(len(found) / len(rows), 4),
         "percent_of_interocular_distance": table,
         "by_yaw_degrees": by_yaw,
+        "mediapipe_from_itself_mirrored": own,
         "missed": [row.index for row in rows if row.found is None],
     }
+
+
+def _from_outline(row: Row) -> float:
+    """Mean distance of MediaPipe's oval from the label's outline, both ways, in % of the IOD."""
+    assert row.found is not None
+    oval = row.found[list(topology("face478@1").contours["oval"].indices)]
+    there, back = _from_line(oval, row.outline), _from_line(row.outline, oval)
+    return float(100 / row.iod * (there.mean() + back.mean()) / 2)
+
+
+def _from_line(points: Floats, line: Floats) -> Floats:
+    """Distance of each of (N, 2) points from a closed line (K, 2)."""
+    along = np.roll(line, -1, axis=0) - line
+    share = ((points[:, None] - line) * along).sum(-1) / np.maximum((along**2).sum(-1), 1e-12)
+    nearest = line + np.clip(share, 0, 1)[..., None] * along
+    return np.asarray(np.linalg.norm(nearest - points[:, None], axis=-1).min(axis=1))
 
 
 def _figures(apart: Floats, offsets: Floats) -> dict[str, float]:
@@ -238,14 +332,20 @@ def sheet(rows: list[Row]) -> Picture:
 def printed(figures: dict[str, Any]) -> str:
     """The table for people."""
     lines = [f"found {figures['found']:.1%} of {figures['count']}   (goal {FOUND_GOAL:.0%})"]
+    own = figures["mediapipe_from_itself_mirrored"]
     for name, row in figures["percent_of_interocular_distance"].items():
-        goal = f"   (goal {GOALS[name]})" if name in GOALS else ""
-        lines.append(
-            f"{name:20} mean {row['mean']:5.2f}  median {row['median']:5.2f}  "
-            f"left {row['offset_left']:+5.2f}  up {row['offset_up']:+5.2f}{goal}"
-        )
+        text = f"{name:25} mean {row['mean']:5.2f}"
+        if "offset_up" in row:
+            text += (f"  median {row['median']:5.2f}  left {row['offset_left']:+5.2f}"
+                     f"  up {row['offset_up']:+5.2f}")  # fmt: skip
+        text += f"  from itself {own[name]:4.2f}" if name in own else ""
+        lines.append(text + (f"   (goal {GOALS[name]})" if name in GOALS else ""))
+    columns = ("all", "eyelids", "lips", "iris centres", "brows", "nose", "cheeks", "chin",
+               "forehead", "oval", "oval from the outline")  # fmt: skip
+    lines.append("yaw          renders  " + "  ".join(columns))
     for name, row in figures["by_yaw_degrees"].items():
-        lines.append(f"yaw {name:10} {row['all']:5.2f}  ({row['renders']} renders)")
+        cells = (f"{row[c] if row[c] is not None else math.nan:{len(c)}.2f}" for c in columns)
+        lines.append(f"{name:12} {row['renders']:7}  " + "  ".join(cells))
     return "\n".join(lines) + "\n"
 
 
@@ -254,7 +354,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("faces_mediapipe.json"))
     parser.add_argument("--count", type=int, default=200)
-    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--size", type=int, default=384)
+    parser.add_argument("--drawn", action="store_true", help="pose and camera as they were drawn")
     parser.add_argument("--seed", type=int, default=7001)
     parser.add_argument("--renders", type=Path, default=Path("faces_mediapipe"))
     parser.add_argument("--face-model", type=Path)
@@ -262,8 +363,8 @@ def main() -> None:
     settings = FaceSettings(
         given.seed, given.size, face_model=given.face_model, face_shares=ONE_FACE
     )
-    rows = judged(renders(settings, given.count, given.renders))
-    figures = {**figures_of(rows), "size": given.size, "seed": given.seed}
+    rows = judged(renders(settings, given.count, given.renders, given.drawn))
+    figures = {**figures_of(rows), "size": given.size, "seed": given.seed, "drawn": given.drawn}
     least = worst(rows)
     figures["worst"] = [row.index for row in least]
     given.out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

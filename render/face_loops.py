@@ -25,7 +25,13 @@ eyeball's radius and is hidden beneath it, the second 1.02 to 1.06."""
 LIP_LINE_RING, VERMILION_RING = 2, 6
 """Where the lips touch, and the ridge that ends their red."""
 
-_STEPS = np.arange(4) / 4
+CANTHUS = ((3, 3), (2, 3), (2, 2))
+"""The same at the eye's inner corner, by columns' distance from its tip. The ball's edge lies up to
+3 mm before the corner; between them is the caruncle, which belongs to the opening that people
+trace."""
+
+STEPS = 4
+"""Points of a loop from one station to the next."""
 
 
 @dataclass(frozen=True)
@@ -34,42 +40,20 @@ class Loop:
 
     Attributes:
         corners: (N, 2) vertices: each station lies in the middle between two, or on one, named
-            twice; in order.
+            twice; in order. Neighbours share a quad.
     """
 
     corners: Ints
 
-    def holds(self, triangles: Ints, weights: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """(C,) whether points of the surface lie on it.
-
-        Args:
-            triangles, weights: (C, 3) vertices and barycentric weights of the points.
-        """
-        count = len(self.corners)
-        place = np.full((2, int(max(triangles.max(), self.corners.max())) + 1), -1)
-        for side in (0, 1):
-            place[side, self.corners[:, side]] = np.arange(count)
-        used = weights > 1e-9
-        result = np.ones(len(triangles), dtype=bool)
-        share = 1.0 if (self.corners[:, 0] == self.corners[:, 1]).all() else 0.5
-        for side in (0, 1):
-            station = place[side][triangles]
-            mine = used & (station >= 0)
-            result &= np.abs(np.where(mine, weights, 0).sum(axis=1) - share) < 1e-6
-            step = np.where(mine, station, -1).max(axis=1)
-            step -= np.where(mine, station, count).min(axis=1)
-            result &= np.isin(step, [0, 1, count - 1])
-        return result
-
     def points(self, mesh: HeadMesh) -> Any:
-        """Sparse (4 N, V) that takes base vertices to points along the loop on the surface that is
-        rendered, in order."""
+        """Sparse (STEPS N, V) that takes base vertices to points along the loop on the surface that
+        is rendered, in order; a station is every `STEPS`-th."""
         quads = {frozenset(quad): quad for quad in mesh.base_faces.tolist()}
         triangles, weights = [], []
         for here, there in zip(self.corners, np.roll(self.corners, -1, axis=0)):
             ends = {*here.tolist(), *there.tolist()}
             quad = next(quad for key, quad in quads.items() if ends <= key)
-            for step in _STEPS:
+            for step in np.arange(STEPS) / STEPS:
                 share = dict.fromkeys(quad, 0.0)
                 for vertex, part in zip((*here, *there), (1 - step, 1 - step, step, step)):
                     share[int(vertex)] += part / 2
@@ -97,13 +81,45 @@ def face_loops(mesh: HeadMesh) -> dict[str, Loop]:
     for name, ring in (("lips_inner", LIP_LINE_RING), ("lips_outer", VERMILION_RING)):
         line = _in_order(skin, lips[ring])
         loops[name] = Loop(np.stack([line, line], axis=1))
-    for name, border in zip(("right_eye", "left_eye"), mesh.lid_margins):
-        rings = _rings(skin, border, max(LID_RINGS))
-        inner = _in_order(skin, rings[LID_RINGS[0]])
-        beside = _edges(skin)
-        outer = [(beside[v] & set(rings[LID_RINGS[1]].tolist())).pop() for v in inner.tolist()]
-        loops[name] = Loop(np.stack([inner, np.array(outer)], axis=1))
+    for name, columns in zip(("right_eye", "left_eye"), lid_columns(mesh)):
+        rings = np.tile(LID_RINGS, (columns.shape[1], 1))
+        for away, there in enumerate(CANTHUS):
+            rings[[away, -away]] = there
+        loops[name] = Loop(np.take_along_axis(columns.T, rings, axis=1))
     return loops
+
+
+def lid_columns(mesh: HeadMesh) -> tuple[Ints, Ints]:
+    """(4, N) base vertices of the rings around the right and the left eye's border, ring by ring
+    from the border on, each beside its like on the next ring; the first column is that of the inner
+    corner's tip."""
+    skin = mesh.base_faces[mesh.base_surface == SURFACES.index("skin")]
+    beside = _edges(skin)
+    eyes = []
+    for border in mesh.lid_margins:
+        rings = [set(ring.tolist()) for ring in _rings(skin, border, 3)]
+        columns = [_in_order(skin, border)]
+        for ring in rings[1:]:
+            columns.append(np.array([(beside[v] & ring).pop() for v in columns[-1].tolist()]))
+        tip = int(np.abs(mesh.neutral_m[columns[-1], 0]).argmin())
+        eyes.append(np.roll(np.stack(columns), -tip, axis=1))
+    return eyes[0], eyes[1]
+
+
+def caruncles(mesh: HeadMesh) -> NDArray[np.bool_]:
+    """(F,) faces of the rendered mesh between the eyeball and the lids' inner corner."""
+    level = np.full(len(mesh.neutral_m), np.inf)
+    for columns in lid_columns(mesh):
+        # How far inside the loop each vertex lies, in rings.
+        for away, there in enumerate((*CANTHUS, LID_RINGS)):
+            for ring, vertices in enumerate(columns[:, [away, -away]]):
+                level[vertices] = ring - sum(there) / 2
+    corners = level[mesh.base_faces]
+    if len(mesh.faces) == len(mesh.base_faces):
+        return np.asarray(corners.mean(axis=1) < 0)
+    # In the middle of each of a quad's children, which begin at its corners.
+    middle = [np.roll(corners, -k, axis=1) @ np.array([9, 3, 1, 3]) / 16 for k in range(4)]
+    return np.asarray(np.stack(middle, axis=1).ravel() < 0)
 
 
 def _rings(faces: Ints, border: Ints, count: int) -> list[Ints]:

@@ -1,5 +1,7 @@
 """Fits MediaPipe's 468 landmarks to a head; `render.face_mapping_run` brings it the renders.
 
+0. The canonical mesh is warped onto the head by the corners of its eyes and lips alone, which the
+   mesh's own loops name: brows are grown and skin is painted by that for the next step.
 1. A frontal neutral render goes through MediaPipe's face mesh; depth lifts what it finds onto the
    surface. The canonical mesh is brought there by a similarity and then warped onto the surface
    (trimesh's non-rigid ICP after Amberg, Romdhani and Vetter 2007): a prior that keeps the order.
@@ -20,7 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from render.face_loops import face_loops
+from render.face_loops import STEPS, face_loops
 from render.face_mapping import COUNT, FaceMapping
 from render.faces_head import SURFACES, HeadMesh, vertex_normals
 from runtime.camera import Camera, transform_points
@@ -29,8 +31,8 @@ from runtime.topology import canonical_face, topology
 
 Floats = NDArray[np.float64]
 
-GRID = 4
-"""Steps between candidates along a side of every quad."""
+GRID = STEPS
+"""Steps between candidates along a side of every quad, as many as along the loops."""
 
 CAP = 0.15
 """Errors count up to this share of the interocular distance."""
@@ -151,7 +153,9 @@ class Candidates:
         allowed[list(upper)] = drop < 0.30
         allowed[list(lower)] = drop > 0.30
         for name, loop in face_loops(self.mesh).items():
-            allowed[list(contours[name].indices)] &= loop.holds(self.triangles, self.weights)
+            # Of the grid only what coincides with the loop's own points.
+            line = loop.points(self.mesh) @ self.mesh.neutral_m
+            allowed[list(contours[name].indices)] &= cKDTree(line).query(self.points_m)[0] < 1e-9
         middle = [i for i, j in enumerate(topology("face478@1").mirror[:COUNT]) if i == j]
         allowed[middle] &= np.abs(self.points_m[:, 0]) < MIDDLE_M
         tree = cKDTree(self.points_m)
@@ -173,6 +177,30 @@ def lip_landmarks() -> tuple[tuple[int, ...], tuple[int, ...]]:
         lower += ring[2:9]
         upper += ring[12:19]
     return tuple(upper), tuple(lower)
+
+
+def anchors(mesh: HeadMesh) -> Floats:
+    """(468, 3) on the neutral head what its loops name, NaN elsewhere: corners and middles of lids
+    and lips, and the tip of the nose."""
+    places = np.full((COUNT, 3), np.nan)
+    loops = face_loops(mesh)
+    for name, (first, second, top, bottom) in _ANCHORS.items():
+        line = loops[name].points(mesh) @ mesh.neutral_m
+        ends = line[line[:, 0].argmin()], line[line[:, 0].argmax()]
+        places[[first, second]] = ends
+        middle = np.argsort(np.abs(line[:, 0] - (ends[0][0] + ends[1][0]) / 2))[:8]
+        height = line[middle, 2]
+        places[[top, bottom]] = line[middle[height.argmax()]], line[middle[height.argmin()]]
+    places[_NOSE_TIP] = mesh.neutral_m[mesh.neutral_m[:, 1].argmin()]
+    return places
+
+
+# Toward -x, toward +x, top and bottom.
+_ANCHORS = {
+    "right_eye": (33, 133, 159, 145), "left_eye": (362, 263, 386, 374),
+    "lips_outer": (61, 291, 0, 17), "lips_inner": (78, 308, 13, 14),
+}  # fmt: skip
+_NOSE_TIP = 4
 
 
 def similarity(source: ArrayLike, target: ArrayLike) -> tuple[float, Floats, Floats]:

@@ -28,6 +28,10 @@ Ints = NDArray[np.int64]
 IRIS_RADIUS_M = 5.8e-3
 """Half of the visible iris' breadth, which varies little among people (11.7 mm, +-0.4)."""
 
+EYE_RADIUS_M = 0.012
+"""Of a real eye. The mesh's lids lie on balls of 15 to 17 mm, which stay, so that lids touch them;
+an iris goes as far aside on its ball as it would on a real eye (`eye_axes`)."""
+
 SURFACES = ("skin", "mouth", "socket", "tongue", "teeth_upper", "teeth_lower")
 """What a face of the mesh belongs to; `HeadMesh.surface` indexes this."""
 
@@ -40,8 +44,8 @@ REST_ABOVE_MIDDLE_RAD = math.radians(2.0)
 millimetre or two of the iris, the lower one touches it."""
 
 _LID_MIDDLE_M = 0.004
-_LIDS_FULL_RAD = math.radians(15)
-_LIDS_WIDE_RAD = math.radians(25)
+_LIDS_FULL_RAD = math.radians(21)
+_LIDS_WIDE_RAD = math.radians(36)
 
 # How much of a turn of the head each joint of the neck takes.
 _NECK_SHARE = {"neck01": 0.18, "neck02": 0.18, "neck03": 0.22, "head": 0.42}
@@ -49,12 +53,20 @@ _NECK_SHARE = {"neck01": 0.18, "neck02": 0.18, "neck03": 0.22, "head": 0.42}
 
 @dataclass(frozen=True)
 class Eyeball:
-    """centre_m (3,), radius_m, and axes (3, 3): columns are the eye's left, back and up, so that
-    it looks along minus the second column."""
+    """What is seen of an eye between the lids.
+
+    Attributes:
+        centre_m: (3,) of the ball.
+        radius_m: of the ball, which is larger than a real eye's.
+        axes: (3, 3) columns are the ball's left, back and up: the iris lies around minus the
+            second.
+        sight: (3,) unit direction in which the eye looks.
+    """
 
     centre_m: Floats
     radius_m: float
     axes: Floats
+    sight: Floats
 
     @property
     def iris_half_angle(self) -> float:
@@ -247,15 +259,36 @@ class HeadMesh:
         self, neutral_m: Floats, side: int, gaze_rad: tuple[float, float], skull: Floats
     ) -> Eyeball:
         centre, radius = fitted_sphere(neutral_m[_group_vertices(self.region, _EYES[side])])
-        left, up = gaze_rad
-        up += rest_elevation(neutral_m[self.lid_margins[side]] - centre)
-        # Positive turns about z carry -y toward +x, the subject's left; about x they carry -y
-        # downward.
-        axes = rotation_matrix([0, 0, left]) @ rotation_matrix([-up, 0, 0])
-        return Eyeball(skull[:3, :3] @ centre + skull[:3, 3], radius, skull[:3, :3] @ axes)
+        rest = rest_elevation(neutral_m[self.lid_margins[side]] - centre)
+        turn = skull[:3, :3]
+        axes = eye_axes(gaze_rad, radius, rest)
+        return Eyeball(turn @ centre + skull[:3, 3], radius, turn @ axes, turn @ sight(gaze_rad))
 
 
 _EYES = ("r-eye", "l-eye")
+
+
+def sight(gaze_rad: tuple[float, float]) -> Floats:
+    """(3,) direction of a gaze to the subject's left and up; straight ahead for none."""
+    left, up = gaze_rad
+    flat = math.cos(up)
+    return np.array([flat * math.sin(left), -flat * math.cos(left), math.sin(up)])
+
+
+def eye_axes(gaze_rad: tuple[float, float], radius_m: float, rest_rad: float = 0.0) -> Floats:
+    """(3, 3) `Eyeball.axes` of a ball whose iris has gone as far aside and up as a real eye's.
+
+    Args:
+        gaze_rad: to the subject's left, and up.
+        radius_m: of the ball.
+        rest_rad: how much above the ball's middle the iris is at rest.
+    """
+    aside, _, up = EYE_RADIUS_M / radius_m * sight(gaze_rad)
+    elevation = math.asin(float(np.clip(up + math.sin(rest_rad), -0.95, 0.95)))
+    azimuth = math.asin(float(np.clip(aside / math.cos(elevation), -0.95, 0.95)))
+    # Positive turns about z carry -y toward +x, the subject's left; about x they carry -y
+    # downward.
+    return rotation_matrix([0, 0, azimuth]) @ rotation_matrix([-elevation, 0, 0])
 
 
 def rest_elevation(margin_m: Floats) -> float:
@@ -283,9 +316,9 @@ def _between_eyes(region: AnnyRegion, vertices_m: Floats) -> Floats:
 def lid_actions(gaze_rad: tuple[float, float]) -> dict[str, float]:
     """The actions by which lids follow the eyes.
 
-    Aside, `eyeLook*` is full at 30 degrees. Upper lids go with the eye nearly as far as it turns
-    up or down, so that it isn't lost beneath them: there `eyeLook*` is full at 15 degrees, and as
-    that lifts a lid by 5 degrees only, `eyeWide*` goes on.
+    Aside, `eyeLook*` is full at 30 degrees. Upper lids go with the iris nearly as far as it goes
+    up or down, so that it isn't lost beneath them: there `eyeLook*` is full at 21 degrees, and as
+    that lifts a lid by 1.4 mm only, `eyeWide*` goes on.
     """
     left, up = gaze_rad
     aside, along = left / math.radians(30), up / _LIDS_FULL_RAD

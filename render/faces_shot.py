@@ -233,7 +233,7 @@ def directions(shot: Shot, gaze_rad: tuple[float, float]) -> dict[str, Any]:
     shape, turn = shot.person.shape, shot.camera_from_person[:3, :3]
     rotation = turn @ shape.head_rotation @ HEAD_FROM_FACE
     yaw, pitch, roll = pose_angles(rotation)
-    eyes = [turn @ -eye.axes[:, 1] for eye in shape.eyes]
+    eyes = [turn @ eye.sight for eye in shape.eyes]
     return {
         "pose": {
             "camera_from_face": [round(float(v), 6) for v in rotation.ravel()],

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render.face_mapping import FaceMapping
-from render.faces_head import Eyeball, rotation_matrix
+from render.faces_head import Eyeball, eye_axes, sight
 from render.morphable import MorphableModel
 from runtime.errors import missing_extra
 from runtime.topology import topology
@@ -79,23 +79,24 @@ class Landmarks:
     ) -> tuple[Eyeball, Eyeball]:
         """Right and left eye of a face; the gaze turns only eyes that aren't painted."""
         places = self.points(neutral_m)
-        left, up = gaze_rad if self.eyes_open else (0.0, 0.0)
-        axes = rotation_matrix([0, 0, left]) @ rotation_matrix([-up, 0, 0])
+        gaze = gaze_rad if self.eyes_open else (0.0, 0.0)
+        ahead = sight(gaze)
         result: list[Eyeball] = []
         for k in (0, 1):
             centre, radius = eyeball(places[self._rings[k]])
+            axes = eye_axes(gaze, radius)
             if self._iris is None:
-                result.append(Eyeball(centre, radius, axes))
+                result.append(Eyeball(centre, radius, axes, ahead))
             else:
                 triangles, weights = self._iris[k]
                 points = np.einsum("nk,nkc->nc", weights, vertices_m[triangles])
-                result.append(PaintedEye(centre, radius, axes, points))
+                result.append(PaintedEye(centre, radius, axes, ahead, points))
         return result[0], result[1]
 
     def _on_surface(self, places: Floats, eye: int) -> tuple[Ints, Floats]:
         """Triangles (5, 3) and weights (5, 3) of a painted iris' points."""
         ring = places[self._rings[eye]]
-        ball = Eyeball(*eyeball(ring), np.eye(3))
+        ball = Eyeball(*eyeball(ring), np.eye(3), sight((0.0, 0.0)))
         mean = self._model.mean_m.astype(np.float64)
         centre = mean[self._model.triangles].mean(axis=1)
         near = np.linalg.norm(centre - ring.mean(axis=0), axis=1) < 0.02

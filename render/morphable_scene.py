@@ -12,7 +12,7 @@ from render import skin
 from render.cycles import CyclesScene, Passes, Quality, SceneMesh
 from render.faces_classes import CLASSES
 from render.faces_draw import View
-from render.faces_head import Eyeball, HeadShape, unrolled
+from render.faces_head import Eyeball, HeadShape, sight, unrolled
 from render.faces_scene import aimed, eye_matrix, unit_sphere
 from render.morphable import Coefficients, MorphableModel
 from render.morphable_dress import Dress
@@ -116,7 +116,7 @@ class MorphableScene:
         """The face's vertices and eyes, upright."""
         vertices, neutral = self.model.vertices_m(face), self.model.neutral_m(face)
         if self._landmarks is None:
-            blind = Eyeball(np.zeros(3), 0.012, np.eye(3))
+            blind = Eyeball(np.zeros(3), 0.012, np.eye(3), sight((0.0, 0.0)))
             return HeadShape(vertices, neutral, (blind, blind), np.eye(3), np.eye(4))
         eyes = self._landmarks.eyes(vertices, neutral, gaze_rad)
         return HeadShape(vertices, neutral, eyes, np.eye(3), np.eye(4))

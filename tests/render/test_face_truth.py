@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from render.anny_asset import Identity, load_anny
-from render.face_loops import face_loops
+from render.face_loops import CANTHUS, STEPS, caruncles, face_loops
 from render.face_mapping import shipped_mapping
 from render.face_mapping_run import frontal
 from render.faces import FaceRenderer, FaceSettings
@@ -81,12 +81,15 @@ def test_lips_and_lids_lie_on_the_meshs_own_loops(mesh: HeadMesh, seed: int | No
 
 
 def test_loops_are_edges_of_the_rendered_mesh(mesh: HeadMesh) -> None:
-    """Every second of a loop's points is one of its vertices, and it is closed."""
+    """Every station is one of its vertices, as is what lies halfway to the next, but where lids
+    change from ring to ring at the eye's inner corner; and the loop is closed."""
     vertices = mesh.rendered(mesh.neutral_m)
-    for loop in face_loops(mesh).values():
+    for name, loop in face_loops(mesh).items():
         line = loop.points(mesh) @ mesh.neutral_m
-        apart = np.linalg.norm(vertices[None] - line[::2, None], axis=2).min(axis=1)
-        assert apart.max() < 1e-9
+        apart = np.linalg.norm(vertices[None] - line[:: STEPS // 2, None], axis=2).min(axis=1)
+        assert apart[::2].max() < 1e-9
+        crossing = 2 * len(CANTHUS) if name.endswith("eye") else 0
+        assert (apart[1::2] > 1e-9).sum() <= crossing
         step = np.linalg.norm(line - np.roll(line, 1, axis=0), axis=1)
         assert step.max() < 0.003
 
@@ -97,6 +100,17 @@ def test_lid_margins_lie_on_the_eyeball(mesh: HeadMesh) -> None:
         line = loops[name].points(mesh) @ shape.base_m
         away = np.linalg.norm(line - eye.centre_m, axis=1)
         assert abs(np.median(away) - eye.radius_m) < 0.0007
+
+
+def test_caruncles_lie_between_the_eyeball_and_the_inner_corner(mesh: HeadMesh) -> None:
+    middle = mesh.rendered(mesh.neutral_m)[mesh.faces[caruncles(mesh)]].mean(axis=1)
+    loops = face_loops(mesh)
+    for sign, name in ((-1, "right_eye"), (1, "left_eye")):
+        corners = np.sort(np.abs((loops[name].points(mesh) @ mesh.neutral_m)[:, 0]))[[0, -1]]
+        across = np.abs(middle[np.sign(middle[:, 0]) == sign, 0])
+        assert len(across) > 20
+        assert corners[0] < across.min()
+        assert across.max() < corners[0] + 0.4 * (corners[1] - corners[0])
 
 
 def test_visibility_agrees_with_rays(shots: list[Shot]) -> None:

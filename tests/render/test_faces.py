@@ -73,17 +73,17 @@ def rendered(renderer: FaceRenderer) -> list[tuple[Sample, Label]]:
 # -- the head -----------------------------------------------------------------------------------
 
 
-def test_irises_lie_on_the_eyeballs_and_look_where_the_gaze_says(mesh: HeadMesh) -> None:
-    left, up = 0.3, 0.2
+@pytest.mark.parametrize(("left", "up"), [(0.3, 0.2), (-0.5, 0.0), (0.1, -0.3)])
+def test_irises_go_as_far_as_a_real_eyes(mesh: HeadMesh, left: float, up: float) -> None:
     resting = mesh.shape(ADULT).eyes
     for eye, rest in zip(mesh.shape(ADULT, gaze_rad=(left, up)).eyes, resting):
-        raised = up + math.asin(-rest.axes[2, 1])
         points = eye.iris_points()
         assert np.allclose(np.linalg.norm(points - eye.centre_m, axis=1), eye.radius_m)
-        axis = (points[0] - eye.centre_m) / eye.radius_m
-        flat = math.cos(raised)
-        expected = [math.sin(left) * flat, -math.cos(left) * flat, math.sin(raised)]
-        assert np.allclose(axis, expected, atol=1e-9)
+        ahead = [math.sin(left) * math.cos(up), -math.cos(left) * math.cos(up), math.sin(up)]
+        assert np.allclose(eye.sight, ahead, atol=1e-9)
+        assert np.allclose(rest.sight, [0, -1, 0], atol=1e-9)
+        moved = points[0] - rest.iris_points()[0]
+        assert np.allclose(moved[[0, 2]], 0.012 * eye.sight[[0, 2]], atol=1e-9)
         rim = np.linalg.norm(points[1:] - points[1:].mean(axis=0), axis=1)
         assert np.allclose(rim, 5.8e-3, atol=1e-6)
         # Left, top, right, bottom of the subject, left being +x and top +z.
@@ -156,7 +156,7 @@ def test_an_iris_lies_between_its_lids_wherever_it_looks(mesh: HeadMesh) -> None
 
 def test_lids_follow_the_gaze() -> None:
     assert lid_actions((0.0, 0.0)) == {}
-    down = lid_actions((0.0, -math.radians(7.5)))
+    down = lid_actions((0.0, -math.radians(10.5)))
     assert down == pytest.approx({"eyeLookDownLeft": 0.5, "eyeLookDownRight": 0.5})
     aside = lid_actions((math.radians(30), 0.0))
     assert set(aside) == {"eyeLookOutLeft", "eyeLookInRight"}
