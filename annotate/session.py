@@ -68,7 +68,7 @@ class AnnotationSession:
         self.store = store
         self.layer = layer
         self.items = list(items)
-        self.pictures = Pictures(dataset)
+        self.pictures = Pictures(dataset.read_image)
         self.index = 0
         self._worked = WorkedTime(clock)
         self._shown: list[int] = list(range(len(self.items)))

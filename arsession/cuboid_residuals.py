@@ -147,15 +147,13 @@ class Residuals:
         box = self.box(x)
         _, right = turn_and_derivative(x[:3])
         points = points_and_derivative(box, right)
-        parts = [
-            self._corners(*points),
-            self._edges(*points),
-            self._faces(*points),
-            self._on_faces(box, right),
-            self._on_cloud(box, right),
-            self._stands(box, right),
-            self._prior(x),
-        ]
+        # What there is none of is left out: this runs several times for each move of a drag.
+        parts = [self._corners(*points)] if len(self._corner) else []
+        parts += [self._edges(*points)] if len(self._edge) else []
+        parts += [self._faces(*points)] if len(self._face) else []
+        parts += [self._on_faces(box, right)] if len(self._surface[0]) else []
+        parts += [self._on_cloud(box, right)] if len(self._cloud) else []
+        parts += [self._stands(box, right), self._prior(x)]
         both = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
         self._last = x.copy(), both
         return both

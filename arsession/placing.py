@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from arsession.cuboid_evidence import Evidence, PlacedBox, PlaneSnap, plane_height_m
+from arsession.cuboid_evidence import Evidence, PlaneSnap, plane_height_m
 from arsession.cuboid_file import Cuboid
 from arsession.cuboid_fit import Fit, fit_box, near_point
 from arsession.drift import offsets_from_clicks, refine_poses
@@ -167,7 +167,7 @@ def _on_best_plane(
                 raise
             continue
         # One frame says nothing about the plane: then it is the highest under the box.
-        off = 0.0 if _stands_within(fit.box, plane, up) else 1e6
+        off = 0.0 if stands_within(fit.box.centre_m, plane, up) else 1e6
         choices.append((_SAME_COST * round(fit.cost / _SAME_COST) + off, -snap.height_m, fit, snap))
     if not choices:
         return cuboid, fit_box(evidence, views, cuboid.box), None
@@ -175,13 +175,13 @@ def _on_best_plane(
     return cuboid, fit, snap
 
 
-def _stands_within(box: PlacedBox, plane: Plane, up: Array) -> bool:
-    """Whether the middle of the box's foot lies in the plane's outline; True where unknown."""
+def stands_within(at_world_m: Array, plane: Plane, up: Array) -> bool:
+    """Whether a place, (3,), lies above or below the plane's outline; True where unknown."""
     outline = plane.boundary_world_m
     if len(outline) < 3:
         return True
     sides = np.linalg.svd(up[None])[2][1:]
-    corners = (outline - box.centre_m) @ sides.T
+    corners = (outline - at_world_m) @ sides.T
     after = np.roll(corners, -1, axis=0)
     crosses = (corners[:, 1] > 0) != (after[:, 1] > 0)
     rise = np.where(crosses, after[:, 1] - corners[:, 1], 1.0)

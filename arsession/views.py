@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -69,6 +70,13 @@ class Views:
     def __len__(self) -> int:
         return len(self.turns)
 
+    def only(self, frames: Sequence[int]) -> Views:
+        """These frames alone, in that order."""
+        which = np.asarray(frames, dtype=np.intp)
+        cameras = tuple(self.cameras[i] for i in which) if len(self.cameras) > 1 else self.cameras
+        columns = (self.focal_px[which], self.principal_px[which], self.size_px[which])
+        return Views(self.turns[which], self.shifts[which], cameras, *columns)
+
     def camera(self, frame: int) -> Camera:
         """The intrinsics of one frame."""
         return self.cameras[frame if len(self.cameras) > 1 else 0]
@@ -91,6 +99,11 @@ class Views:
         else:
             flat = np.stack([lens.project(p) for lens, p in zip(lenses, points_camera_m)])
         return np.asarray(flat * self.focal_px[:, None] + self.principal_px[:, None])
+
+    def seen_in(self, frame: int, points_world_m: ArrayLike) -> Array:
+        """(N, 2) pixels of world points (N, 3) in one frame; NaN at or behind its camera."""
+        points = np.asarray(points_world_m, dtype=np.float64)
+        return self.camera(frame).project(points @ self.turns[frame].T + self.shifts[frame])
 
     def straightened_px(self, frame: int, px: ArrayLike) -> Array:
         """Where a picture without the lens's distortion would show those pixels, (..., 2)."""

@@ -1,0 +1,132 @@
+"""A part of a box in a person's hand, in a picture or in the view of space."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotate.cuboid_handles import (
+    Handle,
+    Project,
+    drawn_by,
+    edge_of_face,
+    face_in_space,
+    faces_moved,
+    head_on,
+    picture_sigma_px,
+    with_click,
+)
+from annotate.cuboid_placing import EDGES
+from annotate.cuboid_session import CuboidSession, Fitted
+from arsession.cuboid_evidence import Click
+from runtime.errors import ViewfinderError
+
+Array = NDArray[np.float64]
+
+
+class PictureDrag:
+    """A part of the chosen box, drawn about in the current frame.
+
+    Args:
+        work: the session.
+        handle: what is held.
+        at_px: (2,) where it was taken hold of, picture coordinates.
+        zoom: screen pixels to one of the picture.
+
+    Raises:
+        ViewfinderError: a face seen head on, which can't be drawn here.
+    """
+
+    def __init__(self, work: CuboidSession, handle: Handle, at_px: Array, zoom: float) -> None:
+        assert work.chosen is not None
+        self._work, self._handle, self._at_px = work, handle, np.asarray(at_px, np.float64)
+        self._frame, self._sigma_px = work.frame, picture_sigma_px(zoom)
+        self._before = self.now = work.fitted(work.chosen)
+        if handle.part == "face":
+            if head_on(self._before.box, handle.index, self._project):
+                raise ViewfinderError(
+                    "this face is seen head on: draw it in another frame, or in the view of space"
+                )
+            self._edge = edge_of_face(self._before.box, handle.index, work.views, self._frame)
+
+    def _project(self, points: Array) -> Array:
+        return self._work.views.seen_in(self._frame, points)
+
+    def to(self, px: Array) -> Fitted:
+        """The cursor is there, (2,) picture coordinates: the box as it would be."""
+        with suppress(ViewfinderError):  # where no box fits it stays where it was
+            self.now = self._moved(np.asarray(px, np.float64))
+        return self.now
+
+    def _moved(self, px: Array) -> Fitted:
+        before, handle = self._before, self._handle
+        at = px
+        where: dict[str, Any] = {}
+        if handle.part == "corner":
+            where["corner"] = handle.index
+        elif handle.part == "edge":
+            where["edge"] = EDGES[handle.index]
+        else:
+            by = drawn_by(before.box, handle.faces, self._project, px - self._at_px)
+            drawn = faces_moved(before.box, handle.faces, by)
+            ends = self._project(drawn.points_world_m()[list(self._edge)])
+            where["edge"], at = self._edge, ends.mean(axis=0)
+        spot = (float(at[0]), float(at[1]))
+        click = Click(self._frame, spot, sigma_px=self._sigma_px, **where)
+        return self._work.tried(before, with_click(before.cuboid, click), self.now.box)
+
+    def let_go(self) -> None:
+        """Keep the box where it is.
+
+        Raises:
+            ViewfinderError: it couldn't be kept.
+        """
+        if self.now is not self._before:
+            self._work.keep(self.now.cuboid)
+
+
+class SpaceDrag:
+    """A part of the chosen box, drawn about in the view of space.
+
+    Args:
+        work: the session.
+        handle: what is held: the faces that meet there move.
+        at_px: (2,) where it was taken hold of, on that view's screen.
+        project: world points onto that screen.
+        px_per_m: there.
+    """
+
+    def __init__(
+        self, work: CuboidSession, handle: Handle, at_px: Array, project: Project, px_per_m: float
+    ) -> None:
+        assert work.chosen is not None
+        self._work, self._handle = work, handle
+        self._at_px, self._project = np.asarray(at_px, np.float64), project
+        self._px_per_m = px_per_m
+        self._before = self.now = work.fitted(work.chosen)
+
+    def to(self, px: Array) -> Fitted:
+        """The cursor is there, (2,) on the screen: the box as it would be."""
+        faces = self._handle.faces
+        by = drawn_by(self._before.box, faces, self._project, np.asarray(px) - self._at_px)
+        box = faces_moved(self._before.box, faces, by)
+        cuboid = self._before.cuboid
+        for face in faces:
+            click = face_in_space(box, face, self._work.views, self._work.frame, self._px_per_m)
+            if click is not None:
+                cuboid = with_click(cuboid, click)
+        with suppress(ViewfinderError):  # where no box fits it stays where it was
+            self.now = self._work.tried(self._before, cuboid, self.now.box)
+        return self.now
+
+    def let_go(self) -> None:
+        """Keep the box where it is.
+
+        Raises:
+            ViewfinderError: it couldn't be kept.
+        """
+        if self.now is not self._before:
+            self._work.keep(self.now.cuboid)

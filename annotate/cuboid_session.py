@@ -1,0 +1,393 @@
+"""One annotator at work on the boxes of one AR recording; every edit is kept at once.
+
+No Qt and no napari here: the window and scripts use this same class.
+
+    with CuboidSession.open("recording", annotator="kim") as work:
+        for x, y in ((101.0, 310.5), (240.0, 322.0), (265.5, 250.0), (238.0, 180.5)):
+            work.place((x, y), zoom=2.0)
+        work.go(work.next_frame())
+        work.begin_drag(Handle("corner", 3), zoom=2.0).to_px((96.0, 120.0)).keep()
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotate.cuboid_document import BoxDocument, SetCuboid
+from annotate.cuboid_handles import front_turned, picture_sigma_px
+from annotate.cuboid_placing import Placement
+from annotate.history import ItemKey
+from annotate.pictures import Pictures
+from annotate.status import SetStatus, Status
+from annotate.store import STORE_NAME, AnnotationStore, annotator_name
+from annotate.worked_time import WorkedTime
+from arsession.cuboid_evidence import Evidence, PlacedBox, PlaneSnap
+from arsession.cuboid_file import Cuboid
+from arsession.cuboid_fit import Fit, follow_box
+from arsession.placing import fit_cuboid
+from arsession.propagate import NextFrame, Propagated, next_frames, propagate
+from arsession.readers import open_session
+from arsession.session import Session
+from arsession.views import Views
+from runtime.errors import ViewfinderError
+
+Array = NDArray[np.float64]
+
+TOPOLOGY = "cuboid9@1"
+_KEEP_FRAMES = 24
+_APART = 0.05
+"""Of the recording: so far from frames with clicks is what is suggested; what a fit can't know of,
+a tracker's drift, is much the same nearby."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A box and what is known of it.
+
+    Attributes:
+        cuboid: its clicks, and the fitted box.
+        box: where it is.
+        fit: what the fit says; None for a box without clicks.
+        plane: what it stands on, None for nothing.
+        views: the cameras it is seen by.
+    """
+
+    cuboid: Cuboid
+    box: PlacedBox
+    fit: Fit | None
+    plane: PlaneSnap | None
+    views: Views
+
+    @cached_property
+    def seen(self) -> Propagated:
+        """The box in every frame, with the errors to be expected."""
+        covariance = None if self.fit is None else self.fit.covariance
+        return propagate(self.box, self.views, covariance)
+
+    @cached_property
+    def frame_errors_px(self) -> Array:
+        """(F,) expected error of the keypoints in each frame, root mean square; NaN where the box
+        isn't in the picture."""
+        expected = self.seen.expected_px
+        there = np.isfinite(expected).any(axis=1) & self.seen.seen
+        mean = np.full(len(expected), np.nan)
+        mean[there] = np.sqrt(np.nanmean(expected[there] ** 2, axis=1))
+        return mean
+
+    @cached_property
+    def suggested(self) -> list[NextFrame]:
+        """The frames to annotate next, the one that tells most first, away from those that have
+        clicks; none for a box that was given."""
+        if self.fit is None:
+            return []
+        done = np.array([click.frame for click in self.cuboid.clicks])
+        apart = max(1.0, _APART * len(self.views))
+        left = next_frames(self.fit, self.views)
+        return [one for one in left if np.abs(done - one.frame).min() >= apart]
+
+
+class CuboidSession:
+    """A recording's frames, its boxes, the current ones of both, and what can be done to them."""
+
+    def __init__(
+        self,
+        recording: Session,
+        store: AnnotationStore,
+        project: Path,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.recording = recording
+        self.store = store
+        self.project = project
+        self.views = Views.of(recording)
+        self.frame = 0
+        self.chosen: int | None = None
+        self.placement: Placement | None = None
+        self.category = ""
+        self._sample_id = project.name if project.is_file() else "session"
+        self._worked = WorkedTime(clock)
+        self._fitted: dict[int, tuple[BoxDocument, Views, Fitted]] = {}
+        self.pictures: Pictures[int] | None = None
+        if recording.pictures is not None:
+            self.pictures = Pictures(recording.pictures.read, keep=_KEEP_FRAMES)
+        self.choose(self._last_box())
+        clicks = () if self.chosen is None else self.cuboid(self.chosen).clicks
+        self.go(clicks[-1].frame if clicks else 0)
+
+    @classmethod
+    def open(
+        cls,
+        project: str | Path,
+        *,
+        annotator: str | None = None,
+        keep_going: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> CuboidSession:
+        """Open a recording where this annotator left it.
+
+        Args:
+            project: the recording's folder, or the file with its poses; the store is
+                `annotations.sqlite` in that folder.
+            annotator: whose work it is; the login name when None.
+            keep_going: whether to go on in memory where the disk fails.
+            clock: seconds, for how long edits take.
+
+        Raises:
+            ViewfinderError: no recording, one without intrinsics, or a store that can't be used.
+        """
+        name, project = annotator_name(annotator), Path(project)
+        recording = open_session(project)
+        Views.of(recording)  # a recording without a camera is refused before a store is made
+        folder = project if project.is_dir() else project.parent
+        store = AnnotationStore.open(folder / STORE_NAME, name, keep_going=keep_going)
+        return cls(recording, store, project, clock)
+
+    def __enter__(self) -> CuboidSession:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the store; every edit is on the disk already."""
+        if self.pictures is not None:
+            self.pictures.close()
+        self.store.close()
+
+    @property
+    def annotator(self) -> str:
+        """Whose work this is."""
+        return self.store.annotator
+
+    # -- frames -----------------------------------------------------------------------------------
+
+    @property
+    def frames(self) -> int:
+        """How many there are."""
+        return len(self.views)
+
+    def go(self, frame: int) -> None:
+        """Make a frame current, and begin to decode its picture and the next one's."""
+        self.frame = min(max(int(frame), 0), self.frames - 1)
+        for ahead in (self.frame, self.frame + 1):
+            self.prefetch(ahead)
+
+    def prefetch(self, frame: int) -> None:
+        """Begin to decode a frame's picture, if it has one."""
+        pictures = self.recording.pictures
+        if self.pictures is not None and pictures is not None and pictures.has(frame):
+            self.pictures.prefetch(frame)
+
+    def picture(self) -> NDArray[np.uint8]:
+        """The current frame's, (H, W, 3) uint8 RGB; grey where it has none.
+
+        Raises:
+            ViewfinderError: it can't be read.
+        """
+        pictures = self.recording.pictures
+        if self.pictures is None or pictures is None or not pictures.has(self.frame):
+            width, height = self.views.size_px[self.frame].astype(int)
+            return np.full((height, width, 3), 128, np.uint8)
+        return self.pictures.read(self.frame)
+
+    def next_frame(self) -> int | None:
+        """The frame to annotate next for the chosen box, None for none."""
+        if self.chosen is None:
+            return None
+        suggested = self.fitted(self.chosen).suggested
+        return suggested[0].frame if suggested else None
+
+    # -- boxes ------------------------------------------------------------------------------------
+
+    def key(self, number: int) -> ItemKey:
+        """Where the store keeps a box."""
+        return ItemKey(self._sample_id, number, TOPOLOGY)
+
+    def document(self, number: int) -> BoxDocument:
+        """A box as it stands; one without a cuboid where there is none."""
+        found = self.store.document(self.key(number))
+        return BoxDocument() if found is None else cast(BoxDocument, found)
+
+    def cuboid(self, number: int) -> Cuboid:
+        """A box that is there."""
+        cuboid = self.document(number).cuboid
+        assert cuboid is not None
+        return cuboid
+
+    def boxes(self) -> list[int]:
+        """The numbers of the boxes that are there."""
+        numbers = (k.subject_id for k in self.store.history if k.sample_id == self._sample_id)
+        return sorted(n for n in numbers if self.document(n).cuboid is not None)
+
+    def _last_box(self) -> int | None:
+        boxes, last = self.boxes(), self.store.history.last_key
+        if last is not None and last.subject_id in boxes:
+            return last.subject_id
+        return boxes[-1] if boxes else None
+
+    def choose(self, number: int | None) -> None:
+        """Work on a box."""
+        self.chosen = number
+        if number is not None:
+            self.category = self.cuboid(number).category or self.category
+
+    def fitted(self, number: int) -> Fitted:
+        """A box and what its fit says, as the store has it.
+
+        Raises:
+            ViewfinderError: its clicks fit no box.
+        """
+        document = self.document(number)
+        known = self._fitted.get(number)
+        if known is not None and known[0] is document and known[1] is self.views:
+            return known[2]
+        assert document.cuboid is not None
+        _, fit, plane = fit_cuboid(self.recording, self.views, document.cuboid)
+        box = document.cuboid.box if fit is None else fit.box
+        assert box is not None
+        found = Fitted(document.cuboid, box, fit, plane, self.views)
+        self._fitted[number] = (document, self.views, found)
+        return found
+
+    def tried(self, before: Fitted, cuboid: Cuboid, start: PlacedBox) -> Fitted:
+        """What a box would be with other clicks, standing where it stands; nothing is kept.
+
+        Raises:
+            ViewfinderError: they fit no box.
+        """
+        up = self.recording.up_world if cuboid.upright else None
+        evidence = Evidence(
+            cuboid.clicks, up_world=up, plane=before.plane, symmetry=cuboid.symmetry
+        )
+        fit = follow_box(evidence, self.views, start)
+        return Fitted(replace(cuboid, box=fit.box), fit.box, fit, before.plane, self.views)
+
+    # -- edits: on the disk when the method returns ------------------------------------------------
+
+    def begin_placing(self) -> None:
+        """The next four clicks are a new box."""
+        self.placement = Placement(self.recording, self.views)
+
+    def place(self, px: tuple[float, float], zoom: float) -> bool:
+        """A click of a box on its way, in the current frame; whether it is whole, and kept.
+
+        Args:
+            px: x, y in the picture.
+            zoom: how large the picture was shown.
+
+        Raises:
+            ViewfinderError: it gives no box, or it couldn't be kept.
+        """
+        if self.placement is None:
+            self.begin_placing()
+        placement = self.placement
+        assert placement is not None
+        if not placement.click(self.frame, px):
+            return False
+        taken = {k.subject_id for k in self.store.history if k.sample_id == self._sample_id}
+        number = max(taken, default=-1) + 1
+        cuboid = placement.cuboid(number, self.category, picture_sigma_px(zoom))
+        try:
+            _, fit, _ = fit_cuboid(self.recording, self.views, cuboid)
+        except ViewfinderError:
+            placement.back()
+            raise
+        self.keep(cuboid if fit is None else replace(cuboid, box=fit.box))
+        self.placement = None
+        self.choose(number)
+        return True
+
+    def keep(self, cuboid: Cuboid) -> None:
+        """A box becomes this one."""
+        self._record(cuboid.id, SetCuboid(cuboid))
+
+    def delete(self) -> None:
+        """Take the chosen box away; the one before it is chosen."""
+        if self.chosen is not None:
+            self._record(self.chosen, SetCuboid(None))
+            self.choose(self._beside(self.chosen))
+
+    def forget_frame(self) -> None:
+        """Take the current frame's clicks off the chosen box, which goes where the others say.
+
+        Raises:
+            ViewfinderError: no others are left, or it couldn't be kept.
+        """
+        before = self._chosen_fitted()
+        left = tuple(c for c in before.cuboid.clicks if c.frame != self.frame)
+        if not left:
+            raise ViewfinderError("these are the only clicks: take the box away instead")
+        if len(left) < len(before.cuboid.clicks):
+            self.keep(self.tried(before, replace(before.cuboid, clicks=left), before.box).cuboid)
+
+    def turn_front(self) -> None:
+        """What was the right side becomes the front."""
+        before = self._chosen_fitted()
+        self.keep(front_turned(replace(before.cuboid, box=before.box)))
+
+    def set_category(self, category: str) -> None:
+        """Say what the chosen box, or the next one, is."""
+        self.category = category
+        if self.chosen is not None:
+            self.keep(replace(self.cuboid(self.chosen), category=category))
+
+    def set_square(self, square: bool) -> None:
+        """Say that the chosen box is as wide as it is deep, or no longer so."""
+        before = self._chosen_fitted()
+        cuboid = replace(before.cuboid, symmetry="square" if square else "none")
+        self.keep(self.tried(before, cuboid, before.box).cuboid if cuboid.clicks else cuboid)
+
+    def set_status(self, status: Status, note: str = "") -> None:
+        """Accept the chosen box, flag it, or open it again."""
+        if self.chosen is not None:
+            self._record(self.chosen, SetStatus(status, note))
+
+    def undo(self) -> ItemKey | None:
+        """Take the newest edit back; None when there is nothing to undo."""
+        return self._went(self.store.undo(self._worked.spent()))
+
+    def redo(self) -> ItemKey | None:
+        """Repeat what was taken back last; None when there is nothing."""
+        return self._went(self.store.redo(self._worked.spent()))
+
+    def _went(self, key: ItemKey | None) -> ItemKey | None:
+        if key is not None:
+            there = self.document(key.subject_id).cuboid is not None
+            self.choose(key.subject_id if there else self._beside(key.subject_id))
+        return key
+
+    def _beside(self, number: int) -> int | None:
+        boxes = self.boxes()
+        return next((n for n in reversed(boxes) if n < number), boxes[0] if boxes else None)
+
+    def _chosen_fitted(self) -> Fitted:
+        if self.chosen is None:
+            raise ViewfinderError("there is no box yet")
+        return self.fitted(self.chosen)
+
+    def _record(self, number: int, change: SetCuboid | SetStatus) -> None:
+        self.store.record(
+            self.key(number),
+            change,
+            found=cast(Any, BoxDocument()),
+            source=self.recording.format,
+            duration_s=self._worked.spent(),
+        )
+
+    def present(self) -> None:
+        """The person moved mouse or keyboard: time since the last such sign is work."""
+        self._worked.present()
