@@ -122,7 +122,7 @@ def bench_model(
             contestants.append((delegate, 1, load_model(data, name, 1, delegate)))
         except ViewfinderError as error:
             refused[delegate] = str(error.found or error.problem)
-    rows = _measured(contestants, seconds)
+    rows = measured(contestants, seconds)
     return Benched(file, tuple(sorted(rows, key=lambda row: row.wall_ms)), difference, refused)
 
 
@@ -137,8 +137,16 @@ def _compared(data: bytes, name: str, litert: Model) -> float:
     return difference
 
 
-def _measured(contestants: Sequence[tuple[str, int, Model]], seconds: float) -> list[Latency]:
-    """Blocks of runs, each contestant's in turn, so that a machine that slows down slows all."""
+def measured(contestants: Sequence[tuple[str, int, Model]], seconds: float) -> list[Latency]:
+    """Blocks of runs, each contestant's in turn, so that a machine that slows down slows all.
+
+    Args:
+        contestants: backend, threads, and the model that was loaded so.
+        seconds: for all of them together.
+
+    Returns:
+        A row for each contestant, in their order.
+    """
     rng = np.random.default_rng(0)
     wall: list[list[float]] = [[] for _ in contestants]
     processor: list[list[float]] = [[] for _ in contestants]

@@ -37,7 +37,7 @@ class Sleeper:
 def test_contestants_run_in_turns_and_take_what_they_take() -> None:
     log: list[str] = []
     slow, quick = Sleeper(0.004, log, "slow"), Sleeper(0.001, log, "quick")
-    rows = bench._measured([("slow", 1, slow), ("quick", 1, quick)], seconds=0.2)  # type: ignore[list-item]
+    rows = bench.measured([("slow", 1, slow), ("quick", 1, quick)], seconds=0.2)  # type: ignore[list-item]
     assert rows[0].wall_ms >= 4
     assert 1 <= rows[1].wall_ms < rows[0].wall_ms
     assert rows[0].wall_ms <= rows[0].wall_p90_ms

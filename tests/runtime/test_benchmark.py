@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +62,25 @@ def test_bundles_hold_the_released_parts(tmp_path: Path, released) -> None:
         ("hand_detector.tflite", "hand_landmarks_detector.tflite"), zipfile.ZIP_STORED
     )
     assert b"TFLITE_METADATA" in palm  # Tasks refuses a model that doesn't say its range
+
+
+def test_our_models_beside_mediapipes(
+    face_bundle: Path, tmp_path: Path, released: Callable[..., None]
+) -> None:
+    """A network that does nothing is quicker and smaller, and a pair without ours is left out."""
+    released("face_landmarks_detector_v2")
+    out = tmp_path / "models.json"
+    done = subprocess.run(
+        [sys.executable, "benchmarks/models.py", "--ours", f"face={face_bundle}", "--seconds",
+         "0.2", "--out", out],
+        capture_output=True, text=True, check=False, cwd=ROOT,
+    )  # fmt: skip
+    rows = {row["network"]: row for row in json.loads(out.read_text())["rows"]}
+    row = rows["face"]
+    assert row["theirs"]["name"] == "face_landmarks_detector_v2"
+    assert row["theirs"]["bytes"] == 2553590
+    assert row["cpu_ms_ratio"] < 0.5
+    assert row["bytes_ratio"] == row["ours"]["bytes"] / row["theirs"]["bytes"] < 0.1
+    assert row["ours"]["million_macs"] == 0 < row["theirs"]["million_macs"]
+    for name in {"hand", "face-detector", "palm-detector"} - rows.keys():
+        assert f"{name} against" in done.stderr
