@@ -34,6 +34,9 @@ SURE_IOU, UNSURE_IOU = 0.5, 0.35
 BEST_ANCHORS = 4
 """An anchor is a subject's above the first overlap, or among the best so many above 0; between the
 two it is taught nothing."""
+MOST_COUNTED = 12
+"""Anchors of one subject that count whole: a large one has a hundred, a small one four, and both
+must be found."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,8 @@ def targets(
 
     Returns:
         state (A,) 1 a subject's, 0 background, -1 taught nothing; values (A, 4 + 2 K) as the
-        network's boxes but in input widths; weight (A, 4 + 2 K), 0 where nothing is known.
+        network's boxes but in input widths; weight (A, 4 + 2 K), 0 where nothing is known, its
+        first column what the anchor counts for its subject.
     """
     state = np.zeros(len(anchors), dtype=np.int8)
     if not truths:
@@ -120,7 +124,9 @@ def targets(
     values = rows[owner]
     values[:, :2] -= anchors[:, :2]
     values[:, 4:] -= np.tile(anchors[:, :2], values.shape[1] // 2 - 2)
-    weight = weights[owner] * (state == 1)[:, None]
+    mine = np.bincount(owner[state == 1], minlength=len(truths))
+    counted = np.minimum(1.0, MOST_COUNTED / np.maximum(mine, 1))
+    weight = weights[owner] * ((state == 1) * counted[owner])[:, None]
     return state, values.astype(np.float32), weight.astype(np.float32)
 
 

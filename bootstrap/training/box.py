@@ -25,7 +25,7 @@ from bootstrap.training.box_scenes import (
     found_shapes,
     validation_boxes,
 )
-from bootstrap.training.scenes import ScenePictures, scenes_of
+from bootstrap.training.cutouts import ScenePictures, scenes_of
 from bootstrap.training.subjects import Floats, TrainingData
 from bootstrap.worst import PREDICTED, TRUTH, draw_shape
 from runtime.card import CardMetric
@@ -50,14 +50,16 @@ class BoxTeaching:
 
     def __init__(self, data: TrainingData) -> None:
         self._data = data
-        self._train = scenes_of(data.train + data.negatives, data)
+        self._train = scenes_of(data.train + data.negatives, data, BoxNetwork.topology_id)
         if not any(scene.subjects for scene in self._train):
             raise ViewfinderError(
                 "no picture to train on has all its boxes labelled whole",
                 file=", ".join(str(dataset.root) for dataset in data.datasets),
             )
-        self._val = scenes_of(data.val, data)
-        self._pictures = ScenePictures(data.datasets, memory_budget_bytes())
+        self._val = scenes_of(data.val, data, BoxNetwork.topology_id)
+        self._pictures = ScenePictures(
+            data.datasets, memory_budget_bytes(), topology(BoxNetwork.topology_id)
+        )
 
     def new_network(self, seed: int) -> Network:
         """A network that finds nothing."""

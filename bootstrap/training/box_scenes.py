@@ -13,13 +13,8 @@ from numpy.typing import NDArray
 from bootstrap.networks.box import STRIDE, BoxNetwork
 from bootstrap.training.ahead import EXAMPLES, Ahead, ShuffledPlaces, chance
 from bootstrap.training.anchors import Truth
-from bootstrap.training.scenes import (
-    Image,
-    Scene,
-    ScenePictures,
-    training_scene,
-    validation_scene,
-)
+from bootstrap.training.cutouts import Scene, ScenePictures
+from bootstrap.training.scenes import Image, training_scene, validation_scene
 from bootstrap.training.subjects import Floats
 from runtime.box_fields import KEYPOINTS, found_boxes
 from runtime.topology import topology

@@ -47,11 +47,12 @@ def detector_losses(
         layout: of the network.
     """
     state = torch.from_numpy(batch.state)
-    positives = max(1.0, float((batch.state == 1).sum()))
+    counted = torch.from_numpy(batch.weight[..., 0])
+    positives = max(1.0, float(counted.sum()))
     logits, right = outputs["scores"][..., 0], (state == 1).float()
     cross = F.binary_cross_entropy_with_logits(logits, right, reduction="none")
     wrong = torch.where(state == 1, torch.sigmoid(-logits), torch.sigmoid(logits))
-    share = torch.where(state == 1, FOCAL_ALPHA, 1.0 - FOCAL_ALPHA)
+    share = torch.where(state == 1, FOCAL_ALPHA * counted, 1.0 - FOCAL_ALPHA)
     focal = (share * wrong**FOCAL_GAMMA * cross * (state >= 0)).sum() / positives
     picked = torch.from_numpy(batch.state == 1)
     values = torch.from_numpy(batch.values)[picked]

@@ -1,4 +1,4 @@
-"""Whole pictures for the detectors: every subject in them, cut, turned and letterboxed."""
+"""Examples for the detectors: collages, and whole pictures, cut, turned and letterboxed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bootstrap.dataset import Dataset
-from bootstrap.networks.detector import DetectorNetwork
-from bootstrap.training.ahead import EXAMPLES, Ahead, ShuffledPlaces, chance
+from bootstrap.training.ahead import EXAMPLES, VALIDATION, Ahead, ShuffledPlaces, chance
 from bootstrap.training.anchors import (
     UNSURE_IOU,
     Truth,
@@ -21,36 +19,27 @@ from bootstrap.training.anchors import (
     targets,
     truth_of,
 )
+from bootstrap.training.collage import ANY_TURN, SHARES, UPRIGHT_RAD, Supply, collage
+from bootstrap.training.cutouts import Image, Scene
 from bootstrap.training.photometry import vary_photometry
-from bootstrap.training.subjects import Floats, Subject, TrainingData
+from bootstrap.training.subjects import Floats, Subject
 from runtime.detection import SsdLayout
 from runtime.roi import Roi, crop_from_image, roi_of_image, roi_padded_to_aspect, warp_crop
 from runtime.topology import Topology
 
-Image = NDArray[np.uint8]
-
-KEPT_SIDE = 1024
-"""Longer side of a picture as it is kept: beyond it a letterbox shows no more."""
+COLLAGE_SHARE = 0.65
+"""Of the examples of cut-outs; the rest shows pictures as they were rendered or taken."""
 WHOLE_SHARE = 0.3
 """Of the examples that show the whole picture, as the runtime does."""
-LEAST_SHARE, MOST_SHARE = 0.08, 0.85
-"""Side of a subject's box over the input's in the other examples."""
-TURN_RAD = {
-    "face478@1": math.radians(20),
-    "hand21@1": math.radians(60),
-    "cuboid9@1": math.radians(8),
-}
+MOST_ZOOM_OUT = 1.3
+"""Side of an example over its picture's: beyond it black borders would teach more than anything."""
+TURN_RAD = {**UPRIGHT_RAD, "cuboid9@1": math.radians(8)}
 """Standard deviation of the turn: faces are mostly upright, hands are not, things stand."""
+_WOBBLE_RAD = math.radians(8)
+_MOST_OUTSIDE = 0.35
+"""Least distance of an example's middle from the picture's edges, in sides."""
 LEAST_SIDE = 0.04
 """Of a box over the input's side: below it a subject is neither taught nor taken for background."""
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A picture: (data set number, sample id) and all the subjects in it, none for a negative."""
-
-    source: tuple[int, str]
-    subjects: tuple[Subject, ...]
 
 
 @dataclass(frozen=True)
@@ -70,72 +59,49 @@ class SceneBatch:
     truths: tuple[tuple[Truth, ...], ...]
 
 
-def scenes_of(subjects: Sequence[Subject], data: TrainingData) -> tuple[Scene, ...]:
-    """Subjects by picture; pictures with a subject that can't be used are left out whole, since it
-    would be taken for background."""
-    pictures: dict[tuple[int, str], list[Subject]] = {}
-    for subject in subjects:
-        if subject.source not in data.incomplete:
-            pictures.setdefault(subject.source, []).append(subject)
-    return tuple(
-        Scene(source, tuple(s for s in here if s.topology_id)) for source, here in pictures.items()
-    )
-
-
-class ScenePictures:
-    """Whole pictures, decoded once while memory lasts; at most `KEPT_SIDE` large."""
-
-    def __init__(self, datasets: Sequence[Dataset], budget_bytes: int) -> None:
-        self._datasets = datasets
-        self._left_bytes = budget_bytes
-        self._kept: dict[tuple[int, str], tuple[Image, float]] = {}
-
-    def of(self, scene: Scene) -> tuple[Image, float]:
-        """The picture, and its pixels over the labels' pixels."""
-        if (kept := self._kept.get(scene.source)) is not None:
-            return kept
-        number, sample_id = scene.source
-        image = self._datasets[number].read_image(sample_id)
-        scale = min(1.0, KEPT_SIDE / max(image.shape[:2]))
-        if scale < 1.0:
-            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        if image.nbytes <= self._left_bytes:
-            self._left_bytes -= image.nbytes
-            self._kept[scene.source] = (image, scale)
-        return image, scale
-
-
 class SceneBatches(Ahead[SceneBatch]):
     """Training batches for a detector from a given step on."""
 
     def __init__(
-        self,
-        scenes: Sequence[Scene],
-        pictures: ScenePictures,
-        network: DetectorNetwork,
-        topology: Topology,
-        batch: int,
-        seed: int,
-        first_step: int = 0,
+        self, supply: Supply, layout: SsdLayout, batch: int, seed: int, first_step: int = 0
     ) -> None:
-        self._scenes, self._pictures, self._topology = scenes, pictures, topology
-        self._layout, self._anchors = network.layout, anchor_boxes(network.layout)
+        self._supply, self._layout = supply, layout
+        self._anchors = anchor_boxes(layout)
         self._batch, self._seed = batch, seed
-        self._places = ShuffledPlaces(len(scenes), seed)
+        self._places = ShuffledPlaces(len(supply.scenes), seed)
         super().__init__(first_step)
 
     def at(self, step: int) -> SceneBatch:
         """The batch of that step: the same whenever it is asked for."""
         crops, found = [], []
         for place in range(step * self._batch, (step + 1) * self._batch):
-            scene = self._scenes[self._places.at(place)]
-            rng = chance(self._seed, EXAMPLES, place)
-            crop, truths = training_scene(
-                *self._pictures.of(scene), scene.subjects, self._topology, self._layout.size, rng
-            )
+            scene = self._supply.scenes[self._places.at(place)]
+            crop, truths = example(scene, self._supply, chance(self._seed, EXAMPLES, place))
             crops.append(crop)
             found.append(truths)
         return stacked_scenes(crops, found, self._layout, self._anchors)
+
+
+def example(
+    scene: Scene, supply: Supply, rng: np.random.Generator, collages: float = COLLAGE_SHARE
+) -> tuple[Image, tuple[Truth, ...]]:
+    """What a detector is taught with: a collage, where the scene can be cut out, or its picture.
+
+    Args:
+        scene: whose subjects are shown.
+        supply: where everything else comes from.
+        rng: all chance comes from here.
+        collages: their share.
+
+    Returns:
+        (S, S, 3) uint8 RGB and the truths, in its pixels; some may lie outside.
+    """
+    if rng.random() < collages and (made := collage(scene, supply, rng)) is not None:
+        picture, truths, bars = made
+        return _in_another_light(picture, bars, rng), truths
+    return training_scene(
+        *supply.pictures.of(scene), scene.subjects, supply.topology, supply.size, rng
+    )
 
 
 def training_scene(
@@ -145,7 +111,7 @@ def training_scene(
     topology: Topology,
     size: int,
     rng: np.random.Generator,
-    shares: tuple[float, float] = (LEAST_SHARE, MOST_SHARE),
+    shares: tuple[float, float] | None = None,
 ) -> tuple[Image, tuple[Truth, ...]]:
     """A picture as a camera might give it: mirrored, cut, turned, in another light.
 
@@ -156,7 +122,8 @@ def training_scene(
         topology: of the subjects.
         size: of the network's input.
         rng: all chance comes from here.
-        shares: side of a subject's box over the input's, from and to, where one is zoomed to.
+        shares: side of a subject's box over the input's, from and to, where one is zoomed to;
+            None for those of collages.
 
     Returns:
         (size, size, 3) uint8 and the truths, in its pixels; some may lie outside.
@@ -166,11 +133,11 @@ def training_scene(
         subjects = [subject.mirrored(topology, width) for subject in subjects]
         image = cv2.flip(image, 1)
     truths = [truth_of(subject) for subject in subjects]
-    roi = _region(image, [truth.box * scale for truth in truths], topology, rng, shares)
+    boxes = [truth.box * scale for truth in truths]
+    roi = _region(image, boxes, topology, rng, shares or SHARES[topology.id])
     crop = warp_crop(image, roi, size, size, "zero")
-    outside = ~crop.any(axis=2)
-    crop = vary_photometry(crop, rng).copy()
-    crop[outside] = 0  # as the letterbox stays black in any light
+    inside = warp_crop(np.full(image.shape[:2], 255, np.uint8), roi, size, size, "zero")
+    crop = _in_another_light(crop, inside < 128, rng)
     return crop, tuple(_moved(truth, scale, roi, size) for truth in truths)
 
 
@@ -184,12 +151,21 @@ def validation_scene(
 
 
 def validation_scenes(
-    scenes: Sequence[Scene], pictures: ScenePictures, layout: SsdLayout, limit: int, batch: int = 16
+    supply: Supply, layout: SsdLayout, limit: int, batch: int = 16
 ) -> list[SceneBatch]:
-    """At most `limit` whole pictures, evenly chosen; the same for every training."""
-    count = min(limit, len(scenes))
-    chosen = [scenes[i * len(scenes) // count] for i in range(count)]
-    made = [validation_scene(*pictures.of(s), s.subjects, layout.size) for s in chosen]
+    """At most `limit` pictures, evenly chosen, as they are and, where they can be cut out, in
+    collages by turns; the same for every training."""
+    count = min(limit, len(supply.scenes))
+    made = []
+    for i in range(count):
+        scene = supply.scenes[i * len(supply.scenes) // count]
+        rng = chance(0, VALIDATION, i)
+        pasted = collage(scene, supply, rng) if i % 2 else None
+        if pasted is None:
+            image, scale = supply.pictures.of(scene)
+            made.append(validation_scene(image, scale, scene.subjects, layout.size))
+        else:
+            made.append((_in_another_light(pasted[0], pasted[2], rng), pasted[1]))
     anchors = anchor_boxes(layout)
     crops, truths = [crop for crop, _ in made], [truth for _, truth in made]
     return [
@@ -219,6 +195,12 @@ def stacked_scenes(
     return SceneBatch(np.stack(crops), state, values, weight, tuple(kept))
 
 
+def _in_another_light(crop: Image, outside: NDArray[np.bool_], rng: np.random.Generator) -> Image:
+    crop = vary_photometry(crop, rng).copy()
+    crop[outside] = 0  # as the letterbox stays black in any light
+    return crop
+
+
 def _inside(truth: Truth, size: int) -> bool:
     centre, side = truth.box[:2], truth.box[2]
     return bool((centre > 0).all() and (centre < size).all() and side >= LEAST_SIDE * size)
@@ -246,15 +228,21 @@ def _region(
             cy=whole.cy + shift[1],
             width=whole.width * zoom,
             height=whole.height * zoom,
-            rotation_rad=rng.normal(0.0, math.radians(5)),
+            rotation_rad=rng.normal(0.0, _WOBBLE_RAD),
         )
     box = boxes[int(rng.integers(len(boxes)))]
     share = math.exp(rng.uniform(math.log(shares[0]), math.log(shares[1])))
-    # A picture far smaller than its crop would teach black borders more than anything.
-    side = min(float(box[2]) / share, 2.0 * whole.width)
+    side = min(float(box[2]) / share, MOST_ZOOM_OUT * whole.width)
     rotation = rng.normal(0.0, TURN_RAD[topology.id])
-    reach = rng.uniform(-0.4, 0.4, 2) * side
-    return Roi(float(box[0]) + reach[0], float(box[1]) + reach[1], side, side, rotation)
+    if rng.random() < ANY_TURN.get(topology.id, 0.0):
+        # By right angles, which show no more black than none.
+        rotation = math.pi / 2 * int(rng.integers(4)) + rng.normal(0.0, _WOBBLE_RAD)
+    cx, cy = box[:2] + rng.uniform(-0.4, 0.4, 2) * side
+    height, width = image.shape[:2]
+    inside = min(_MOST_OUTSIDE * side, width / 2, height / 2)
+    cx = float(np.clip(cx, inside, width - inside))
+    cy = float(np.clip(cy, inside, height - inside))
+    return Roi(cx, cy, side, side, rotation)
 
 
 def _moved(truth: Truth, scale: float, roi: Roi, size: int) -> Truth:

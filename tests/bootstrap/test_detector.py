@@ -20,13 +20,8 @@ from bootstrap.networks import DETECTOR_NETWORKS, FaceDetectorNetwork, PalmDetec
 from bootstrap.networks.detector import UNIT_PX
 from bootstrap.training.anchors import Truth, anchor_boxes, centred_iou, targets, truth_of
 from bootstrap.training.detector_losses import decoded, detector_losses, pairs
-from bootstrap.training.scenes import (
-    ScenePictures,
-    scenes_of,
-    stacked_scenes,
-    training_scene,
-    validation_scene,
-)
+from bootstrap.training.cutouts import ScenePictures, scenes_of
+from bootstrap.training.scenes import stacked_scenes, training_scene, validation_scene
 from bootstrap.training.subjects import TrainingData, load_training_data
 from bootstrap.training.train import TrainSettings, train
 from runtime.bundle import read_bundle
@@ -39,6 +34,7 @@ from runtime.topology import topology
 from tests.bootstrap.brightness_model import brightness_bundle
 from tests.bootstrap.drawn_subjects import write_drawn_dataset
 
+FACE_ID = "face478@1"
 FACE, PALM = FaceDetectorNetwork().layout, PalmDetectorNetwork().layout
 
 
@@ -167,19 +163,19 @@ def test_labels_move_with_the_picture(kind: str, request: pytest.FixtureRequest)
 def test_a_picture_with_an_unusable_subject_is_left_out(faces: TrainingData) -> None:
     first = faces.train[0].source
     partial = replace(faces, incomplete=frozenset([first]))
-    assert first in {scene.source for scene in scenes_of(faces.train, faces)}
-    assert first not in {scene.source for scene in scenes_of(faces.train, partial)}
+    assert first in {scene.source for scene in scenes_of(faces.train, faces, FACE_ID)}
+    assert first not in {scene.source for scene in scenes_of(faces.train, partial, FACE_ID)}
 
 
 def test_two_subjects_of_a_picture_are_one_scene(faces: TrainingData) -> None:
     twice = (faces.train[0], faces.train[1], replace(faces.train[0], handedness="left"))
-    scenes = scenes_of(twice, faces)
+    scenes = scenes_of(twice, faces, FACE_ID)
     assert [len(scene.subjects) for scene in scenes] == [2, 1]
 
 
 def test_validation_shows_what_the_runtime_shows(faces: TrainingData) -> None:
-    scene = scenes_of(faces.val, faces)[0]
-    image, scale = ScenePictures(faces.datasets, 2**30).of(scene)
+    scene = scenes_of(faces.val, faces, FACE_ID)[0]
+    image, scale = ScenePictures(faces.datasets, 2**30, topology(FACE_ID)).of(scene)
     wide = np.concatenate([image, image], axis=1)
     crop, (found,) = validation_scene(wide, scale, scene.subjects, 128)
     assert not crop[:31].any()
