@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from annotate.commands import agreement, annotate
+from annotate.commands import annotate
+from annotate.team_commands import agreement, assign
 from arsession.commands import session_app
 from bootstrap.commands import dataset_app, evaluate, prelabel
 from bootstrap.loop_commands import loop_app, queue
@@ -40,12 +41,14 @@ _EXTRA_OF = {
     "pyarrow": "data",
     "pyceres": "ar",
     "pycolmap": "ar",
+    "psycopg": "teams",
     "PySide6": "annotate",
     "qtpy": "annotate",
     "safetensors": "train",
     "tensorboard": "train",
     "scipy": "ar",
     "skimage": "dev",
+    "sqlalchemy": "teams",
     "torch": "train",
     "trimesh": "render",
 }
@@ -101,6 +104,7 @@ app.command(rich_help_panel="Make models")(evaluate)
 app.command(rich_help_panel="Make models")(prelabel)
 app.command(rich_help_panel="Make models")(queue)
 app.command(rich_help_panel="Make models")(annotate)
+app.command(rich_help_panel="Make models")(assign)
 app.command(rich_help_panel="Make models")(agreement)
 app.add_typer(loop_app, name="loop", rich_help_panel="Make models")
 app.command("run", cls=RunCommand, rich_help_panel="Use models")(make_run(_save_frame))

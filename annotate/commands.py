@@ -6,12 +6,12 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from annotate.keys import read_settings, settings_path, write_settings_template
-from runtime.durable import write_bytes_durably
+from annotate.team_commands import StoreOption
 from runtime.errors import ViewfinderError
 
 
@@ -43,9 +43,22 @@ def annotate(
         int | None,
         typer.Option(min=1, help="Item to begin at. Without it: where you left off."),
     ] = None,
+    store: StoreOption = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show what is assigned to others, too.")
+    ] = False,
+    review: Annotated[
+        bool,
+        typer.Option(
+            "--review", help="Merge what two or more annotators finished into the layer consensus."
+        ),
+    ] = False,
     export: Annotated[
         bool,
-        typer.Option("--export", help="Write the layer human/ANNOTATOR, open no window."),
+        typer.Option(
+            "--export",
+            help="Write the layer human/ANNOTATOR, or consensus with --review; open no window.",
+        ),
     ] = False,
     screenshot: Annotated[
         Path | None,
@@ -80,17 +93,29 @@ def annotate(
     if project is None:
         raise typer.BadParameter("which data set?", param_hint="PROJECT")
     if export:
-        _export(project, annotator, as_json)
+        _export(project, annotator, store, review, as_json)
         return
     from annotate.opening import open_window, prepare_qt
 
     prepare_qt()  # before anything is opened: without a display there is nothing to do
     settings = read_settings(settings_path())
+    from annotate.review import ReviewSession
     from annotate.session import AnnotationSession
 
-    with AnnotationSession.open(
-        project, annotator=annotator, layer=layer, queue=queue, keep_going=True
-    ) as session:
+    opened: AnnotationSession
+    if review:
+        opened = ReviewSession.open_review(project, annotator, store=store, keep_going=True)
+    else:
+        opened = AnnotationSession.open(
+            project,
+            annotator=annotator,
+            layer=layer,
+            queue=queue,
+            keep_going=True,
+            store=store,
+            everything=everything,
+        )
+    with opened as session:
         if item is not None:
             if item > len(session.items):
                 raise ViewfinderError(
@@ -100,12 +125,16 @@ def annotate(
         open_window(session, settings, screenshot)
 
 
-def _export(project: Path, annotator: str | None, as_json: bool) -> None:
+def _export(
+    project: Path, annotator: str | None, store: str | None, review: bool, as_json: bool
+) -> None:
     from rich.console import Console
 
-    from annotate.export import export_project
+    from annotate.export import export_consensus, export_project
 
-    summary = export_project(project, annotator)
+    summary = (
+        export_consensus(project, store) if review else export_project(project, annotator, store)
+    )
     if as_json:
         typer.echo(json.dumps(asdict(summary)))
         return
@@ -114,48 +143,3 @@ def _export(project: Path, annotator: str | None, as_json: bool) -> None:
         f"({summary.edited} edited, {summary.accepted} accepted, {summary.kept} from before); "
         f"left out: {summary.flagged} flagged, {summary.gone} whose picture is gone"
     )
-
-
-def agreement(
-    project: Annotated[Path, typer.Argument(help="A data set's folder.", show_default=False)],
-    picture: Annotated[
-        Path | None,
-        typer.Option(help="Save a PNG of where annotators differ.", show_default=False),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON, a result a topology.")
-    ] = False,
-) -> None:
-    """Say how far apart annotators are on the items that two or more of them finished.
-
-    Distances are in % of the interocular distance of faces and of the palm size of hands, by
-    region, with the items listed on which two people differ much more than on most.
-    """
-    from annotate.agreement import agreement_picture, mean_shape, project_agreement
-
-    results = project_agreement(project)
-    for number, result in enumerate(results):
-        if picture is not None:
-            path = picture if not number else picture.with_stem(f"{picture.stem}-{number + 1}")
-            write_bytes_durably(path, agreement_picture(result, mean_shape(project, result)))
-    if as_json:
-        typer.echo(json.dumps([result.to_json() for result in results]))
-        return
-    for result in results:
-        _print_agreement(result.to_json())
-
-
-def _print_agreement(found: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    table = Table("region", found["unit"], title=f"{found['topology']}, {found['pairs']} pairs")
-    for part, percent in {**found["by"], "all": found["mean"]}.items():
-        table.add_row(part, "-" if percent is None else f"{percent:.2f}")
-    console.print(table)
-    for pair in found["people"]:
-        console.print(f"{' and '.join(pair['annotators'])}: {pair['items']} items")
-    for outlier in found["outliers"]:
-        who = " and ".join(outlier["annotators"])
-        console.print(f"far apart: {outlier['sample_id']} {outlier['mean']:.2f} % ({who})")

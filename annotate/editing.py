@@ -102,7 +102,19 @@ class Confirm:
     to: bool = True
 
 
-Change = Move | SetVisibility | SetStatus | Confirm | SetCuboid
+@dataclass(frozen=True)
+class Adopt:
+    """Keypoints `indices` become as somebody else has them: to_px (K; None for no position), and
+    `visibility` (K); `of` says who, for people."""
+
+    indices: tuple[int, ...]
+    to_px: tuple[tuple[float, float] | None, ...]
+    visibility: tuple[int, ...]
+    of: str = ""
+
+
+Change = Move | SetVisibility | SetStatus | Confirm | Adopt | SetCuboid
+KeypointChange = Move | SetVisibility | SetStatus | Confirm | Adopt
 AnyDocument = TypeVar("AnyDocument", Document, BoxDocument)
 
 
@@ -155,15 +167,15 @@ def apply(document: AnyDocument, change: Change) -> AnyDocument:
     return _apply_to_keypoints(document, change)
 
 
-def _apply_to_keypoints(
-    document: Document, change: Move | SetVisibility | SetStatus | Confirm
-) -> Document:
+def _apply_to_keypoints(document: Document, change: KeypointChange) -> Document:
     if isinstance(change, Confirm):
         return _confirmed(document, change)
     if isinstance(change, SetStatus):
         change.check()
         return replace(document, status=change.to, note=change.note)
     indices = _checked_indices(document, change.indices)
+    if isinstance(change, Adopt):
+        return _adopted(document, change, indices)
     visibility = document.visibility.copy()
     if isinstance(change, SetVisibility):
         if len(change.to) != len(indices) or any(v not in _VISIBILITIES for v in change.to):
@@ -194,6 +206,22 @@ def _apply_to_keypoints(
         visibility=_frozen(visibility),
         placed=_frozen(placed),
     )
+
+
+def _adopted(document: Document, change: Adopt, indices: list[int]) -> Document:
+    nowhere = (math.nan, math.nan)
+    targets = np.array([p or nowhere for p in change.to_px], dtype=np.float64).reshape(-1, 2)
+    known = np.isfinite(targets).all(axis=1)
+    right = len(targets) == len(indices) == len(change.visibility)
+    if not right or not (np.abs(targets[known]) < _FARTHEST_PX).all():
+        raise ViewfinderError("these keypoints can't be taken over", field="keypoints_px")
+    if any(v not in _VISIBILITIES for v in change.visibility):
+        raise ViewfinderError(
+            "wrong visibility", field="visibility", expected="0, 1 or 2", found=change.visibility
+        )
+    points, visibility = document.keypoints_px.copy(), document.visibility.copy()
+    points[indices], visibility[indices] = targets, change.visibility
+    return replace(document, keypoints_px=_frozen(points), visibility=_frozen(visibility))
 
 
 def _confirmed(document: Document, change: Confirm) -> Document:
@@ -228,6 +256,27 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
 def next_visibility(visibility: int) -> int:
     """What a key press makes of it: visible -> occluded -> not labelled -> visible."""
     return {VISIBLE: OCCLUDED, OCCLUDED: NOT_LABELLED}.get(visibility, VISIBLE)
+
+
+def adopting(
+    document: Document, other: Document, indices: Sequence[int] | None = None, of: str = ""
+) -> Adopt | None:
+    """The change that makes keypoints (all of them when None) as another document has them; None
+    where they are so already."""
+    chosen = range(len(other.keypoints_px)) if indices is None else indices
+    different = [
+        i
+        for i in chosen
+        if document.visibility[i] != other.visibility[i]
+        or not np.array_equal(document.keypoints_px[i], other.keypoints_px[i], equal_nan=True)
+    ]
+    if not different:
+        return None
+    spots = tuple(
+        (x, y) if math.isfinite(x) and math.isfinite(y) else None
+        for x, y in other.keypoints_px[different].tolist()
+    )
+    return Adopt(tuple(different), spots, tuple(other.visibility[different].tolist()), of)
 
 
 def contour_lines(document: Document) -> dict[str, NDArray[np.float32]]:
@@ -269,6 +318,9 @@ def change_to_json(change: Change) -> str:
         stored |= {"held": change.held} if change.held else {}
     elif isinstance(change, Confirm):
         stored = {"op": "confirm", "contours": change.contours, "to": change.to}
+    elif isinstance(change, Adopt):
+        stored = {"op": "adopt", "index": change.indices, "to": change.to_px}
+        stored |= {"visibility": change.visibility, "of": change.of}
     elif isinstance(change, SetCuboid):
         stored = cuboid_change_to_json(change)
     elif isinstance(change, SetVisibility):
@@ -294,6 +346,10 @@ def change_from_json(text: str) -> Change:
             return Move(tuple(int(i) for i in stored["index"]), to, held)
         if stored["op"] == "confirm":
             return Confirm(tuple(str(name) for name in stored["contours"]), bool(stored["to"]))
+        if stored["op"] == "adopt":
+            spots = tuple(None if p is None else (float(p[0]), float(p[1])) for p in stored["to"])
+            shown = tuple(int(v) for v in stored["visibility"])
+            return Adopt(tuple(int(i) for i in stored["index"]), spots, shown, str(stored["of"]))
         if stored["op"] == "visibility":
             return SetVisibility(
                 tuple(int(i) for i in stored["index"]), tuple(int(v) for v in stored["to"])
@@ -302,7 +358,7 @@ def change_from_json(text: str) -> Change:
             return SetStatus(stored["to"], str(stored["note"]))
         if stored["op"] == "cuboid":
             return cuboid_change_from_json(stored)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f"incomplete change: {error}") from error
     raise ValueError(f"unknown operation {stored['op']!r}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 
 from annotate.editing import bounding_box, contour_lines
 from annotate.history import ItemKey, ItemState
-from annotate.store import STORE_NAME, AnnotationStore, annotator_name
+from annotate.store import AnnotationStore, annotator_name, store_place
 from bootstrap.dataset import Dataset, Label
 from runtime.errors import ViewfinderError
 
@@ -40,7 +41,12 @@ class ExportSummary:
     gone: int
 
 
-def export_project(project: str | Path, annotator: str | None = None) -> ExportSummary:
+CONSENSUS = "consensus"
+
+
+def export_project(
+    project: str | Path, annotator: str | None = None, store: str | Path | None = None
+) -> ExportSummary:
     """`export_layer` of a project that nobody has open here.
 
     Raises:
@@ -49,19 +55,17 @@ def export_project(project: str | Path, annotator: str | None = None) -> ExportS
     """
     name = annotator_name(annotator)
     dataset = Dataset.open(project)
-    path = Path(project) / STORE_NAME
-    if not path.exists():
-        raise ViewfinderError("nothing has been annotated here yet", file=path)
-    with AnnotationStore.open(path, name) as store:
-        if store.revision == 0:
+    place, whose = _existing_place(dataset, store)
+    with AnnotationStore.open(place, name, project=whose) as opened:
+        if opened.revision == 0:
             raise ViewfinderError(
                 "nothing by this annotator",
-                file=path,
+                file=place,
                 field="annotator",
-                expected=" | ".join(store.annotators()) or "somebody",
+                expected=" | ".join(opened.annotators()) or "somebody",
                 found=name,
             )
-        return export_layer(dataset, store)
+        return export_layer(dataset, opened)
 
 
 def export_layer(dataset: Dataset, store: AnnotationStore) -> ExportSummary:
@@ -74,15 +78,52 @@ def export_layer(dataset: Dataset, store: AnnotationStore) -> ExportSummary:
     Raises:
         ViewfinderError: the layer can't be read or written.
     """
-    layer = f"human/{store.annotator}"
+    states = {key: store.history.item(key) for key in store.history}
+    known = {key: (state, store.annotator) for key, state in states.items() if state is not None}
+    return _export(dataset, f"human/{store.annotator}", known)
+
+
+def export_consensus(project: str | Path, store: str | Path | None = None) -> ExportSummary:
+    """Write what all reviewers of a project changed or accepted into `consensus`, of an item that
+    several reviewed the newest; by the same rules as `export_layer`.
+
+    Raises:
+        ViewfinderError: not a data set, no store in it, nothing reviewed, or the layer can't be
+            written.
+    """
+    dataset = Dataset.open(project)
+    place, whose = _existing_place(dataset, store)
+    known: dict[ItemKey, tuple[ItemState, str]] = {}
+    with AnnotationStore.open(place, CONSENSUS, project=whose) as opened:
+        people = opened.reviewers()
+    for name in people:
+        with AnnotationStore.open(place, name, review=True, project=whose) as opened:
+            for key in opened.history:
+                state = opened.history.item(key)
+                assert state is not None
+                if key not in known or known[key][0].last_time < state.last_time:
+                    known[key] = (state, name)
+    if not known:
+        raise ViewfinderError("nothing has been reviewed here yet", file=place)
+    return _export(dataset, CONSENSUS, known)
+
+
+def _existing_place(dataset: Dataset, store: str | Path | None) -> tuple[str | Path, str]:
+    place, whose = store_place(dataset, store)
+    if isinstance(place, Path) and not place.exists():
+        raise ViewfinderError("nothing has been annotated here yet", file=place)
+    return place, whose
+
+
+def _export(
+    dataset: Dataset, layer: str, known: Mapping[ItemKey, tuple[ItemState, str]]
+) -> ExportSummary:
     before = dataset.labels(layer) if layer in dataset.layers() else []
-    kept = [label for label in before if _original_key(label) not in store.history]
+    kept = [label for label in before if _original_key(label) not in known]
     origin = _Origin(dataset)
     made: list[tuple[ItemKey, Label]] = []
     counts = {"edited": 0, "accepted": 0, "flagged": 0, "gone": 0}
-    for key in store.history:
-        item = store.history.item(key)
-        assert item is not None
+    for key, (item, who) in known.items():
         accepted, edited = item.document.status == "done", item.keypoint_edits > 0
         if item.document.status == "flagged":
             counts["flagged"] += 1
@@ -91,10 +132,17 @@ def export_layer(dataset: Dataset, store: AnnotationStore) -> ExportSummary:
         elif accepted or edited:
             counts["accepted"] += accepted
             counts["edited"] += edited
-            made.append((key, human_label(key, item, origin.label(key, item), store.annotator)))
+            label = human_label(key, item, origin.label(key, item), who)
+            made.append((key, label if layer != CONSENSUS else _without_person(label)))
     labels = _with_free_subjects(kept, made)
     dataset.write_layer(layer, labels)
     return ExportSummary(layer=layer, labels=len(labels), kept=len(kept), **counts)
+
+
+def _without_person(label: Label) -> Label:
+    """Only layers of one person say who and when in columns of their own."""
+    attributes = {**label.attributes, "reviewer": label.annotator}
+    return replace(label, annotator=None, time=None, attributes=attributes)
 
 
 def human_label(key: ItemKey, item: ItemState, origin: Label | None, annotator: str) -> Label:

@@ -12,6 +12,7 @@ from typing import Literal, cast
 
 from annotate.cuboid_document import SetCuboid
 from annotate.editing import (
+    Adopt,
     Change,
     Document,
     Move,
@@ -84,7 +85,8 @@ class ItemState:
     @property
     def keypoint_edits(self) -> int:
         """Effective edits of keypoints or a box (a status or a confirmed contour is none)."""
-        return sum(isinstance(change, Move | SetVisibility | SetCuboid) for _, change in self.edits)
+        edits = (Move, SetVisibility, Adopt, SetCuboid)
+        return sum(isinstance(change, edits) for _, change in self.edits)
 
     def push(self, revision_id: int, change: Change, document: Document) -> None:
         """Append an edit whose outcome is `document`."""

@@ -19,6 +19,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from annotate.assignment import assigned_items
 from annotate.editing import (
     Change,
     Confirm,
@@ -36,7 +37,7 @@ from annotate.history import ItemKey
 from annotate.items import Item, default_layer, items_of
 from annotate.ordering import QUEUE_NAME, Candidate, parse_filter, sample_tags
 from annotate.pictures import Pictures
-from annotate.store import STORE_NAME, AnnotationStore, annotator_name
+from annotate.store import AnnotationStore, annotator_name, store_place
 from annotate.worked_time import WorkedTime
 from bootstrap.dataset import Dataset
 from runtime.errors import ViewfinderError
@@ -86,6 +87,8 @@ class AnnotationSession:
         layer: str | None = None,
         queue: str | Path | None = None,
         keep_going: bool = False,
+        store: str | Path | None = None,
+        everything: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> AnnotationSession:
         """Open a project where this annotator left it.
@@ -97,11 +100,13 @@ class AnnotationSession:
             queue: a file with the order of items; `queue.txt` in the project, if it is there,
                 when None.
             keep_going: whether to go on in memory where the disk fails.
+            store: where the store is; `annotations.sqlite` in the project when None.
+            everything: whether to show what is assigned to others, too.
             clock: seconds, for how long edits take.
 
         Raises:
             ViewfinderError: not a data set, no such layer, nothing in it that can be edited, no
-                such queue, or a store that can't be used.
+                such queue, a store that can't be used, or nothing assigned to this annotator.
         """
         name = annotator_name(annotator)
         dataset = Dataset.open(project)
@@ -109,8 +114,14 @@ class AnnotationSession:
         own_queue = dataset.root / QUEUE_NAME
         chosen = Path(queue) if queue is not None else own_queue if own_queue.exists() else None
         items = items_of(dataset, layer, chosen)
-        store = AnnotationStore.open(Path(project) / STORE_NAME, name, keep_going=keep_going)
-        return cls(dataset, store, layer, items, clock)
+        place, whose = store_place(dataset, store)
+        opened = AnnotationStore.open(place, name, keep_going=keep_going, project=whose)
+        try:
+            mine = items if everything else assigned_items(items, opened)
+            return cls(dataset, opened, layer, mine, clock)
+        except BaseException:
+            opened.close()
+            raise
 
     def __enter__(self) -> AnnotationSession:
         return self

@@ -1,11 +1,11 @@
-"""The annotation store: `annotations.sqlite` in a project's folder.
+"""The annotation store: `annotations.sqlite` in a project's folder, or a PostgreSQL server.
 
-An append-only table of revisions in SQLite (WAL, synchronous=FULL): when `record`, `undo` or
-`redo` returns, the revision is on the disk. Several processes may use one store; each
-annotator's revisions form one line that all of that annotator's windows share.
+An append-only table of revisions: when `record`, `undo` or `redo` returns, the revision is on the
+disk. Several processes may use one store; each annotator's revisions form one line that all of
+that annotator's windows share.
 
-Where the disk is full or can't be written, a store opened with `keep_going` goes on in memory, says
-so in `trouble`, and writes everything as soon as it can.
+Where the disk is full or can't be written, or the server is gone, a store opened with `keep_going`
+goes on in memory, says so in `trouble`, and writes everything as soon as it can.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import re
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -28,19 +27,14 @@ from annotate.editing import (
     document_to_json,
 )
 from annotate.history import History, ItemKey, Kind, Revision
-from annotate.store_file import (
-    COLUMNS,
-    DiskError,
-    checksum,
-    connect_in_memory,
-    connect_to_read,
-    connect_to_write,
-    damaged,
-    told,
-)
+from annotate.revision_log import DiskError, RevisionLog, checksum, is_server
+from annotate.store_file import FileLog, damaged
+from bootstrap.dataset import Dataset
 from runtime.errors import ViewfinderError
 
 STORE_NAME = "annotations.sqlite"
+REVIEWS = "consensus/"
+"""What the line of a reviewer begins with, before the name."""
 _T = TypeVar("_T")
 _ANNOTATOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -66,6 +60,25 @@ def annotator_name(name: str | None) -> str:
     return name
 
 
+def store_place(dataset: Dataset, store: str | Path | None = None) -> tuple[str | Path, str]:
+    """Where a data set's store is, and what tells the data set from others on a server.
+
+    Args:
+        dataset: whose.
+        store: a file or a server's URL; `annotations.sqlite` beside the data when None.
+
+    Returns:
+        The place; and its name with the first picture's id and checksum, as pictures never change.
+    """
+    if not is_server(store):
+        return (dataset.root / STORE_NAME if store is None else Path(str(store))), ""
+    samples = dataset.samples()
+    if not len(samples):
+        return str(store), dataset.info.name
+    first = samples.iloc[0]
+    return str(store), f"{dataset.info.name} {first['sample_id']} {first['sha256'][:16]}"
+
+
 class AnnotationStore:
     """One annotator's view of a store: reads that annotator's revisions, appends new ones.
 
@@ -77,46 +90,60 @@ class AnnotationStore:
     """
 
     def __init__(
-        self, path: Path, connection: sqlite3.Connection, annotator: str, keep_going: bool = False
+        self, path: Path | str, log: RevisionLog, annotator: str, keep_going: bool = False
     ) -> None:
         self.path = path
         self.annotator = annotator
         self.history = History()
         self.trouble: DiskError | None = None
         self._keep_going = keep_going
-        self._connection = connection
+        self._log = log
         self._seen = self._forked_at = 0
+        self._project = ""
+        self._now = ""
 
     @classmethod
-    def open(cls, path: str | Path, annotator: str, *, keep_going: bool = False) -> AnnotationStore:
+    def open(
+        cls,
+        path: str | Path,
+        annotator: str,
+        *,
+        keep_going: bool = False,
+        review: bool = False,
+        project: str = "",
+    ) -> AnnotationStore:
         """Open a store, making it first where there is none.
 
         Args:
-            path: the `annotations.sqlite` file.
+            path: the `annotations.sqlite` file, or a server's `postgresql://user@host/database`.
             annotator: whose revisions to read and write.
             keep_going: whether to go on in memory where the disk can't be written.
+            review: whether they are those of a review of others' work, kept apart.
+            project: on a server, what tells this data set from others; "" for whichever it is.
 
         Raises:
-            ViewfinderError: not a store, damaged, from a newer release, not writable, or busy.
-                The file is left exactly as it was.
+            ViewfinderError: not a store, damaged, from a newer release, not writable, busy, or of
+                another data set; a server that can't be reached. It is left exactly as it was.
         """
-        path = Path(path)
-        name = annotator_name(annotator)
+        name = (REVIEWS if review else "") + annotator_name(annotator)
         trouble = None
+        if is_server(path):
+            log, path = _server_log(str(path), project), str(path)
+        else:
+            path = Path(path)
+            try:
+                log = FileLog.to_write(path)
+            except DiskError as error:
+                if not keep_going or not path.parent.is_dir():
+                    raise
+                trouble = error
+                log = FileLog.to_read(path)
+        store = cls(path, log, name, keep_going)
+        store._project = project
         try:
-            connection = connect_to_write(path)
-        except DiskError as error:
-            if not keep_going or not path.parent.is_dir():
-                raise
-            trouble = error
-            with told(path):
-                connection = connect_to_read(path) if path.exists() else connect_in_memory(1)
-        store = cls(path, connection, name, keep_going)
-        try:
-            with told(path):
-                store._catch_up()
+            store._catch_up()
         except BaseException:
-            connection.close()
+            log.close()
             raise
         if trouble is not None:
             store._go_on_in_memory(trouble)
@@ -135,7 +162,7 @@ class AnnotationStore:
 
     def close(self) -> None:
         """Let go of the file; everything is on the disk already, but for what `unsaved` counts."""
-        self._connection.close()
+        self._log.close()
 
     def document(self, key: ItemKey) -> Document | None:
         """The item as this annotator left it, None when it was never changed."""
@@ -169,7 +196,8 @@ class AnnotationStore:
     def _record(
         self, key: ItemKey, change: Change, found: Document, source: str, duration_s: float
     ) -> Document:
-        with self._transaction():
+        with self._log.transaction(self.annotator):
+            self._catch_up()
             item = self.history.item(key)
             document = apply(found if item is None else item.document, change)
             parent = None if item is None else item.last_revision
@@ -201,7 +229,8 @@ class AnnotationStore:
         return self._going_on(lambda: self._step("redo", duration_s))
 
     def _step(self, kind: Kind, duration_s: float) -> ItemKey | None:
-        with self._transaction():
+        with self._log.transaction(self.annotator):
+            self._catch_up()
             target = self.history.to_undo() if kind == "undo" else self.history.to_redo()
             if target is not None:
                 key, edit = target
@@ -218,10 +247,7 @@ class AnnotationStore:
         """How many of the newest revisions are in memory alone."""
         if self.trouble is None:
             return 0
-        (count,) = self._connection.execute(
-            "SELECT count(*) FROM revision WHERE kind != 'start'"
-        ).fetchone()
-        return int(count)
+        return self._log.edits()
 
     def save(self) -> bool:
         """Try to write what is in memory alone; whether everything is on the disk now.
@@ -234,26 +260,35 @@ class AnnotationStore:
         """
         if self.trouble is None:
             return True
+        review = self.annotator.startswith(REVIEWS)
+        name = self.annotator.removeprefix(REVIEWS)
         try:
-            disk = AnnotationStore.open(self.path, self.annotator)
+            disk = AnnotationStore.open(self.path, name, review=review, project=self._project)
         except DiskError as error:
             self.trouble = error
             return False
         try:
-            with disk._transaction():
-                disk._take_over(self._read(self._forked_at))
+            with disk._log.transaction(self.annotator):
+                disk._catch_up()
+                disk._take_over(self._read(self._forked_at), self._forked_at)
         except DiskError as error:
             disk.close()
             self.trouble = error
             return False
-        self._connection.close()
-        self._connection, self.history, self._seen = disk._connection, disk.history, disk._seen
+        self._log.close()
+        self._log, self.history, self._seen = disk._log, disk.history, disk._seen
         self.trouble = None
         return True
 
-    def _take_over(self, revisions: Iterator[Revision]) -> None:
+    def _take_over(self, revisions: Iterator[Revision], forked_at: int) -> None:
         own: dict[int | None, int] = {}
+        # A server may have kept a step and gone before it said so: it isn't kept twice.
+        kept = {(r.key, r.kind, r.body, r.time): r.id for r in self._read(forked_at)}
         for revision in revisions:
+            there = kept.get((revision.key, revision.kind, revision.body, revision.time))
+            if there is not None:
+                own[revision.id] = there
+                continue
             item = self.history.item(revision.key)
             target = own.get(revision.target, revision.target)
             wanted = {"undo": self.history.to_undo, "redo": self.history.to_redo}.get(revision.kind)
@@ -274,7 +309,8 @@ class AnnotationStore:
             self._catch_up()
 
     def _going_on(self, step: Callable[[], _T]) -> _T:
-        """Run a step; where the disk fails it, run it in memory."""
+        """Run a step; where the disk fails it, run it in memory, as of the same time."""
+        self._now = datetime.now(UTC).isoformat(timespec="microseconds")
         try:
             return step()
         except DiskError as error:
@@ -284,17 +320,16 @@ class AnnotationStore:
             return step()
 
     def _go_on_in_memory(self, trouble: DiskError) -> None:
-        self._connection.close()
+        self._log.close()
         self._forked_at = self._seen
-        self._connection = connect_in_memory(self._seen + 1)
+        self._log = FileLog.in_memory(Path(self.path), self._seen + 1)
         self.trouble = trouble
 
     # -- reading ----------------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Take in what this annotator's other windows wrote meanwhile."""
-        with told(self.path):
-            self._catch_up()
+        self._catch_up()
 
     @property
     def revision(self) -> int:
@@ -303,28 +338,31 @@ class AnnotationStore:
 
     def revisions(self) -> list[Revision]:
         """All of this annotator's revisions, oldest first."""
-        with told(self.path):
-            return list(self._read(0))
+        return list(self._read(0))
 
     def annotators(self) -> list[str]:
-        """Everybody who has written into this store, by name."""
-        with told(self.path):
-            rows = self._connection.execute("SELECT DISTINCT annotator FROM revision ORDER BY 1")
-            return [name for (name,) in rows]
+        """Everybody who has annotated in this store, by name."""
+        return [name for name in self._log.annotators() if not name.startswith(REVIEWS)]
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """One atomic, durable step: nobody writes between what is read in it and its end."""
-        with told(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                self._catch_up()
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    self._connection.execute("ROLLBACK")
-                raise
+    def reviewers(self) -> list[str]:
+        """Everybody who has reviewed others' work in this store, by name."""
+        lines = self._log.annotators()
+        return [name.removeprefix(REVIEWS) for name in lines if name.startswith(REVIEWS)]
+
+    def assigned(self) -> dict[str, tuple[str, ...]]:
+        """Whose each assigned sample is, by its id."""
+        found: dict[str, tuple[str, ...]] = {}
+        for sample_id, name in self._log.assigned():
+            found[sample_id] = (*found.get(sample_id, ()), name)
+        return found
+
+    def assign(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Give samples to annotators, besides what they have: (sample id, annotator).
+
+        Raises:
+            ViewfinderError: it couldn't be written; then nothing is.
+        """
+        self._log.assign(pairs)
 
     def _append(
         self,
@@ -338,15 +376,11 @@ class AnnotationStore:
         duration_s: float = 0.0,
         time: str = "",
     ) -> int:
-        time = time or datetime.now(UTC).isoformat(timespec="microseconds")
         where = (key.sample_id, key.subject_id, key.topology_id)
-        row = (parent, self.annotator, *where, kind, target, body, source, time, float(duration_s))
-        marks = ", ".join("?" * (len(row) + 1))
-        columns = COLUMNS.removeprefix("id, ")
-        cursor = self._connection.execute(
-            f"INSERT INTO revision ({columns}, crc32) VALUES ({marks})", (*row, checksum(row))
+        time, spent = time or self._now, float(duration_s)
+        return self._log.append(
+            (parent, self.annotator, *where, kind, target, body, source, time, spent)
         )
-        return int(cursor.lastrowid or 0)
 
     def _catch_up(self) -> None:
         for revision in self._read(self._seen):
@@ -357,13 +391,15 @@ class AnnotationStore:
             self._seen = revision.id
 
     def _read(self, after: int) -> Iterator[Revision]:
-        rows = self._connection.execute(
-            f"SELECT {COLUMNS}, crc32 FROM revision WHERE annotator = ? AND id > ? ORDER BY id",
-            (self.annotator, after),
-        ).fetchall()
-        for number, *stored, crc in rows:
+        for number, *stored, crc in self._log.after(self.annotator, after):
             if checksum(stored) != crc:
                 raise damaged(self.path, f"revision {number}: its checksum differs")
             parent, annotator, sample, subject, topology_id, kind, target, *rest = stored
             key = ItemKey(sample, subject, topology_id)
             yield Revision(number, parent, annotator, key, kind, target, *rest)
+
+
+def _server_log(url: str, project: str) -> RevisionLog:
+    from annotate.store_server import ServerLog
+
+    return ServerLog.connect(url, project)

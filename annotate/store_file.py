@@ -5,18 +5,25 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from annotate.revision_log import (
+    BUSY_S,
+    COLUMNS,
+    ROW_COLUMNS,
+    STORE_VERSION,
+    DiskError,
+    checksum,
+)
 from runtime.errors import ViewfinderError
 
-# 2 brought contours that are confirmed and keypoints that were placed by hand.
-STORE_VERSION = 2
 # "VFND": SQLite's own place for saying whose file this is (header bytes 68..71).
 APPLICATION_ID = 0x56464E44
 _SQLITE_MAGIC = b"SQLite format 3\0"
-_BUSY_S = 5.0
+_BUSY_S = BUSY_S
 
 _SCHEMA = """
 CREATE TABLE revision (
@@ -40,19 +47,116 @@ CREATE TRIGGER revisions_are_never_deleted BEFORE DELETE ON revision
 CREATE TRIGGER revisions_never_change BEFORE UPDATE ON revision
     BEGIN SELECT RAISE(ABORT, 'revisions never change'); END;
 """
-COLUMNS = (
-    "id, parent, annotator, sample_id, subject_id, topology, kind, target, body, source, time, "
-    "duration_s"
-)
+_ASSIGNMENTS = """
+CREATE TABLE IF NOT EXISTS assignment (
+    sample_id TEXT NOT NULL,
+    annotator TEXT NOT NULL,
+    time TEXT NOT NULL,
+    PRIMARY KEY (sample_id, annotator)
+) WITHOUT ROWID;
+"""
 
 
-class DiskError(ViewfinderError):
-    """The store can't be written for a reason that lies in the disk, not in the store."""
+class FileLog:
+    """Revisions in a SQLite file (WAL, synchronous=FULL), or in memory.
 
+    Args:
+        path: for what is told of troubles.
+        connection: to the file or the memory; closed with this.
+    """
 
-def checksum(row: tuple[object, ...] | list[object]) -> int:
-    """Of a revision's columns without its id."""
-    return zlib.crc32("\x1f".join(repr(value) for value in row).encode())
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self.connection = connection
+
+    @classmethod
+    def to_write(cls, path: Path) -> FileLog:
+        """The store at `path`, made first where there is none.
+
+        Raises:
+            ViewfinderError: as `connect_to_write`.
+        """
+        return cls(path, connect_to_write(path))
+
+    @classmethod
+    def to_read(cls, path: Path) -> FileLog:
+        """The store at `path`, on a disk that can't be written; an empty one where there is none.
+
+        Raises:
+            ViewfinderError: it can't be read, either.
+        """
+        with told(path):
+            return cls(path, connect_to_read(path)) if path.exists() else cls.in_memory(path, 1)
+
+    @classmethod
+    def in_memory(cls, path: Path, first_id: int) -> FileLog:
+        """An empty log in memory, whose ids count on from `first_id`."""
+        return cls(path, connect_in_memory(first_id))
+
+    @contextlib.contextmanager
+    def transaction(self, line: str) -> Iterator[None]:
+        """`RevisionLog.transaction`; one writer at a time, whoever it is."""
+        with told(self.path):
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self.connection.execute("ROLLBACK")
+                raise
+
+    def append(self, row: Sequence[object]) -> int:
+        """`RevisionLog.append`."""
+        marks = ", ".join("?" * (len(row) + 1))
+        cursor = self.connection.execute(
+            f"INSERT INTO revision ({ROW_COLUMNS}, crc32) VALUES ({marks})", (*row, checksum(row))
+        )
+        return int(cursor.lastrowid or 0)
+
+    def after(self, annotator: str, revision: int) -> list[tuple[Any, ...]]:
+        """`RevisionLog.after`."""
+        with told(self.path):
+            return self.connection.execute(
+                f"SELECT {COLUMNS}, crc32 FROM revision WHERE annotator = ? AND id > ? ORDER BY id",
+                (annotator, revision),
+            ).fetchall()
+
+    def edits(self) -> int:
+        """`RevisionLog.edits`."""
+        with told(self.path):
+            query = "SELECT count(*) FROM revision WHERE kind != 'start'"
+            (count,) = self.connection.execute(query).fetchone()
+        return int(count)
+
+    def annotators(self) -> list[str]:
+        """`RevisionLog.annotators`."""
+        with told(self.path):
+            rows = self.connection.execute("SELECT DISTINCT annotator FROM revision ORDER BY 1")
+            return [name for (name,) in rows]
+
+    def assigned(self) -> list[tuple[str, str]]:
+        """`RevisionLog.assigned`."""
+        with told(self.path):
+            tables = "SELECT 1 FROM sqlite_master WHERE name = 'assignment'"
+            if self.connection.execute(tables).fetchone() is None:
+                return []  # an older store that can only be read
+            return self.connection.execute(
+                "SELECT sample_id, annotator FROM assignment ORDER BY 1, 2"
+            ).fetchall()
+
+    def assign(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """`RevisionLog.assign`."""
+        now = datetime.now(UTC).isoformat(timespec="microseconds")
+        with self.transaction(""):
+            self.connection.executemany(
+                "INSERT OR IGNORE INTO assignment VALUES (?, ?, ?)",
+                [(sample, name, now) for sample, name in pairs],
+            )
+
+    def close(self) -> None:
+        """`RevisionLog.close`."""
+        self.connection.close()
 
 
 def connect(uri: str) -> sqlite3.Connection:
@@ -81,6 +185,7 @@ def connect_to_write(path: Path) -> sqlite3.Connection:
             connection.execute("BEGIN IMMEDIATE")  # a disk that can't be written says so now
             connection.execute("ROLLBACK")
             if version < STORE_VERSION:  # so that an older release says that it is too old
+                connection.executescript(_ASSIGNMENTS)
                 connection.execute(f"PRAGMA user_version={STORE_VERSION}")
         except BaseException:
             connection.close()
@@ -106,7 +211,7 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 def connect_in_memory(first_id: int) -> sqlite3.Connection:
     """An empty store in memory, whose revisions count on from `first_id`."""
     connection = connect("file::memory:")
-    connection.executescript(_SCHEMA)
+    connection.executescript(_SCHEMA + _ASSIGNMENTS)
     connection.execute("INSERT INTO sqlite_sequence VALUES ('revision', ?)", (first_id - 1,))
     return connection
 
@@ -120,7 +225,7 @@ def create(path: Path) -> None:
         try:
             connection.executescript(
                 f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={STORE_VERSION};"
-                f"{_SCHEMA} PRAGMA journal_mode=WAL;"
+                f"{_SCHEMA} {_ASSIGNMENTS} PRAGMA journal_mode=WAL;"
             )
         finally:
             connection.close()
@@ -164,7 +269,8 @@ def check(path: Path) -> int:
                 found=version,
                 hint="update viewfinder-live",
             )
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        # Not quick_check: it leaves out whether the index leads to the rows that it should.
+        (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
         if verdict != "ok":
             raise damaged(path, verdict)
         connection.execute(f"SELECT {COLUMNS}, crc32 FROM revision LIMIT 1").fetchall()
@@ -173,7 +279,10 @@ def check(path: Path) -> int:
         connection.close()
 
 
-def damaged(path: Path, what: str) -> ViewfinderError:
+def damaged(path: Path | str, what: str) -> ViewfinderError:
+    """The error for a store whose content can't be right."""
+    if not isinstance(path, Path):
+        return ViewfinderError("the annotations on this server are damaged", file=path, found=what)
     return ViewfinderError(
         "this annotation store is damaged",
         file=path,

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from annotate.agreement import agreement_picture, compared, mean_shape, project_agreement
+from annotate.agreement import compared, mean_shape, project_agreement
+from annotate.agreement_picture import agreement_picture
 from annotate.editing import Move, new_document
 from annotate.history import ItemKey
 from annotate.session import AnnotationSession

@@ -29,8 +29,8 @@ from annotate.editing import (
     new_document,
 )
 from annotate.history import ItemKey
+from annotate.revision_log import STORE_VERSION, DiskError, checksum
 from annotate.store import AnnotationStore, annotator_name
-from annotate.store_file import STORE_VERSION, DiskError, checksum
 from runtime.errors import ViewfinderError
 
 FOUND = new_document("hand21@1", np.arange(42, dtype=float).reshape(21, 2))
@@ -191,8 +191,8 @@ def test_a_change_that_does_not_fit_leaves_no_trace(tmp_path):
 
 def test_every_edit_is_durable_and_quick(tmp_path):
     with AnnotationStore.open(tmp_path / "annotations.sqlite", "ada") as store:
-        (mode,) = store._connection.execute("PRAGMA journal_mode").fetchone()
-        (level,) = store._connection.execute("PRAGMA synchronous").fetchone()
+        (mode,) = store._log.connection.execute("PRAGMA journal_mode").fetchone()
+        (level,) = store._log.connection.execute("PRAGMA synchronous").fetchone()
         assert (mode, level) == ("wal", 2)
         took = []
         for n in range(40):
@@ -367,13 +367,13 @@ def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path):
     path = tmp_path / "annotations.sqlite"
     with AnnotationStore.open(path, "ada") as store:
         states = [edit(store, 1)]
-        (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
-        store._connection.execute(f"PRAGMA max_page_count = {pages}")
+        (pages,) = store._log.connection.execute("PRAGMA page_count").fetchone()
+        store._log.connection.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(ViewfinderError, match="disk is full"):  # noqa: PT012
             for n in itertools.count(2):
                 states.append(edit(store, n))
         assert store.document(KEYS[0]).same_as(states[-1])
-        store._connection.execute(f"PRAGMA max_page_count = {pages * 100}")
+        store._log.connection.execute(f"PRAGMA max_page_count = {pages * 100}")
         after = edit(store, 7)
     with AnnotationStore.open(path, "ada") as store:
         assert store.document(KEYS[0]).same_as(after)
@@ -383,8 +383,8 @@ def test_a_full_disk_is_gone_on_from_in_memory_and_written_when_it_can_be(tmp_pa
     path = tmp_path / "annotations.sqlite"
     with AnnotationStore.open(path, "ada", keep_going=True) as store:
         edit(store, 1)
-        (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
-        store._connection.execute(f"PRAGMA max_page_count = {pages}")
+        (pages,) = store._log.connection.execute("PRAGMA page_count").fetchone()
+        store._log.connection.execute(f"PRAGMA max_page_count = {pages}")
         number = 2
         while store.trouble is None:
             expected = edit(store, number)
@@ -494,7 +494,7 @@ def test_random_operations_with_restarts_leave_the_exact_state(tmp_path):
     operations(tmp_path / "annotations.sqlite", 400)
 
 
-def operations(path: Path, count: int) -> None:
+def operations(path: Path | str, count: int) -> None:
     rng = np.random.default_rng(21)
     documents = dict.fromkeys(KEYS, FOUND)
     done: list[tuple[ItemKey, Document, Document]] = []
