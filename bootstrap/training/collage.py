@@ -32,7 +32,7 @@ MOST_TURN_RAD = {"face478@1": math.radians(45), "hand21@1": math.pi}
 MORE_SUBJECTS = (0.5, 0.25, 0.15, 0.1)
 """Chance of so many beside the first: 0, 1, 2, 3."""
 DISTRACTORS = (0.4, 0.35, 0.25)
-_MOST_PIECES = 5
+_MOST_PIECES = 4
 _TRIES = 6
 _MOST_OVERLAP = 0.1
 _WIDEST_ASPECT = 16 / 9

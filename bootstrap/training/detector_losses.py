@@ -15,7 +15,7 @@ from bootstrap.training.scenes import SceneBatch
 from bootstrap.training.subjects import Floats
 from runtime.detection import Detection, SsdLayout, merged
 
-FOCAL_GAMMA, FOCAL_ALPHA = 2.0, 0.25
+FOCAL_GAMMA, FOCAL_ALPHA = 2.0, 0.5
 """Focal loss (arXiv 1708.02002): anchors that are easily right hardly count; and the share of
 those that have a subject."""
 HUBER = 0.1
