@@ -15,6 +15,7 @@ from annotate.ordering import FILTER_WORDS
 from runtime.errors import ViewfinderError
 
 if TYPE_CHECKING:
+    from annotate.review import ReviewSession
     from annotate.window import AnnotateWindow
 
 REASONS = ("blurred", "hidden", "wrong person", "no face or hand", "several")
@@ -183,6 +184,52 @@ class Actions:
         did = f"{active} {word}"
         if points and self._w.kept(lambda: self._w.session.set_visibility(points, to), did):
             self._w.show_document()
+
+    # -- reviewing --------------------------------------------------------------------------------
+
+    def blink(self) -> None:
+        """Others' work laid over the picture, blinked in turn, hidden."""
+        if self._reviewed() is not None:
+            self._w.reviewing.next_mode()
+            self._w.show_state()
+
+    def take_first(self) -> None:
+        """The item as the first annotator has it."""
+        self._take(0)
+
+    def take_second(self) -> None:
+        """The item as the second annotator has it."""
+        self._take(1)
+
+    def take_mean(self) -> None:
+        """The item as the mean of what was made of it."""
+        self._take(None)
+
+    def contour_of_first(self) -> None:
+        """The active contour as the first annotator has it."""
+        self._take(0, contour=True)
+
+    def contour_of_second(self) -> None:
+        """The active contour as the second annotator has it."""
+        self._take(1, contour=True)
+
+    def _take(self, number: int | None, contour: bool = False) -> None:
+        session, active = self._reviewed(), self._w.canvas.active
+        if session is None:
+            return
+        if contour and active is None:
+            self._w.viewer.status = "no contour is active"
+            return
+        who = "the mean" if number is None else session.works[number][0]
+        did = f"{active if contour else 'all'} of {who} taken"
+        if self._w.kept(lambda: session.take(number, active if contour else None), did):
+            self._w.show_document()
+
+    def _reviewed(self) -> ReviewSession | None:
+        session = self._w.reviewing.session
+        if session is None:
+            self._w.viewer.status = "only in a review: viewfinder annotate PROJECT --review"
+        return session
 
     # -- dragging ---------------------------------------------------------------------------------
 

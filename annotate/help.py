@@ -12,7 +12,7 @@ from typing_extensions import override
 from annotate.keys import ACTIONS, MOUSE, Settings, key_text
 from annotate.theme import Theme
 
-_COLUMNS = (("Items", "Edits"), ("Dragging", "Mouse"), ("View",))
+_COLUMNS = (("Items", "Edits"), ("Dragging", "Mouse", "Review"), ("View",))
 _MARGIN_PX = 24
 
 

@@ -99,6 +99,8 @@ class Panel(QWidget):
         self._error.hide()
         self._error_text = ""
         self._legend, self._who = _label(), _label("muted")
+        self._review = _label()
+        self._review.hide()
         self.prompt = Prompt()
         self.prompt.on_shown = self._make_room
         self._mouse, self._font_scale = _mouse_table(), 1.0
@@ -106,7 +108,7 @@ class Panel(QWidget):
         layout.setContentsMargins(12, 8, 12, 8)
         layout.setSpacing(6)
         for widget in (
-            *(self._item, self._where, self._status, self._progress, self._counts),
+            *(self._item, self._where, self._status, self._progress, self._counts, self._review),
             *(self.prompt.title, self.prompt, _rule()),
         ):
             layout.addWidget(widget)
@@ -169,6 +171,11 @@ class Panel(QWidget):
             f"{progress.edited} edited"
         )
         self._counts.setText(counts if pace is None else f"{counts} · {pace:.0f} an hour")
+
+    def set_review(self, text: str) -> None:
+        """Who made what of the item, as rich text; "" where it isn't a review."""
+        self._review.setText(text)
+        self._review.setVisible(bool(text))
 
     def set_contours(
         self, document: Document, active: str | None, asked: str, tools: Sequence[str]

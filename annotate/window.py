@@ -15,6 +15,7 @@ from annotate.help import KeyOverview
 from annotate.insets import Insets
 from annotate.keys import ACTIONS, Settings, settings_path
 from annotate.panel import Panel
+from annotate.reviewing import Reviewing
 from annotate.session import AnnotationSession
 from annotate.shortcuts import Shortcuts
 from annotate.theme import THEMES
@@ -52,6 +53,7 @@ class AnnotateWindow:
             viewer.window.add_dock_widget(self.insets, name="Close views", area="left"),
         ]
         self._retry = self._make_retry(main)
+        self.reviewing = Reviewing(self.canvas, main)
         viewer.mouse_move_callbacks.append(self._present)
         viewer.mouse_wheel_callbacks.append(self._present)
         self.canvas.on_drawn = self.insets.repaint_marks
@@ -69,6 +71,7 @@ class AnnotateWindow:
     def show_session(self, session: AnnotationSession) -> None:
         """Go over to another session; the one before stays open."""
         self.session = session
+        self.reviewing.begin(session)
         project = session.dataset.root.resolve().name
         self.panel.set_session(session.annotator, project, session.layer)
         self.canvas.tools.asked = None
@@ -81,6 +84,7 @@ class AnnotateWindow:
         """Take layers, panel and keys out of the viewer; the session stays open."""
         self.shortcuts.close()
         self._retry.stop()
+        self.reviewing.close()
         self.viewer.mouse_move_callbacks.remove(self._present)
         self.viewer.mouse_wheel_callbacks.remove(self._present)
         for dock in self.docks:
@@ -123,6 +127,7 @@ class AnnotateWindow:
         self.canvas.active = self.next_contour(None, 1)
         self.canvas.tools.asked = next_to_place(document) if asking else None
         self.canvas.show(picture, document)
+        self.reviewing.show_item()
         self.insets.look()
         if asking:
             self.look_at_asked()
@@ -220,6 +225,7 @@ class AnnotateWindow:
         place = (session.index + 1, len(session.items))
         self.panel.set_item(*place, name, document, session.filter_text)
         self.panel.set_progress(session.progress(), session.items_an_hour())
+        self.panel.set_review(self.reviewing.text(THEMES[self.theme].muted))
         self.show_tools()
         self._hovered(self.canvas.hovered)
 
