@@ -33,7 +33,8 @@ _SHOWS = {
 """Classes of renders for other networks that hold such a subject; a bystanding head is one, too."""
 _MOST_CUT = 4
 """Pixels of the border on which something else may lie."""
-_EDGE_SIGMA, _PATCH_MARGIN, _PATCH_SIDE = 1.0, 13, 48
+_EDGE_SIGMA = 1.0
+_PATCH_AROUND, _PATCH_SIDE = 19, 48
 _LEVELS = 4
 
 
@@ -228,10 +229,13 @@ def _cutout(
 
 def _patched(image: Image, people: NDArray[np.bool_]) -> Image:
     """The picture with the blurred surroundings where people are."""
-    side = 2 * _PATCH_MARGIN // 2 + 1
-    taken = cv2.dilate(people.astype(np.uint8), np.ones((side, side), np.uint8))
+    around = np.ones((_PATCH_AROUND, _PATCH_AROUND), np.uint8)
+    taken = cv2.dilate(people.astype(np.uint8), around)
     small = cv2.resize(image, (_PATCH_SIDE, _PATCH_SIDE), interpolation=cv2.INTER_AREA)
-    free = 1 - cv2.resize(taken, (_PATCH_SIDE, _PATCH_SIDE)).astype(np.float32)
+    parts = cv2.resize(
+        taken.astype(np.float32), (_PATCH_SIDE, _PATCH_SIDE), interpolation=cv2.INTER_AREA
+    )
+    free = (parts == 0).astype(np.float32)
     total = np.full((_PATCH_SIDE, _PATCH_SIDE), 1e-6, np.float32)
     colour = np.full((_PATCH_SIDE, _PATCH_SIDE, 3), 1e-6, np.float32) * small.mean(axis=(0, 1))
     weight = 1.0
