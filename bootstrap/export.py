@@ -33,7 +33,12 @@ from bootstrap.export_layouts import (
     Deployed,
     input_range,
 )
-from bootstrap.export_quantised import at_precision, check_smaller, keypoint_difference_px
+from bootstrap.export_quantised import (
+    SIGNATURE,
+    at_precision,
+    check_smaller,
+    keypoint_difference_px,
+)
 from bootstrap.networks import Network
 from bootstrap.tflite_metadata import with_metadata
 from runtime.bundle import read_bundle, write_bundle
@@ -47,9 +52,10 @@ if TYPE_CHECKING:
 
 MAX_DIFFERENCE = 1e-5
 """Between torch and LiteRT: landmarks in input widths, probabilities, metres."""
-SIGNATURE = "serving_default"
-COMPARED_UNREAL = 10
-"""Pictures of noise or of one colour that come before the real ones in a comparison."""
+COMPARED_UNREAL, COMPARED_REAL = 10, 16
+"""Pictures of noise or of one colour, then real ones, in a comparison with torch."""
+CALIBRATED_ON = 128
+"""Pictures at most; as many others judge the smaller model."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,7 @@ def export_bundle(
     quality: Sequence[CardMetric],
     parent: Parent | None,
     also: Sequence[str] = (),
+    command: str = "",
 ) -> Exported:
     """Convert a network, compare it with torch, write its bundle with a card.
 
@@ -94,6 +101,7 @@ def export_bundle(
         quality: what was measured on them.
         parent: the bundle it was trained from.
         also: of `PRECISIONS`: written beside it as NAME.fp16.task, NAME.int8.task.
+        command: how it was trained, for the card.
 
     Raises:
         ViewfinderError: LiteRT and torch differ by more than `MAX_DIFFERENCE`, XNNPACK breaks the
@@ -128,9 +136,11 @@ def export_bundle(
     )
     card_weights = CardModel(weights_file, "weights", picture, (), network.topology_id)
     card = _card(network, (card_model, card_weights), data, quality, parent, difference, partitions)
+    card = replace(card, command=command)
     sha256 = write_bundle(out, {file: tflite, weights_file: weights}, card)
+    shown = _as_input(validation[: 2 * CALIBRATED_ON], input_range(network))
     for precision in also:
-        _write_smaller(out.with_suffix(f".{precision}.task"), tflite, precision, card, pictures)
+        _write_smaller(out.with_suffix(f".{precision}.task"), tflite, precision, card, shown)
     return Exported(sha256, difference, partitions)
 
 
@@ -144,11 +154,16 @@ def _write_smaller(
     """The bundle's model alone, smaller; the weights to train on from stay with fp32."""
     entry, file = card.models[0], card.models[0].file
     meanings = [output.meaning for output in entry.outputs]
-    shown = pictures[COMPARED_UNREAL:] or pictures
+    if len(pictures) < 2:
+        raise ViewfinderError(
+            "a smaller model is judged by validation pictures, and there are too few", file=out,
+            expected="2 or more", found=len(pictures),
+        )  # fmt: skip
+    calibration, judged = pictures[::2], pictures[1::2]
     with _quiet():
-        smaller = at_precision(tflite, precision, shown)
+        smaller = at_precision(tflite, precision, calibration)
     model = Model.from_bytes(smaller, file)
-    off = keypoint_difference_px(Model.from_bytes(tflite, file), model, meanings, shown)
+    off = keypoint_difference_px(Model.from_bytes(tflite, file), model, meanings, judged)
     check_smaller(model, out, off)
     compared = CardMetric("validation crops", f"keypoints of {precision} from fp32, px", off)
     metrics = (*card.metrics, compared)
@@ -198,9 +213,20 @@ def comparison_pictures(
     rng = np.random.default_rng(0)
     noise = [rng.random((1, size, size, 3), dtype=np.float32) for _ in range(COMPARED_UNREAL - 2)]
     flat = [np.full((1, size, size, 3), value, dtype=np.float32) for value in (0, 1)]
-    crops = [image[None].astype(np.float32) / 255 for image in validation[:16]]
     low, high = range_
-    return [picture * np.float32(high - low) + np.float32(low) for picture in noise + flat + crops]
+    unreal = [picture * np.float32(high - low) + np.float32(low) for picture in noise + flat]
+    return unreal + _as_input(validation[:COMPARED_REAL], range_)
+
+
+def _as_input(
+    pictures: Sequence[NDArray[np.uint8]], range_: tuple[float, float]
+) -> list[NDArray[np.float32]]:
+    """(S, S, 3) uint8 pictures as the model takes them, (1, S, S, 3)."""
+    low, high = range_
+    return [
+        one[None].astype(np.float32) / 255 * np.float32(high - low) + np.float32(low)
+        for one in pictures
+    ]
 
 
 def greatest_difference(
@@ -226,7 +252,7 @@ def greatest_difference(
 
 def _in_units(output: Tensor, meaning: str, input_size: int) -> Tensor:
     """An output in the unit of `MAX_DIFFERENCE`, double precision."""
-    if meaning in ("landmarks", "boxes", "keypoint_offsets"):
+    if meaning in ("landmarks", "contours", "boxes", "keypoint_offsets"):
         return output.double() / input_size
     logits = meaning in ("presence_logit", "scores", "centres", "mask_logit")
     return torch.sigmoid(output.double()) if logits else output.double()

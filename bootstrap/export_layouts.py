@@ -1,6 +1,7 @@
 """The tensors and names that each network is exported with: MediaPipe's.
 
-Face landmarks: 1 x 1 x 1 x 1434 in input pixels and a presence logit 1 x 1 x 1 x 1. Hand: landmarks
+Face landmarks: 1 x 1 x 1 x 1434 in input pixels, a presence logit 1 x 1 x 1 x 1, and after what
+MediaPipe reads the drawn lines 1 x 310 in input pixels. Hand: landmarks
 1 x 63 in input pixels with z times 0.4, presence and handedness (the person's right hand in an
 unmirrored picture) 1 x 1 as probabilities, world 1 x 63 in metres. Detectors: boxes with keypoints
 1 x anchors x 16 or 18 in input pixels from each anchor, and logits 1 x anchors x 1. Boxes in space
@@ -14,13 +15,19 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from bootstrap.networks import BoxNetwork, DetectorNetwork, Network, fuse_batch_norms
+from bootstrap.networks import (
+    BoxNetwork,
+    DetectorNetwork,
+    FaceNetwork,
+    Network,
+    fuse_batch_norms,
+)
 from bootstrap.networks.box import UNIT_PX as BOX_UNIT_PX
 from bootstrap.networks.detector import UNIT_PX
 
 _DETECTED = {"boxes": "boxes", "scores": "scores"}
 MEANINGS = {
-    "face": {"landmarks": "landmarks", "presence": "presence_logit"},
+    "face": {"landmarks": "landmarks", "presence": "presence_logit", "contours": "contours"},
     "hand": {
         "landmarks": "landmarks",
         "presence": "presence",
@@ -44,6 +51,7 @@ DESCRIPTIONS = {
     "face": {
         "landmarks": "x, y, z of each keypoint in input pixels.",
         "presence": "Logit that a face is in the crop.",
+        "contours": "x, y in input pixels of the lines that people draw on a face.",
     },
     "hand": {
         "landmarks": "x, y, z of each keypoint in input pixels, z times 0.4.",
@@ -100,6 +108,11 @@ class Deployed(nn.Module):
                 basis = self.network.landmarks.basis
                 unit = torch.tensor([1.0, 1.0, Z_SCALES[network.name]])
                 _scale(basis, float(network.input_size) * unit.repeat(basis.out_features // 3))
+                if isinstance(self.network, FaceNetwork):
+                    lines = self.network.contours.basis
+                    _scale(
+                        lines, torch.tensor(float(network.input_size)).expand(lines.out_features)
+                    )
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """(1, S, S, 3) RGB over `input_range` -> the outputs of `MEANINGS`."""
@@ -112,6 +125,7 @@ class Deployed(nn.Module):
             return {
                 "landmarks": outputs["landmarks"].reshape(1, 1, 1, -1),
                 "presence": outputs["presence"].reshape(1, 1, 1, 1),
+                "contours": outputs["contours"],
             }
         return {
             "landmarks": outputs["landmarks"],

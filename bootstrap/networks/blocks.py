@@ -77,10 +77,10 @@ class ShapeHead(nn.Module):
     variance: that is what makes trainings of two minutes worth having.
     """
 
-    def __init__(self, inputs: int, coefficients: int, keypoints: int) -> None:
+    def __init__(self, inputs: int, coefficients: int, keypoints: int, axes: int = 3) -> None:
         super().__init__()
         self.coefficients = nn.Linear(inputs, coefficients)
-        self.basis = nn.Linear(coefficients, keypoints * 3)
+        self.basis = nn.Linear(coefficients, keypoints * axes)
         nn.init.normal_(self.coefficients.weight, std=0.2 / inputs**0.5)
         nn.init.zeros_(self.coefficients.bias)
         nn.init.normal_(self.basis.weight, std=1e-3)
@@ -90,8 +90,8 @@ class ShapeHead(nn.Module):
         """Start from a shape model.
 
         Args:
-            mean: (N, 3) mean keypoints, crop-normalised.
-            components: (K, N, 3) principal components times their standard deviations; those
+            mean: (N, axes) mean keypoints, crop-normalised.
+            components: (K, N, axes) principal components times their standard deviations; those
                 beyond the number of coefficients are left out.
         """
         used = components[: self.coefficients.out_features].reshape(-1, mean.numel())
@@ -99,8 +99,27 @@ class ShapeHead(nn.Module):
             self.basis.bias.copy_(mean.reshape(-1))
             self.basis.weight[:, : len(used)].copy_(used.T)
 
+    def read_places(self, mean: Tensor, components: Tensor, spread: float, noise: float) -> None:
+        """Start the coefficients as the likeliest for the places that the last inputs tell.
+
+        Args:
+            mean, components: as `set_shape_model` has them, x and y first among the axes.
+            spread: the last 2 N inputs are x - 0.5 of each keypoint, then y - 0.5, times this.
+            noise: standard deviation of those places, crop-normalised.
+        """
+        shown = components[: self.coefficients.out_features, :, :2].transpose(1, 2).flatten(1)
+        if not len(shown):
+            return
+        places = shown.shape[1]
+        spread_of = shown.T @ shown + noise**2 * torch.eye(places)
+        likeliest = torch.linalg.solve(spread_of, shown.T).T
+        with torch.no_grad():
+            self.coefficients.weight[: len(shown), -places:] = likeliest / spread
+            off = 0.5 - mean[:, :2].T.flatten()
+            self.coefficients.bias[: len(shown)] = likeliest @ off
+
     def forward(self, features: Tensor) -> Tensor:
-        """(B, inputs) -> (B, 3 N) crop-normalised x, y, z of each keypoint in turn."""
+        """(B, inputs) -> (B, axes N) crop-normalised x, y (, z) of each keypoint in turn."""
         result: Tensor = self.basis(self.coefficients(features))
         return result
 

@@ -40,6 +40,8 @@ class Batch:
     world_weight: Floats
     right: Floats
     right_weight: Floats
+    drawn: Floats
+    drawn_weight: Floats
 
 
 def stacked(examples: Sequence[Example]) -> Batch:
@@ -131,8 +133,10 @@ def validation_batches(
     return [stacked(examples[i : i + batch]) for i in range(0, len(examples), batch)]
 
 
-def shape_model(data: TrainingData, topology: Topology, seed: int) -> tuple[Floats, Floats]:
-    """Mean and principal components of the keypoints as training crops show them.
+def shape_models(
+    data: TrainingData, topology: Topology, seed: int
+) -> dict[str, tuple[Floats, Floats]]:
+    """What each head of a landmark network starts from, as training crops show it.
 
     Args:
         data: whose training subjects are drawn from, with training's jitter and mirroring.
@@ -140,8 +144,9 @@ def shape_model(data: TrainingData, topology: Topology, seed: int) -> tuple[Floa
         seed: of the training.
 
     Returns:
-        mean (N, 3) and components (K, N, 3) times their standard deviations, crop-normalised;
-        the mean alone, with K = 0, where no subject has every keypoint.
+        "landmarks" and "world" (N points, 3 axes) and, of faces, "contours" (155 points, 2 axes):
+        mean (N, axes) and components (K, N, axes) times their standard deviations, crop-normalised
+        or in metres; the mean alone, with K = 0, where no subject has every point.
     """
     rng = chance(seed, SHAPES, 0)
     blank = np.zeros((1, 1, 3), dtype=np.uint8)
@@ -154,17 +159,31 @@ def shape_model(data: TrainingData, topology: Topology, seed: int) -> tuple[Floa
         examples.append(example_in_roi(blank, subject, roi, topology))
     drawn = stacked(examples)
     weight = np.stack([drawn.weight, drawn.weight, drawn.z_weight], axis=-1)
-    total = weight.sum(axis=0)
-    sums = (drawn.landmarks * weight).sum(axis=0)
     unseen = np.array([0.5, 0.5, 0.0], dtype=np.float32)
+    metric = np.repeat(drawn.world_weight[:, :, None], 3, axis=2)
+    models = {
+        "landmarks": _principal(drawn.landmarks, weight, unseen),
+        "world": _principal(drawn.world_m, metric, np.zeros(3, dtype=np.float32)),
+    }
+    if drawn.drawn.shape[1]:
+        flat = np.repeat(drawn.drawn_weight[:, :, None], 2, axis=2)
+        models["contours"] = _principal(drawn.drawn, flat, unseen[:2])
+    return models
+
+
+def _principal(points: Floats, weight: Floats, unseen: Floats) -> tuple[Floats, Floats]:
+    """Mean and scaled principal components of (B, N, axes) points with weights of that shape;
+    `unseen` is the mean of what nobody has. Where z is nobody's, whole is who has x and y."""
+    total = weight.sum(axis=0)
+    sums = (points * weight).sum(axis=0)
     mean = np.where(total > 0, sums / np.maximum(total, 1e-9), unseen).astype(np.float32)
-    whole = drawn.landmarks[(drawn.weight > 0).all(axis=1)]
+    whole = points[(weight[..., 0] > 0).all(axis=1)]
     if not len(whole):
-        return mean, np.zeros((0, topology.size, 3), dtype=np.float32)
+        return mean, np.zeros((0, *mean.shape), dtype=np.float32)
     centred = (whole - whole.mean(axis=0)).reshape(len(whole), -1)
     _, spread, axes = np.linalg.svd(centred, full_matrices=False)
     components = axes * (spread / len(whole) ** 0.5)[:, None]
-    return mean, components.reshape(-1, topology.size, 3).astype(np.float32)
+    return mean, components.reshape(-1, *mean.shape).astype(np.float32)
 
 
 def memory_budget_bytes() -> int:

@@ -57,6 +57,16 @@ class Precision(StrEnum):
     int8 = "int8"
 
 
+class NetworkSize(StrEnum):
+    """How large a network is."""
+
+    lite = "lite"
+    full = "full"
+
+
+Size = Annotated[
+    NetworkSize, typer.Option(help="lite learns more in the same time; full sees finer detail.")
+]
 Also = Annotated[
     list[Precision] | None,
     typer.Option(help="Write a smaller model, too, as NAME.fp16.task; may be given twice."),
@@ -81,14 +91,16 @@ def face(
     also: Also = None,
     tensorboard: Tensorboard = None,
     as_json: AsJson = False,
+    size: Size = NetworkSize.lite,
 ) -> None:
-    """Train the face network: 478 keypoints with depth, and presence, from a 192-pixel crop.
+    """Train the face network: 478 keypoints with depth, and presence, from a crop of 192 pixels
+    (full: 256).
 
     Example: viewfinder train face --data faces --out face.task --minutes 30
     """
     _train(
         "face", data, out, start_from, minutes, steps, seed, batch, threads, resume, also,
-        tensorboard, as_json,
+        tensorboard, as_json, size=size,
     )  # fmt: skip
 
 
@@ -106,14 +118,16 @@ def hand(
     also: Also = None,
     tensorboard: Tensorboard = None,
     as_json: AsJson = False,
+    size: Size = NetworkSize.lite,
 ) -> None:
-    """Train the hand network: 21 keypoints, metric shape, handedness and presence, 224 pixels.
+    """Train the hand network: 21 keypoints, metric shape, handedness and presence, from a
+    crop of 160 pixels (full: 224).
 
     Example: viewfinder train hand --data hands --out hand.task --minutes 60
     """
     _train(
         "hand", data, out, start_from, minutes, steps, seed, batch, threads, resume, also,
-        tensorboard, as_json,
+        tensorboard, as_json, size=size,
     )  # fmt: skip
 
 
@@ -201,6 +215,7 @@ def _train(
     tensorboard: Path | None,
     as_json: bool,
     category: str = "",
+    size: NetworkSize = NetworkSize.lite,
 ) -> None:
     from bootstrap.training.process import wait_patiently
 
@@ -223,6 +238,7 @@ def _train(
         resume,
         tuple(one.value for one in also or ()),
         category,
+        size.value,
     )
     with (
         LiveReport(f"train {network}") as report,
@@ -276,6 +292,8 @@ def _resume_command(settings: TrainSettings) -> str:
     words += ["--seed", str(settings.seed), "--batch", str(settings.batch)]
     for precision in settings.also:
         words += ["--also", precision]
+    if settings.size != "lite":
+        words += ["--size", settings.size]
     if settings.category:
         words += ["--category", settings.category]
     words += ["--threads", str(settings.threads), "--resume"]

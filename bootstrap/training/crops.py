@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bootstrap import face_contours
 from bootstrap.training.photometry import vary_photometry
 from bootstrap.training.subjects import Floats, Subject
 from runtime.roi import Roi, crop_from_image, warp_crop
@@ -82,6 +83,8 @@ class Example:
         world_weight: (N,).
         right: 1.0 the person's right hand, 0.0 the left.
         right_weight: 0.0 where handedness is unknown.
+        drawn: (C, 2) points of a face's drawn lines in crop widths; 0 where unknown.
+        drawn_weight: (C,).
     """
 
     image: Image
@@ -94,6 +97,8 @@ class Example:
     world_weight: Floats
     right: float
     right_weight: float
+    drawn: Floats
+    drawn_weight: Floats
 
 
 def kept_part(image: Image, subject: Subject) -> tuple[Image, Subject]:
@@ -156,6 +161,9 @@ def example_in_roi(crop: Image, subject: Subject, roi: Roi, topology: Topology) 
     if subject.z_px is not None:
         landmarks[:, 2] = subject.z_px / roi.width
         z_weight = subject.weight
+    drawn = subject.drawn_px
+    if len(drawn):
+        drawn = np.where(subject.drawn_weight[:, None] > 0, crop_from_image(roi, drawn), 0)
     world = np.zeros((count, 3), dtype=np.float32)
     if subject.world_m is not None:
         cos, sin = math.cos(roi.rotation_rad), math.sin(roi.rotation_rad)
@@ -172,6 +180,8 @@ def example_in_roi(crop: Image, subject: Subject, roi: Roi, topology: Topology) 
         world_weight=np.full(count, float(subject.world_m is not None), dtype=np.float32),
         right=float(subject.handedness == "right"),
         right_weight=float(subject.handedness is not None),
+        drawn=drawn.astype(np.float32),
+        drawn_weight=subject.drawn_weight,
     )
 
 
@@ -192,6 +202,7 @@ def negative_example(
         roi = jittered_roi(subject, topology, rng)
         crop = _shuffled_tiles(warp_crop(image, roi, size, size), rng)
     count = topology.size
+    drawn = len(face_contours.points()) if topology.name == "face478" else 0
     nothing = np.zeros(count, dtype=np.float32)
     points = np.zeros((count, 3), dtype=np.float32)
     return Example(
@@ -205,6 +216,8 @@ def negative_example(
         world_weight=nothing,
         right=0.0,
         right_weight=0.0,
+        drawn=np.zeros((drawn, 2), dtype=np.float32),
+        drawn_weight=np.zeros(drawn, dtype=np.float32),
     )
 
 

@@ -21,6 +21,7 @@ from bootstrap.training.teaching import Teaching
 from runtime.errors import ViewfinderError
 
 PEAK_LEARNING_RATE = 6e-3
+"""Of networks that have none of their own."""
 BASIS_RATE = 0.01
 COEFFICIENTS_RATE = 0.1
 HEAD_RATE = 0.2
@@ -68,7 +69,8 @@ class Loop:
         # torch's stubs leave this overload out.
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
-        self.optimiser = torch.optim.AdamW(parameter_groups(self.network), lr=PEAK_LEARNING_RATE)
+        self._peak: float = getattr(self.network, "peak_learning_rate", PEAK_LEARNING_RATE)
+        self.optimiser = torch.optim.AdamW(parameter_groups(self.network), lr=self._peak)
         self._followed = _float_state(self.network)
         self._averaged = _float_state(self.average)
         self._begun = time.monotonic()
@@ -128,7 +130,7 @@ class Loop:
         """Linear warm-up, then a cosine to zero over the steps or the time."""
         warm = WARM_UP_STEPS if self.steps is None else min(WARM_UP_STEPS, self.steps // 5)
         rise = min(1.0, (self.step + 1) / (warm + 1))
-        return PEAK_LEARNING_RATE * rise * 0.5 * (1 + math.cos(math.pi * self.fraction))
+        return self._peak * rise * 0.5 * (1 + math.cos(math.pi * self.fraction))
 
     def _train_step(self, batch: Any) -> dict[str, Tensor]:
         for group in self.optimiser.param_groups:

@@ -16,7 +16,11 @@ WING_CURVATURE = 0.02
 """Wing loss (arXiv 1711.06753), in normalising lengths: logarithmic below the width, so that
 errors of a few per cent still pull, linear above it."""
 Z_WEIGHT = 0.5
+CONTOUR_WEIGHT = 0.5
 WORLD_WEIGHT = 0.5
+MAP_WEIGHT = 0.5
+MAP_SPREAD_CELLS = 1.2
+"""Standard deviation of what a map should show around a keypoint."""
 PRESENCE_WEIGHT = 0.05
 HANDEDNESS_WEIGHT = 0.05
 WORLD_UNIT_M = 0.09
@@ -37,6 +41,8 @@ class Target:
     world_weight: Tensor
     right: Tensor
     right_weight: Tensor
+    drawn: Tensor
+    drawn_weight: Tensor
 
     @classmethod
     def of(cls, batch: Batch) -> Target:
@@ -73,6 +79,14 @@ def losses(outputs: dict[str, Tensor], target: Target) -> dict[str, Tensor]:
         "presence": F.binary_cross_entropy_with_logits(outputs["presence"][:, 0], target.presence),
     }
     total = parts["xy"] + Z_WEIGHT * parts["z"] + PRESENCE_WEIGHT * parts["presence"]
+    if "maps" in outputs:
+        parts["maps"] = _mean(map_surprise(outputs["maps"], target.landmarks), target.weight)
+        total = total + MAP_WEIGHT * parts["maps"]
+    if "contours" in outputs:
+        drawn = outputs["contours"].reshape(target.drawn.shape)
+        off = (drawn - target.drawn).abs() / target.normaliser[:, None, None]
+        parts["contours"] = _mean(wing(off).sum(dim=-1), target.drawn_weight)
+        total = total + CONTOUR_WEIGHT * parts["contours"]
     if "world" in outputs:
         world = outputs["world"].reshape(-1, count, 3)
         distance = wing((world - target.world_m).abs() / WORLD_UNIT_M).sum(dim=-1)
@@ -84,6 +98,29 @@ def losses(outputs: dict[str, Tensor], target: Target) -> dict[str, Tensor]:
         total = total + WORLD_WEIGHT * parts["world"] + HANDEDNESS_WEIGHT * parts["handedness"]
     parts["loss"] = total
     return parts
+
+
+def map_surprise(maps: Tensor, landmarks: Tensor) -> Tensor:
+    """(B, N) cross entropy in nats between what maps should show and what they do; 0 where a
+    keypoint is outside of the crop.
+
+    Args:
+        maps: (B, N, h, w) logits; a map is their sigmoids over their sum.
+        landmarks: (B, N, 2|3) crop-normalised.
+    """
+    height, width = maps.shape[2:]
+    x, y = landmarks[..., 0] * width - 0.5, landmarks[..., 1] * height - 0.5
+    across = _bump(torch.arange(width) - x[..., None])
+    down = _bump(torch.arange(height) - y[..., None])
+    wanted = down[..., :, None] * across[..., None, :]
+    shown = F.logsigmoid(maps) - torch.sigmoid(maps).sum(dim=(2, 3), keepdim=True).log()
+    inside = (landmarks[..., :2] > 0) & (landmarks[..., :2] < 1)
+    return -(wanted * shown).sum(dim=(2, 3)) * inside.all(dim=-1)
+
+
+def _bump(cells: Tensor) -> Tensor:
+    heights = torch.exp(-((cells / MAP_SPREAD_CELLS) ** 2) / 2)
+    return heights / heights.sum(dim=-1, keepdim=True).clamp(min=1e-9)
 
 
 def keypoint_errors(outputs: dict[str, Tensor], target: Target) -> Tensor:

@@ -18,6 +18,8 @@ _NOISE_SIDE = 512
 
 SPECTRUM_SHARE = 0.15
 """Of the crops: it costs twice what the rest does together."""
+_METERED, _METERING = (0.42, 0.12), 0.8
+"""Mean brightness of photographs' crops and its spread, 0..1; how much of the way there is gone."""
 _SPECTRUM_SLOPE, _SPECTRUM_BASE, _SPECTRUM_POWER = 3.0, 0.25, 2.0
 
 
@@ -38,6 +40,8 @@ def vary_photometry(crop: Image, rng: np.random.Generator) -> Image:
         crop = _shaded(crop, rng)
     if chance[3] < 0.25:
         crop = _blurred(crop, rng)
+    elif chance[7] < 0.3:
+        crop = _sharpened(crop, rng)
     if chance[6] < SPECTRUM_SHARE:
         crop = vary_spectrum(crop, rng)
     if chance[4] < 0.4:
@@ -48,9 +52,16 @@ def vary_photometry(crop: Image, rng: np.random.Generator) -> Image:
 
 
 def _relit(crop: Image, rng: np.random.Generator) -> Image:
-    """Exposure, gamma, contrast and white balance as one table."""
-    gain, gamma, contrast = np.exp(rng.normal(0.0, (0.25, 0.25, 0.15)))
+    """Exposure, gamma, contrast and white balance as one table.
+
+    Gamma first brings the crop's mean most of the way to what a camera that meters would give it:
+    renders are darker and lighter than photographs that somebody kept.
+    """
+    gain, gamma, contrast = np.exp(rng.normal(0.0, (0.2, 0.2, 0.15)))
     white = np.exp(rng.normal(0.0, 0.07, 3))
+    mean = np.clip(np.mean(cv2.mean(crop)[:3]) / 255.0, 0.03, 0.9)
+    metered = np.log(np.clip(rng.normal(*_METERED), 0.15, 0.8)) / np.log(mean)
+    gamma *= np.clip(metered, 0.3, 3.0) ** _METERING
     level = (np.arange(256) / 255.0) ** gamma
     level = (level[:, None] * gain * white - 0.5) * contrast + 0.5 + rng.normal(0.0, 0.03)
     table = np.clip(level * 255.0 + 0.5, 0, 255).astype(np.uint8)
@@ -97,6 +108,13 @@ def _blurred(crop: Image, rng: np.random.Generator) -> Image:
     ]
     cv2.line(streak, ends[0], ends[1], 1.0)
     return cv2.filter2D(crop, -1, streak / streak.sum())
+
+
+def _sharpened(crop: Image, rng: np.random.Generator) -> Image:
+    """As cameras do; renders that were smaller than the crop are softer than any photograph."""
+    amount = rng.uniform(0.3, 1.5)
+    soft = cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.8, 1.6))
+    return cv2.addWeighted(crop, 1.0 + amount, soft, -amount, 0.0)
 
 
 def vary_spectrum(crop: Image, rng: np.random.Generator) -> Image:

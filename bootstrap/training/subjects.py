@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bootstrap import face_contours
 from bootstrap.dataset import Dataset, Label
 from bootstrap.face_shapes import completed_face
 from bootstrap.metrics import normalising_length_px
@@ -72,6 +73,9 @@ class Subject:
         handedness: "left", "right" (the person's own) or None.
         roi: the crop that the labels call for.
         length_px: what errors are divided by (bootstrap.metrics), pixels.
+        drawn_px: (155, 2) points of a face's drawn lines (bootstrap.face_contours), pixels; 0 where
+            `drawn_weight` is 0. Empty for others than faces.
+        drawn_weight: (155,) what each counts.
     """
 
     source: tuple[int, str]
@@ -83,6 +87,8 @@ class Subject:
     handedness: str | None
     roi: Roi
     length_px: float
+    drawn_px: Floats = field(default_factory=lambda: np.zeros((0, 2), dtype=np.float32))
+    drawn_weight: Floats = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
 
     def mirrored(self, topology: Topology, width: float) -> Subject:
         """The same subject in the horizontally flipped picture of that width; its own inverse."""
@@ -94,8 +100,13 @@ class Subject:
             world = topology.mirrored(self.world_m, 0.0).astype(np.float32)
         swapped = {"left": "right", "right": "left", None: None}
         roi = replace(self.roi, cx=width - self.roi.cx, rotation_rad=-self.roi.rotation_rad)
+        drawn = list(face_contours.mirror()) if len(self.drawn_px) else []
+        drawn_px = self.drawn_px[drawn] * (-1, 1) + (width, 0)
+        drawn_weight = self.drawn_weight[drawn]
         return replace(
             self,
+            drawn_px=np.where(drawn_weight[:, None] > 0, drawn_px, 0).astype(np.float32),
+            drawn_weight=drawn_weight,
             keypoints_px=np.where(weight[:, None] > 0, points, 0).astype(np.float32),
             weight=weight,
             z_px=None if self.z_px is None else self.z_px[order],
@@ -106,10 +117,13 @@ class Subject:
 
     def moved(self, x: float, y: float) -> Subject:
         """The same subject after the picture was cut at (x, y)."""
-        shifted = self.keypoints_px - np.array([x, y], dtype=np.float32)
+        start = np.array([x, y], dtype=np.float32)
+        drawn_px = np.where(self.drawn_weight[:, None] > 0, self.drawn_px - start, 0)
+        shifted = np.where(self.weight[:, None] > 0, self.keypoints_px - start, 0)
         return replace(
             self,
-            keypoints_px=np.where(self.weight[:, None] > 0, shifted, 0).astype(np.float32),
+            keypoints_px=shifted.astype(np.float32),
+            drawn_px=drawn_px.astype(np.float32),
             roi=replace(self.roi, cx=self.roi.cx - x, cy=self.roi.cy - y),
         )
 
@@ -251,7 +265,11 @@ def _source(
         for value in (label.keypoints_px, label.keypoints_camera_m, label.visibility):
             digest.update(b"-" if value is None else value.tobytes())
     samples = len({label.sample_id for label in labels})
-    return CardData(dataset.info.name, digest.hexdigest(), samples, ", ".join(layers))
+    info, seed = dataset.info, dataset.info.settings.get("seed")
+    return CardData(
+        info.name, digest.hexdigest(), samples, ", ".join(layers), info.generator,
+        seed if isinstance(seed, int) else None,
+    )  # fmt: skip
 
 
 def _subject(
@@ -262,6 +280,8 @@ def _subject(
         empty = np.zeros((0, 2), dtype=np.float32)
         whole = Roi(0, 0, 0, 0)
         return Subject(source, "", empty, empty[:, 0], None, None, None, whole, 0.0)
+    if topology.name == "face478":
+        label = _with_lines(label, topology)
     if label.keypoints_px is None:
         return None
     visibility = label.visibility
@@ -274,6 +294,13 @@ def _subject(
     if roi is None or roi.width < 2 or not math.isfinite(roi.width) or not weight.any():
         return None
     z_px, world_m = _depth(label, points, known, topology)
+    drawn: dict[str, Floats] = {}
+    if topology.name == "face478":
+        weight = weight.astype(np.float32)
+        drawn_px, drawn_weight = face_contours.drawn_points(
+            label.contours, points, weight, roi.rotation_rad
+        )
+        drawn = {"drawn_px": drawn_px, "drawn_weight": drawn_weight}
     return Subject(
         source=source,
         topology_id=topology.id,
@@ -284,7 +311,22 @@ def _subject(
         handedness=label.handedness,
         roi=roi,
         length_px=_length_px(label, points, known, roi, topology, camera),
+        **drawn,
     )
+
+
+def _with_lines(label: Label, topology: Topology) -> Label:
+    """The label of a face with what its drawn lines say of keypoints that aren't labelled."""
+    if not label.contours:
+        return label
+    points, visibility = label.keypoints_px, label.visibility
+    if points is None:
+        points = np.zeros((topology.size, 2), dtype=np.float32)
+        visibility = np.zeros(topology.size, dtype=np.int8)
+    if visibility is None:
+        return label
+    points, visibility = face_contours.with_lines(label.contours, points, visibility)
+    return replace(label, keypoints_px=points, visibility=visibility)
 
 
 def _length_px(

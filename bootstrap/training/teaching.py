@@ -25,7 +25,7 @@ from bootstrap.training.batches import (
     Pictures,
     evenly_chosen,
     memory_budget_bytes,
-    shape_model,
+    shape_models,
     validation_batches,
 )
 from bootstrap.training.losses import Target, keypoint_errors, losses
@@ -63,29 +63,32 @@ class Teaching(Protocol):
 class LandmarkTeaching:
     """Crops of subjects to keypoints; errors in normalising lengths."""
 
-    def __init__(self, name: str, data: TrainingData) -> None:
-        self._network = LANDMARK_NETWORKS[name]
-        self._topology = topology(self._network.topology_id)
+    def __init__(self, name: str, data: TrainingData, size: str = "lite") -> None:
+        self._kind, self._size = LANDMARK_NETWORKS[name], size
+        self._side = self._kind(size).input_size
+        self._topology = topology(self._kind.topology_id)
         self._data = data
         self._pictures = Pictures(data.datasets, memory_budget_bytes())
 
     def new_network(self, seed: int) -> Network:
         """A network that answers with the data's mean shape."""
         torch.manual_seed(seed)
-        network = self._network()
-        mean, components = shape_model(self._data, self._topology, seed)
-        network.landmarks.set_shape_model(torch.from_numpy(mean), torch.from_numpy(components))
+        network = self._kind(self._size)
+        shapes = shape_models(self._data, self._topology, seed)
+        network.set_shapes(
+            {k: (torch.from_numpy(m), torch.from_numpy(c)) for k, (m, c) in shapes.items()}
+        )
         return network
 
     def batches(self, batch: int, seed: int, first_step: int) -> Ahead[Batch]:
         """Crops of every subject and negative."""
-        size = self._network.input_size
-        return Batches(self._data, self._pictures, self._topology, size, batch, seed, first_step)
+        side = self._side
+        return Batches(self._data, self._pictures, self._topology, side, batch, seed, first_step)
 
     def validation(self, limit: int) -> list[Batch]:
         """Crops of the val split."""
-        size = self._network.input_size
-        return validation_batches(self._data.val, self._pictures, self._topology, size, limit)
+        side = self._side
+        return validation_batches(self._data.val, self._pictures, self._topology, side, limit)
 
     def losses(self, network: LandmarkNetwork, batch: Batch) -> dict[str, Tensor]:
         """See bootstrap.training.losses."""
@@ -112,8 +115,8 @@ class LandmarkTeaching:
         return worst_crops(network, batches, self._topology)
 
 
-def teaching_of(name: str, data: TrainingData) -> Teaching:
-    """How the network of that name is taught with some data."""
+def teaching_of(name: str, data: TrainingData, size: str = "lite") -> Teaching:
+    """How the network of that name, and where it comes in sizes of that size, is taught."""
     if name == BoxNetwork.name:
         from bootstrap.training.box import BoxTeaching
 
@@ -122,7 +125,7 @@ def teaching_of(name: str, data: TrainingData) -> Teaching:
         from bootstrap.training.detector import DetectorTeaching
 
         return DetectorTeaching(name, data)
-    return LandmarkTeaching(name, data)
+    return LandmarkTeaching(name, data, size)
 
 
 def landmark_losses(network: LandmarkNetwork, batch: Batch) -> dict[str, Tensor]:

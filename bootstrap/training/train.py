@@ -16,7 +16,7 @@ import torch
 
 from bootstrap.export import Exported, Parent, export_bundle, load_parent
 from bootstrap.metrics import Estimate
-from bootstrap.networks import NETWORKS, Network
+from bootstrap.networks import LANDMARK_NETWORKS, NETWORKS, Network
 from bootstrap.training.batches import single_threaded_opencv
 from bootstrap.training.checkpoint import Progress, read_progress
 from bootstrap.training.loop import Loop
@@ -49,6 +49,7 @@ class TrainSettings:
         resume: go on from the checkpoint beside `out`.
         also: smaller models to write beside it, of bootstrap.export_quantised.PRECISIONS.
         category: of the objects that a box network is to find; "" for all.
+        size: of the face and hand networks, "lite" or "full".
     """
 
     network: str
@@ -63,6 +64,7 @@ class TrainSettings:
     resume: bool = False
     also: tuple[str, ...] = ()
     category: str = ""
+    size: str = "lite"
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def train(
     keep_large_blocks()
     shape = topology(NETWORKS[settings.network].topology_id)
     data = load_training_data(settings.data, shape, settings.category)
-    teaching = teaching_of(settings.network, data)
+    teaching = teaching_of(settings.network, data, settings.size)
     _announce(data, reporter)
     with _threads(settings.threads):
         network, parent = _start(settings, teaching)
@@ -153,9 +155,27 @@ def train(
         reporter.message("Exporting and comparing with torch ...")
         pictures = [image for batch in everything for image in batch.image]
         exported = export_bundle(
-            loop.average, settings.out, data, pictures, metrics, parent, settings.also
+            loop.average,
+            settings.out,
+            data,
+            pictures,
+            metrics,
+            parent,
+            settings.also,
+            told(settings, loop.step),
         )
     return _result(settings, loop, exported, error)
+
+
+def told(settings: TrainSettings, steps: int) -> str:
+    """A training as a card tells it: the command without folders, steps for minutes."""
+    kind, _, detector = settings.network.partition("-")
+    name = f"{detector} --kind {kind}" if detector else kind
+    if kind in LANDMARK_NETWORKS and not detector:
+        name += f" --size {settings.size}"
+    return (
+        f"viewfinder train {name} --steps {steps} --seed {settings.seed} --batch {settings.batch}"
+    )
 
 
 def _run(loop: Loop, settings: TrainSettings) -> None:
@@ -172,8 +192,7 @@ def _start(settings: TrainSettings, teaching: Teaching) -> tuple[Network, Parent
     """The network as it starts, and the bundle it starts from."""
     if settings.start_from is None:
         return teaching.new_network(settings.seed), None
-    torch.manual_seed(settings.seed)
-    network = NETWORKS[settings.network]()
+    network = teaching.new_network(settings.seed)
     return network, load_parent(settings.start_from, network)
 
 
@@ -231,6 +250,7 @@ def _resumable(
         "minutes": settings.minutes,
         "steps": settings.steps,
         "parent": parent.sha256 if parent else "",
+        "size": settings.size,
     }
 
 

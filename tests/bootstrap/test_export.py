@@ -105,7 +105,7 @@ def test_one_partition_and_one_static_picture(kind: str, request: pytest.Fixture
     model = model_of(read_bundle(path))
     assert model.xnnpack_partitions() == told["xnnpack_partitions"] == 1
     assert model.runs_whole_in_xnnpack()
-    size = {"face": 192, "hand": 224}[kind]
+    size = {"face": 192, "hand": 160}[kind]
     assert [i.shape for i in model.inputs] == [(1, size, size, 3)]
 
 
@@ -115,7 +115,9 @@ def test_mediapipes_layout(kind: str, request: pytest.FixtureRequest) -> None:
     card = read_bundle(path).card
     found = {o.meaning: o.shape for o in card.models[0].outputs}
     assert found == {
-        "face": {"landmarks": (1, 1, 1, 1434), "presence_logit": (1, 1, 1, 1)},
+        "face": {
+            "landmarks": (1, 1, 1, 1434), "presence_logit": (1, 1, 1, 1), "contours": (1, 310),
+        },
         "hand": {
             "landmarks": (1, 63), "presence": (1, 1), "handedness": (1, 1),
             "world_landmarks": (1, 63),

@@ -9,16 +9,30 @@ import pytest
 import torch
 from torch import nn
 
-from bootstrap.networks import NETWORKS, ShapeHead, fuse_batch_norms, multiply_accumulates
+from bootstrap import face_contours
+from bootstrap.networks import (
+    LANDMARK_NETWORKS,
+    NETWORKS,
+    HandNetwork,
+    ShapeHead,
+    fuse_batch_norms,
+    multiply_accumulates,
+)
+from bootstrap.networks.hand import SPREAD
 from runtime.topology import topology
 
 
 @pytest.mark.parametrize(
-    ("name", "least", "most", "parameters"),
-    [("face", 33e6, 38e6, 0.4e6), ("hand", 100e6, 120e6, 0.8e6)],
+    ("name", "size", "least", "most", "parameters"),
+    [
+        ("face", "lite", 33e6, 38e6, 0.4e6),
+        ("face", "full", 58e6, 66e6, 0.5e6),
+        ("hand", "lite", 60e6, 70e6, 0.8e6),
+        ("hand", "full", 110e6, 146e6, 0.9e6),
+    ],
 )
-def test_cost(name: str, least: float, most: float, parameters: float) -> None:
-    network = NETWORKS[name]()
+def test_cost(name: str, size: str, least: float, most: float, parameters: float) -> None:
+    network = LANDMARK_NETWORKS[name](size)
     assert least < multiply_accumulates(network, network.input_size) < most
     assert sum(p.numel() for p in network.parameters()) < parameters
     assert network.training, "counting must leave the network as it was"
@@ -43,8 +57,12 @@ def test_outputs(name: str) -> None:
         outputs = network(torch.rand(2, 3, size, size))
     shapes = {key: tuple(value.shape) for key, value in outputs.items()}
     expected = {"landmarks": (2, 3 * keypoints), "presence": (2, 1)}
+    if name == "face":
+        expected |= {"contours": (2, 2 * len(face_contours.points()))}
     if name == "hand":
+        cells = size // 8
         expected |= {"handedness": (2, 1), "world": (2, 3 * keypoints)}
+        expected |= {"maps": (2, keypoints, cells, cells)}
     assert shapes == expected
 
 
@@ -89,3 +107,30 @@ def test_only_relu(name: str) -> None:
     kinds = {type(layer).__name__ for layer in NETWORKS[name]().modules()}
     activations = {kind for kind in kinds if hasattr(nn.modules.activation, kind)}
     assert activations == {"ReLU"}
+
+
+def test_a_hand_starts_as_the_likeliest_shape_for_what_its_maps_say() -> None:
+    rng = np.random.default_rng(3)
+    mean = 0.5 + 0.1 * torch.from_numpy(rng.normal(size=(21, 3)).astype(np.float32))
+    components = 0.1 * torch.from_numpy(rng.normal(size=(5, 21, 3)).astype(np.float32))
+    head = ShapeHead(10 + 42, coefficients=48, keypoints=21)
+    head.set_shape_model(mean, components)
+    head.read_places(mean, components, spread=4.0, noise=1e-3)
+    wanted = torch.from_numpy(rng.normal(size=5).astype(np.float32))
+    shape = mean + torch.einsum("k,kna->na", wanted, components)
+    places = 4.0 * (shape[:, :2] - 0.5).T.flatten()
+    with torch.no_grad():
+        found = head(torch.cat([torch.zeros(10), places])[None]).reshape(21, 3)
+    torch.testing.assert_close(found, shape, atol=2e-3, rtol=0)  # z, too: it hangs together
+
+
+def test_places_are_the_means_of_the_maps() -> None:
+    network = HandNetwork().eval()
+    cells = network.input_size // 8
+    maps = torch.full((1, 21, cells, cells), -20.0)
+    maps[0, :, 3, 7] = 0.0
+    x, y = network._places(maps)[0].reshape(2, 21)[:, 0].tolist()
+    assert (x / SPREAD + 0.5) * cells == pytest.approx(7.5, abs=1e-3)
+    assert (y / SPREAD + 0.5) * cells == pytest.approx(3.5, abs=1e-3)
+    cold = network._places(torch.full((1, 21, cells, cells), -300.0))
+    assert torch.isfinite(cold).all(), "nothing anywhere is no division by nothing"

@@ -12,7 +12,7 @@ import pytest
 
 from bootstrap.dataset import Dataset, DatasetInfo, Label, Sample
 from bootstrap.face_shapes import face_shapes
-from bootstrap.training.batches import Batches, Pictures, evenly_chosen, shape_model
+from bootstrap.training.batches import Batches, Pictures, evenly_chosen, shape_models
 from bootstrap.training.crops import (
     NEGATIVE_SHARE,
     TRAINING_JITTER,
@@ -307,7 +307,7 @@ def test_a_damaged_picture_is_reported_by_the_loop(tmp_path: Path) -> None:
 
 
 def test_shape_model_rebuilds_training_shapes(hands: TrainingData) -> None:
-    mean, components = shape_model(hands, HAND, 0)
+    mean, components = shape_models(hands, HAND, 0)["landmarks"]
     assert mean.shape == (21, 3)
     assert 0.3 < mean[:, :2].mean() < 0.7, "hands lie in the middle of their crops"
     flat = components[:60].reshape(-1, 63)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from bootstrap.training.losses import (
     Target,
     keypoint_errors,
     losses,
+    map_surprise,
     wing,
 )
 
@@ -30,6 +32,7 @@ def example(rng: np.random.Generator, points: int = 21, **changes: object) -> Ex
         "weight": np.ones(points, np.float32), "z_weight": np.ones(points, np.float32),
         "normaliser": 0.3, "presence": 1.0, "world_m": floats(points, 3) * 0.1,
         "world_weight": np.ones(points, np.float32), "right": 1.0, "right_weight": 1.0,
+        "drawn": floats(7, 2), "drawn_weight": np.ones(7, np.float32),
     }  # fmt: skip
     return Example(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -40,7 +43,10 @@ def batch_of(*examples: Example) -> Target:
 
 def outputs(count: int, points: int = 21) -> dict[str, torch.Tensor]:
     rng = torch.Generator().manual_seed(0)
-    shapes = {"landmarks": 3 * points, "presence": 1, "world": 3 * points, "handedness": 1}
+    shapes = {
+        "landmarks": 3 * points, "presence": 1, "world": 3 * points, "handedness": 1,
+        "contours": 14,
+    }  # fmt: skip
     return {
         name: torch.randn(count, n, generator=rng).requires_grad_() for name, n in shapes.items()
     }
@@ -82,13 +88,48 @@ def test_unlabelled_keypoints_have_no_gradient_and_occluded_ones_less() -> None:
 def test_a_negative_teaches_presence_alone() -> None:
     rng = np.random.default_rng(2)
     negative = example(
-        rng, weight=NOTHING, z_weight=NOTHING, presence=0.0, world_weight=NOTHING, right_weight=0.0
-    )
+        rng, weight=NOTHING, z_weight=NOTHING, presence=0.0, world_weight=NOTHING, right_weight=0.0,
+        drawn_weight=np.zeros(7, np.float32),
+    )  # fmt: skip
     found = outputs(1)
     losses(found, batch_of(negative))["loss"].backward()
     assert (found["presence"].grad > 0).all(), "pushed down"
+    for name in ("landmarks", "world", "handedness", "contours"):
+        assert (found[name].grad == 0).all(), name
+
+
+def test_drawn_lines_teach_where_they_are_labelled_and_nothing_else() -> None:
+    rng = np.random.default_rng(7)
+    some = np.array([1, 1, 0, 0, 0.5, 1, 1], np.float32)
+    found = outputs(1)
+    lines = example(
+        rng, weight=NOTHING, z_weight=NOTHING, world_weight=NOTHING, right_weight=0.0,
+        drawn_weight=some,
+    )  # fmt: skip
+    losses(found, batch_of(lines))["loss"].backward()
+    gradient = found["contours"].grad.reshape(7, 2)
+    assert ((gradient != 0).all(axis=1) == torch.from_numpy(some > 0)).all()
     for name in ("landmarks", "world", "handedness"):
         assert (found[name].grad == 0).all(), name
+
+
+def test_maps_are_drawn_to_where_keypoints_are() -> None:
+    landmarks = torch.tensor([[[0.3, 0.7, 0.0], [0.6, 0.2, 0.0], [1.2, 0.5, 0.0]]])
+    maps = torch.full((1, 3, 10, 10), -8.0, requires_grad=True)
+    surprise = map_surprise(maps, landmarks)
+    assert surprise[0, :2].tolist() == pytest.approx([math.log(100)] * 2, rel=1e-3), "even"
+    assert surprise[0, 2] == 0, "outside of the crop"
+    surprise.sum().backward()
+    pull = -maps.grad[0]
+    assert (pull[2] == 0).all()
+    for one, (x, y, _) in zip(pull, landmarks[0, :2].tolist()):
+        row, column = divmod(int(one.argmax()), 10)
+        assert abs(column + 0.5 - 10 * x) <= 0.5 + 1e-6
+        assert abs(row + 0.5 - 10 * y) <= 0.5 + 1e-6
+    wanted = torch.full((1, 1, 10, 10), -12.0)
+    wanted[0, 0, 5:9, 1:5] = -8.0
+    assert map_surprise(wanted, landmarks[:, :1]) < math.log(100), "right is less surprising"
+    assert map_surprise(wanted, landmarks[:, 1:2]) > math.log(100), "wrong is more"
 
 
 def test_handedness_pulls_towards_the_label() -> None:
