@@ -19,7 +19,7 @@ from bootstrap.training.anchors import (
     targets,
     truth_of,
 )
-from bootstrap.training.collage import ANY_TURN, SHARES, UPRIGHT_RAD, Supply, collage
+from bootstrap.training.collage import ANY_TURN, SHARES, Supply, collage
 from bootstrap.training.cutouts import Image, Scene
 from bootstrap.training.photometry import vary_photometry
 from bootstrap.training.subjects import Floats, Subject
@@ -33,9 +33,9 @@ WHOLE_SHARE = 0.3
 """Of the examples that show the whole picture, as the runtime does."""
 MOST_ZOOM_OUT = 1.3
 """Side of an example over its picture's: beyond it black borders would teach more than anything."""
-TURN_RAD = {**UPRIGHT_RAD, "cuboid9@1": math.radians(8)}
-"""Standard deviation of the turn: faces are mostly upright, hands are not, things stand."""
 _WOBBLE_RAD = math.radians(8)
+"""Standard deviation of the turn, a hand's from one of the right angles: in a picture that is
+turned further more is black than seen. Collages have every turn."""
 _MOST_OUTSIDE = 0.35
 """Least distance of an example's middle from the picture's edges, in sides."""
 LEAST_SIDE = 0.04
@@ -233,10 +233,9 @@ def _region(
     box = boxes[int(rng.integers(len(boxes)))]
     share = math.exp(rng.uniform(math.log(shares[0]), math.log(shares[1])))
     side = min(float(box[2]) / share, MOST_ZOOM_OUT * whole.width)
-    rotation = rng.normal(0.0, TURN_RAD[topology.id])
+    rotation = rng.normal(0.0, _WOBBLE_RAD)
     if rng.random() < ANY_TURN.get(topology.id, 0.0):
-        # By right angles, which show no more black than none.
-        rotation = math.pi / 2 * int(rng.integers(4)) + rng.normal(0.0, _WOBBLE_RAD)
+        rotation += math.pi / 2 * int(rng.integers(4))
     cx, cy = box[:2] + rng.uniform(-0.4, 0.4, 2) * side
     height, width = image.shape[:2]
     inside = min(_MOST_OUTSIDE * side, width / 2, height / 2)
