@@ -318,6 +318,7 @@ class Actions:
         """Dark, light."""
         self._w.theme = "light" if self._w.theme == "dark" else "dark"
         self._w.apply_theme()
+        self._w.remember_looks()
         self._w.show_state()
 
     def larger_text(self) -> None:
@@ -332,6 +333,7 @@ class Actions:
         low, high = FONT_SCALES
         self._w.font_scale = min(max(self._w.font_scale * factor, low), high)
         self._w.apply_theme()
+        self._w.remember_looks()
 
     def help(self) -> None:
         """All keys."""

@@ -11,8 +11,9 @@ configuration folder:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -100,21 +101,73 @@ MOUSE = (
 )
 
 
+BOX_ACTIONS: tuple[ActionInfo, ...] = (
+    _I("suggested", "Next suggested frame", ("Space",), "Frames", 2),
+    _I("back", "Frame back", ("Left", "A"), "Frames", 1),
+    _I("on", "Frame on", ("Right", "D"), "Frames", 1),
+    _I("far_back", "A tenth back", ("Shift+Left", "PageUp"), "Frames"),
+    _I("far_on", "A tenth on", ("Shift+Right", "PageDown"), "Frames"),
+    _I("new_box", "New box", ("N",), "Boxes", 1),
+    _I("next_box", "Next box", ("Tab",), "Boxes", 1),
+    _I("propose", "Let a network propose one", ("G",), "Boxes"),
+    _I("accept", "Accept, next box", ("Enter",), "Boxes", 2),
+    _I("category", "Category", ("C",), "Boxes", 1),
+    _I("flag", "Flag, why", ("X",), "Boxes", 1),
+    _I("delete_box", "Take the box away", ("Shift+Delete",), "Boxes"),
+    _I("export", "Export boxes and labels", ("Ctrl+E",), "Boxes"),
+    _I("undo", "Undo", ("Ctrl+Z",), "Edits", 1),
+    _I("redo", "Redo", ("Ctrl+Y", "Ctrl+Shift+Z"), "Edits", 1),
+    _I("forget_frame", "Drop this frame's clicks", ("Delete", "Backspace"), "Edits"),
+    _I("turn_front", "Turn which side is the front", ("R",), "Edits"),
+    _I("square", "As wide as deep, or not", ("Q",), "Edits"),
+    _I("next_plane", "Stand on the next plane, or none", ("P",), "Edits"),
+    _I("leave", "Leave placing", ("Escape",), "Edits"),
+    _I("fit", "Whole picture", ("F",), "View"),
+    _I("zoom_box", "Zoom to the box", ("Z",), "View"),
+    _I("look_along", "Space: as the camera looks", ("V",), "View"),
+    _I("look_above", "Space: from above", ("Shift+V",), "View"),
+    _I("toggle_space", "Space on, off", ("I",), "View"),
+    _I("toggle_spread", "Uncertainty on, off", ("U",), "View"),
+    _I("less_contrast", "Less contrast", (",",), "View"),
+    _I("more_contrast", "More contrast", (".",), "View"),
+    _I("switch_theme", "Dark, light", ("Ctrl+T",), "View"),
+    _I("larger_text", "Larger text", ("Ctrl+=",), "View"),
+    _I("smaller_text", "Smaller text", ("Ctrl+-",), "View"),
+    _I("help", "These keys", ("?",), "View", 1),
+)
+"""Those of the window for AR recordings."""
+BOX_MOUSE = (
+    ("click, when placing", "two ends of the front's lower edge, a lower corner behind, the top"),
+    ("drag a corner or an edge", "where it is seen in this frame"),
+    ("drag a face", "along its normal; in space, too"),
+    ("click another box", "choose it"),
+    ("wheel, drag beside", "zoom, pan; turn space"),
+)
+
+
+def _defaults(actions: tuple[ActionInfo, ...]) -> Mapping[str, tuple[str, ...]]:
+    return MappingProxyType({action.name: action.keys for action in actions})
+
+
 @dataclass(frozen=True)
 class Settings:
     """What the file says.
 
     Attributes:
-        keys: action -> its keys.
+        keys: action -> its keys, of the window for keypoints.
         theme: `dark` or `light`.
         font_scale: 0.7 to 2.
+        box_keys: action -> its keys, of the window for AR recordings.
     """
 
-    keys: Mapping[str, tuple[str, ...]] = field(
-        default_factory=lambda: MappingProxyType({a.name: a.keys for a in ACTIONS})
-    )
+    keys: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _defaults(ACTIONS))
     theme: str = "dark"
     font_scale: float = 1.0
+    box_keys: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _defaults(BOX_ACTIONS))
+
+    def for_boxes(self) -> Settings:
+        """The same for the window for AR recordings: its keys in the place of the others."""
+        return replace(self, keys=self.box_keys)
 
     def by_key(self) -> dict[str, str]:
         """Key -> the action on it."""
@@ -126,14 +179,39 @@ def settings_path() -> Path:
     return config_folder() / FILE_NAME
 
 
+def place_for_people(path: Path) -> str:
+    """A path with `~` for the user's home, as people write it."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+
+
+def remember_looks(path: Path, theme: str, font_scale: float) -> None:
+    """Put theme and text size into the settings file, which is made where there is none; all else
+    in it stays as it is written.
+
+    Raises:
+        ViewfinderError: it can't be written.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise ViewfinderError("can't be read", file=path, found=error) from error
+    text = "\n".join([*lines, ""])
+    for name, value in (("font_scale", f"{font_scale:.2f}"), ("theme", theme)):
+        text, found = re.subn(rf"(?m)^{name}:[^#\n]*?(?=\s*(#|$))", f"{name}: {value}", text)
+        text = text if found else f"{name}: {value}\n{text}"
+    if (kept := _parsed(path, text.encode())).theme != theme:
+        raise ViewfinderError("the theme can't be put in", file=path, found=kept.theme)
+    writable_folder(path.parent)
+    write_bytes_durably(path, text.encode())
+
+
 def read_settings(path: str | Path) -> Settings:
     """Settings from a file; the defaults where there is none.
 
     Raises:
         ViewfinderError: not such a file; an unknown action, theme or key; one key on two actions.
     """
-    import yaml
-
     path = Path(path)
     try:
         data = path.read_bytes()[: _LARGEST_BYTES + 1]
@@ -143,6 +221,12 @@ def read_settings(path: str | Path) -> Settings:
         raise ViewfinderError("can't be read", file=path, found=error.strerror) from error
     if len(data) > _LARGEST_BYTES:
         raise ViewfinderError("too large for settings", file=path, expected="1 MB at most")
+    return _parsed(path, data)
+
+
+def _parsed(path: Path, data: bytes) -> Settings:
+    import yaml
+
     try:
         found = yaml.safe_load(data)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
@@ -154,7 +238,7 @@ def read_settings(path: str | Path) -> Settings:
 
 
 def _checked(path: Path, found: Any) -> Settings:
-    fields = ("keys", "theme", "font_scale")
+    fields = ("keys", "box_keys", "theme", "font_scale")
     if not isinstance(found, dict) or not set(found) <= set(fields):
         extra = next((k for k in found if k not in fields), None) if isinstance(found, dict) else ""
         raise ViewfinderError(
@@ -171,21 +255,29 @@ def _checked(path: Path, found: Any) -> Settings:
         raise ViewfinderError(
             "no such size", file=path, field="font_scale", expected=f"{low} to {high}", found=scale
         )
-    return Settings(_checked_keys(path, found.get("keys") or {}), theme, float(scale))
+    keys = _checked_keys(path, "keys", found.get("keys") or {}, ACTIONS)
+    box_keys = _checked_keys(path, "box_keys", found.get("box_keys") or {}, BOX_ACTIONS)
+    return Settings(keys, theme, float(scale), box_keys)
 
 
-def _checked_keys(path: Path, found: Any) -> Mapping[str, tuple[str, ...]]:
-    defaults = {action.name: action.keys for action in ACTIONS}
+def _checked_keys(
+    path: Path, section: str, found: Any, actions: tuple[ActionInfo, ...]
+) -> Mapping[str, tuple[str, ...]]:
+    defaults = {action.name: action.keys for action in actions}
     if not isinstance(found, dict):
-        raise ViewfinderError("actions and their keys", file=path, field="keys", found=found)
+        raise ViewfinderError("actions and their keys", file=path, field=section, found=found)
     chosen: dict[str, tuple[str, ...]] = {}
     for name, keys in found.items():
         if name not in defaults:
             raise ViewfinderError(
-                "unknown action", file=path, field="keys", expected=" | ".join(defaults), found=name
+                "unknown action",
+                file=path,
+                field=section,
+                expected=" | ".join(defaults),
+                found=name,
             )
         listed = keys if isinstance(keys, list) else [keys]
-        chosen[name] = tuple(_key(path, name, key) for key in listed)
+        chosen[name] = tuple(_key(path, f"{section}.{name}", key) for key in listed)
     taken: dict[str, str] = {}
     for name, keys in chosen.items():
         for key in keys:
@@ -193,7 +285,7 @@ def _checked_keys(path: Path, found: Any) -> Mapping[str, tuple[str, ...]]:
                 raise ViewfinderError(
                     "one key on two actions",
                     file=path,
-                    field=f"keys.{name}",
+                    field=f"{section}.{name}",
                     found=f"{key}, which is on {taken[key]}, too",
                 )
     # A default gives way to a key that the file puts elsewhere.
@@ -204,14 +296,14 @@ def _checked_keys(path: Path, found: Any) -> Mapping[str, tuple[str, ...]]:
     return MappingProxyType(kept)
 
 
-def _key(path: Path, action: str, written: Any) -> str:
+def _key(path: Path, where: str, written: Any) -> str:
     try:
         return key_name(str(written))
     except ValueError:
         raise ViewfinderError(
             "no such key",
             file=path,
-            field=f"keys.{action}",
+            field=where,
             expected="such as G, Ctrl+Z, Enter, Left, [",
             found=written,
         ) from None
@@ -258,10 +350,11 @@ def write_settings_template(path: Path) -> bool:
         "# Keys of `viewfinder annotate`. Change what you like, delete what you don't change.",
         f"theme: dark        # {' or '.join(THEMES)}",
         "font_scale: 1.0    # {} to {}".format(*FONT_SCALES),
-        "keys:",
     ]
-    for action in ACTIONS:
-        keys = ", ".join(f'"{key}"' for key in action.keys)
-        lines.append(f"  {action.name}: [{keys}]".ljust(44) + f"# {action.title}")
+    for section, actions in (("keys:", ACTIONS), ("box_keys:", BOX_ACTIONS)):
+        lines.append(section)
+        for action in actions:
+            keys = ", ".join(f'"{key}"' for key in action.keys)
+            lines.append(f"  {action.name}: [{keys}]".ljust(44) + f"# {action.title}")
     write_bytes_durably(path, ("\n".join(lines) + "\n").encode())
     return True

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from annotate.keys import Settings
+from annotate.keys import Settings, remember_looks, settings_path
 from annotate.session import AnnotationSession
 from runtime.errors import ViewfinderError
 
@@ -91,7 +92,7 @@ def open_window(
     viewer = make_viewer(f"Viewfinder · {session.dataset.root.resolve().name}")
     viewer.window._qt_window.resize(*WINDOW_SIZE)
     QApplication.processEvents()
-    window = AnnotateWindow(viewer, session, settings)
+    window = AnnotateWindow(viewer, session, settings, partial(remember_looks, settings_path()))
     QApplication.processEvents()
     window.canvas.fit()
     if screenshot is None:

@@ -158,5 +158,5 @@ class Reviewing:
             f"{part.replace('_', ' ')} {100 * value:.1f}"
             for part, value in list(apart.items())[1 : 1 + _MOST_PARTS]
         ]
-        said = f"{100 * apart['all']:.2f} % apart, most at {', '.join(worst)} · {self.mode}"
+        said = f"{100 * apart['all']:.2f} % apart: {', '.join(worst)} · {self.mode}"
         return f"{people}<br><span style='color:{muted}'>{html.escape(said)}</span>"

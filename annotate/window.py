@@ -13,7 +13,7 @@ from annotate.editing import Move
 from annotate.guide import next_to_place, region_of
 from annotate.help import KeyOverview
 from annotate.insets import Insets
-from annotate.keys import ACTIONS, Settings, settings_path
+from annotate.keys import ACTIONS, Settings, place_for_people, settings_path
 from annotate.panel import Panel
 from annotate.reviewing import Reviewing
 from annotate.session import AnnotationSession
@@ -27,11 +27,23 @@ _REGION_FILL = 0.95
 
 
 class AnnotateWindow:
-    """Joins a session to a napari viewer: every edit goes to the store before it is shown done."""
+    """Joins a session to a napari viewer: every edit goes to the store before it is shown done.
+
+    Args:
+        viewer: napari's, with a window.
+        session: what to show.
+        settings: keys, theme and text size.
+        remember: called with theme and text size when somebody changes them.
+    """
 
     def __init__(
-        self, viewer: Any, session: AnnotationSession, settings: Settings | None = None
+        self,
+        viewer: Any,
+        session: AnnotationSession,
+        settings: Settings | None = None,
+        remember: Callable[[str, float], None] = lambda _theme, _scale: None,
     ) -> None:
+        self._remember = remember
         self.viewer = viewer
         self.session = session
         self.settings = settings or Settings()
@@ -101,7 +113,15 @@ class AnnotateWindow:
     def show_help(self) -> None:
         """All keys, over the window, until the next key."""
         theme = THEMES[self.theme]
-        self.overview.open(self.settings, theme, self.font_scale, str(settings_path()))
+        file = place_for_people(settings_path())
+        self.overview.open(self.settings, theme, self.font_scale, file)
+
+    def remember_looks(self) -> None:
+        """Theme and text size were changed: the next window begins with them."""
+        try:
+            self._remember(self.theme, self.font_scale)
+        except ViewfinderError as error:
+            self.tell(error)
 
     # -- going about ---------------------------------------------------------------------------
 

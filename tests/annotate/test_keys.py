@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,9 @@ from annotate.keys import (
     Settings,
     key_name,
     key_text,
+    place_for_people,
     read_settings,
+    remember_looks,
     settings_path,
     write_settings_template,
 )
@@ -44,6 +47,44 @@ def test_the_template_says_what_holds_without_it(file, tmp_path, monkeypatch):
     settings_path().write_text("theme: light\n")
     assert not write_settings_template(settings_path())  # what is there stays
     assert read_settings(settings_path()).theme == "light"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        None,
+        "",
+        "theme: dark        # dark or light\nfont_scale: 1.0    # 0.7 to 2.0\nkeys:\n  flag: [B]\n",
+        "# mine\nkeys: {flag: B}\n",
+        "font_scale: 2\n",
+    ],
+)
+def test_theme_and_text_size_are_remembered_and_all_else_stays(tmp_path, before):
+    path = tmp_path / "config" / "annotate.yaml"
+    if before is not None:
+        path.parent.mkdir()
+        path.write_text(before)
+    keys = dict(read_settings(path).keys)
+    for theme, scale in (("light", 1.21), ("dark", 0.7)):
+        remember_looks(path, theme, scale)
+        found = read_settings(path)
+        assert (found.theme, found.font_scale) == (theme, scale)
+        assert dict(found.keys) == keys
+    assert sorted(re.findall("#.*", path.read_text())) == sorted(re.findall("#.*", before or ""))
+
+
+def test_settings_that_can_t_be_remembered_are_left_alone(tmp_path):
+    path = tmp_path / "annotate.yaml"
+    path.write_text("{font_scale: 1.0}\n")
+    with pytest.raises(ViewfinderError):
+        remember_looks(path, "light", 1.0)
+    assert path.read_text() == "{font_scale: 1.0}\n"
+
+
+def test_places_are_shown_without_a_user_s_name(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert place_for_people(tmp_path / ".config" / "a.yaml") == "~/.config/a.yaml"
+    assert place_for_people(tmp_path.parent / "a.yaml") == str(tmp_path.parent / "a.yaml")
 
 
 def test_a_key_moves_and_the_default_on_it_gives_way(file):
