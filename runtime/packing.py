@@ -46,7 +46,7 @@ def pack_bundle(detector: str | Path, landmarks: str | Path, out: str | Path) ->
             "detector and landmarks are for different tasks", file=second.name,
             expected=detector_card.task, found=landmark_card.task,
         )  # fmt: skip
-    eye_file, points_file = _names(eye.file, points.file)
+    eye_file, points_file = _names(detector_card.task, eye.file, points.file)
     members = {eye_file: first.members[eye.file], points_file: second.members[points.file]}
     inherited = {*detector_card.licences_inherited, *landmark_card.licences_inherited}
     if any(hashlib.sha256(data).hexdigest() in RELEASED_HASHES for data in members.values()):
@@ -80,7 +80,9 @@ def _part(path: str | Path, role: str) -> tuple[Bundle, Card, CardModel]:
     )  # fmt: skip
 
 
-def _names(detector: str, landmarks: str) -> tuple[str, str]:
+def _names(task: str, detector: str, landmarks: str) -> tuple[str, str]:
+    if task in ("face", "hand", "pose"):  # what MediaPipe's Tasks looks for
+        return f"{task}_detector.tflite", f"{task}_landmarks_detector.tflite"
     if detector != landmarks:
         return detector, landmarks
     return f"detector_{detector}", landmarks

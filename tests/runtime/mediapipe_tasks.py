@@ -29,7 +29,7 @@ def _subjects(kind: str, result: Any) -> list[dict[str, Any]]:
         for points in getattr(result, landmarks)
     ]
     for index, subject in enumerate(subjects):
-        if kind == "FaceLandmarker":
+        if kind == "FaceLandmarker" and result.face_blendshapes:
             subject["blendshapes"] = {
                 one.category_name: one.score for one in result.face_blendshapes[index]
             }
