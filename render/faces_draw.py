@@ -240,7 +240,7 @@ def _draw_look(rng: Rng, tone_number: int, age: str, sex: str) -> Look:
         scatter=float(rng.uniform(0.2, 0.4)),
         pupil=float(rng.uniform(0.28, 0.55)),
         veins=float(rng.uniform(0.0, 0.5)),
-        teeth=_rgb(np.array([0.70, 0.64, 0.54 * rng.uniform(0.85, 1.08)]) * rng.uniform(0.75, 1.1)),
+        teeth=_rgb(np.array([0.88, 0.83, 0.75 * rng.uniform(0.85, 1.08)]) * rng.uniform(0.8, 1.08)),
         garment=str(rng.choice(["crew", "scoop", "high", "vee"])),
         garment_albedo=_rgb(shirt),
         garment_second=_rgb(second),

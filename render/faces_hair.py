@@ -7,13 +7,17 @@ agree with the labels by construction. Lengths are metres; a strand is (K, 3) po
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from render.faces_head import Eyeball
 from runtime.topology import topology
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 Floats = NDArray[np.float64]
 
@@ -124,13 +128,50 @@ def grown_hair(
     locks = max(count // 30, 1)
     lock = cKDTree(place[rng.choice(count, locks, replace=False)]).query(place)[1]
     parting = rng.uniform(-0.035, 0.035)
-    comb = _combed(place, normal, style, parting)
     length = style.length_m * rng.uniform(0.75, 1.1, count) * rng.uniform(0.85, 1.1, locks)[lock]
-    step = length / (style.points - 1)
     shared = rng.normal(size=(locks, style.points, 3))[lock]
     own = rng.normal(size=(count, style.points, 3))
     phase, turn = rng.uniform(0, 2 * np.pi, locks)[lock], rng.uniform(0.7, 1.3, locks)[lock]
-    across = np.cross(normal, comb)
+    stray = (0.06 + 0.3 * style.curl) * shared + 0.05 * own
+    bundle = _Bundle(place, normal, length, stray, phase, turn)
+    strands = _laid(surface, tree, bundle, style, parting)
+    if style.length_m <= 0.04:
+        return strands
+    hairy = np.zeros(len(surface.vertices_m), dtype=bool)
+    hairy[surface.faces[np.asarray(face_density) > 0.02]] = True
+    fallen = _before_the_face(strands, tree, hairy)
+    # What would hang over the forehead is combed back.
+    back = replace(style, back=1.2, part=0.3 * style.part, gravity=0.5 * style.gravity, lift=0.05)
+    strands[fallen] = _laid(surface, tree, bundle.some(fallen), back, parting)
+    still = _before_the_face(strands, tree, hairy)
+    strands[still] = place[still, None] + 0.04 * (strands[still] - place[still, None])  # cut
+    return strands
+
+
+@dataclass(frozen=True)
+class _Bundle:
+    """Strands to be: roots place (N, 3) with normals (N, 3), length (N,), what is left to chance in
+    their direction (N, K, 3), phase and turn (N,) of their waves."""
+
+    place: Floats
+    normal: Floats
+    length: Floats
+    stray: Floats
+    phase: Floats
+    turn: Floats
+
+    def some(self, rows: NDArray[np.bool_]) -> _Bundle:
+        """Of these rows."""
+        return _Bundle(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+
+def _laid(
+    surface: Surface, tree: cKDTree, bundle: _Bundle, style: HairStyle, parting: float
+) -> Floats:
+    """(N, K, 3) strands of a bundle, combed as the style says."""
+    place, normal, count = bundle.place, bundle.normal, len(bundle.place)
+    across = np.cross(normal, _combed(place, normal, style, parting))
+    step = bundle.length / (style.points - 1)
     strands = np.empty((count, style.points, 3))
     strands[:, 0] = place - 0.001 * normal
     clearance = 0.0015 + 0.006 * style.lift * np.minimum(style.length_m / 0.05, 1.5)
@@ -140,11 +181,10 @@ def grown_hair(
         along = k / (style.points - 1)
         upright = style.lift * (1.3 - along) * normal if style.lift < 1 else 2.0 * normal
         fall = style.gravity * min(1.6 * along, 1.0) * np.array([0.0, 0.0, -1.4])
-        wave = style.curl * np.sin(phase + 9.0 * along * turn)[:, None] * across
+        wave = style.curl * np.sin(bundle.phase + 9.0 * along * bundle.turn)[:, None] * across
         bend = _unit(
-            comb * (1 - 0.7 * style.gravity * along) + upright + fall + wave
-            + (0.06 + 0.3 * style.curl) * shared[:, k] + 0.05 * own[:, k]
-        )  # fmt: skip
+            comb * (1 - 0.7 * style.gravity * along) + upright + fall + wave + bundle.stray[:, k]
+        )
         points = strands[:, k - 1] + step[:, None] * bend
         near = tree.query(points)[1]
         inward = ((points - surface.vertices_m[near]) * surface.normals[near]).sum(axis=1)
@@ -168,6 +208,22 @@ def _off_the_face(points: Floats) -> Floats:
     moved = points.copy()
     moved[:, 0] += side * np.minimum(lack, 0.03)
     return moved
+
+
+def _before_the_face(strands: Floats, tree: cKDTree, hairy: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(N,) whether strands go across forehead, eyes or cheeks for all that.
+
+    Args:
+        strands: (N, K, 3).
+        tree: of the head's vertices.
+        hairy: (V,) those on the scalp.
+    """
+    halfway = (strands[:, 1:] + strands[:, :-1]) / 2
+    points = np.concatenate([strands[:, 1:], halfway], axis=1)
+    near = (np.abs(points[..., 0]) < 0.06) & (points[..., 1] < 0.03) & (points[..., 2] > -0.17)
+    over = np.zeros(near.shape, dtype=bool)
+    over[near] = ~hairy[tree.query(points[near])[1]]
+    return over.any(axis=1)
 
 
 def _combed(place: Floats, normal: Floats, style: HairStyle, parting: float) -> Floats:

@@ -34,9 +34,10 @@ from render.faces_head import (
     lid_actions,
     rotation_matrix,
     rotation_vector,
+    unrolled,
     vertex_normals,
 )
-from render.faces_paint import Complexion, hairline
+from render.faces_paint import TEXTURE_SIZE, Complexion, hairline, picked, scalp_density
 from render.faces_scene import FaceScene, unit_sphere
 from render.faces_shot import DETECTOR_KEYPOINTS, oval_silhouette, pose_angles
 from render.skin_tones import MONK_TONES, linear_from_hex, tone_albedo
@@ -231,6 +232,18 @@ def test_hair_grows_from_the_scalp_and_keeps_off_the_face(mesh: HeadMesh) -> Non
     ends = hair[:, -1]
     before_the_face = (np.abs(ends[:, 0]) < 0.03) & (ends[:, 1] < -0.01) & (ends[:, 2] > -0.12)
     assert before_the_face.mean() < 0.02
+
+
+@pytest.mark.parametrize("name", ["side_part", "bob", "long", "curly", "tied_back"])
+def test_no_strand_crosses_the_face(mesh: HeadMesh, name: str) -> None:
+    vertices = mesh.rendered(mesh.neutral_m)
+    surface = Surface(vertices, vertex_normals(vertices, mesh.faces), mesh.faces)
+    scalp = picked(scalp_density(*TEXTURE_SIZE[::-1], 0.0), unrolled(vertices[mesh.faces]).mean(1))
+    scalp = scalp * (mesh.surface == SURFACES.index("skin"))
+    hair = grown_hair(surface, scalp, HAIR_STYLES[name], np.random.default_rng(3))
+    for share in (0.0, 0.25, 0.5, 0.75):
+        x, y, z = np.moveaxis((1 - share) * hair[:, 1:] + share * hair[:, :-1], -1, 0)
+        assert not ((np.abs(x) < 0.045) & (y < -0.01) & (z < 0.035) & (z > -0.12)).any()
 
 
 def test_lashes_start_at_the_lids(mesh: HeadMesh, renderer: FaceRenderer) -> None:
