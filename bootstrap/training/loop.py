@@ -106,7 +106,7 @@ class Loop:
         validated = math.floor(self.fraction * VALIDATIONS)
         source = iter(batches)
         while self.fraction < 1.0 and not self.stop():
-            meter.add(self._train_step(next(source)))
+            meter.add(self.train_step(next(source)))
             error = None
             if math.floor(self.fraction * VALIDATIONS) > validated:
                 validated = math.floor(self.fraction * VALIDATIONS)
@@ -132,7 +132,12 @@ class Loop:
         rise = min(1.0, (self.step + 1) / (warm + 1))
         return self._peak * rise * 0.5 * (1 + math.cos(math.pi * self.fraction))
 
-    def _train_step(self, batch: Any) -> dict[str, Tensor]:
+    def train_step(self, batch: Any) -> dict[str, Tensor]:
+        """Learn from one batch; returns each part of its loss.
+
+        Raises:
+            ViewfinderError: the loss isn't a number.
+        """
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate() * group["rate"]
         self.network.train()
