@@ -80,6 +80,21 @@ def test_lips_and_lids_lie_on_the_meshs_own_loops(mesh: HeadMesh, seed: int | No
         assert from_line(ring, line).max() < WITHIN_M, name
 
 
+@pytest.mark.parametrize(("left", "up"), [(0.0, 0.0), (0.25, -0.1)])
+def test_mirror_pairs_mirror(mesh: HeadMesh, left: float, up: float) -> None:
+    """On a symmetric head that looks aside, and on the same head that looks to the other side."""
+    mapping = shipped_mapping()
+    triangles = mapping.local_triangles(mesh.region.base_vertices)
+    weights = mesh.surface_weights(triangles, mapping.weights)
+    points = []
+    for sign in (1, -1):
+        shape = mesh.shape(Identity({"age": 0.67}), None, None, (sign * left, up))
+        irises = [eye.iris_points() for eye in shape.eyes]
+        points.append(np.concatenate([weights @ shape.base_m, *irises]))
+    image = points[1][list(FACE.mirror)] * [-1.0, 1.0, 1.0]
+    assert np.abs(points[0] - image).max() < 2e-5
+
+
 def test_loops_are_edges_of_the_rendered_mesh(mesh: HeadMesh) -> None:
     """Every station is one of its vertices, as is what lies halfway to the next, but where lids
     change from ring to ring at the eye's inner corner; and the loop is closed."""
@@ -139,6 +154,7 @@ def test_contours_lie_on_the_borders_of_the_segmentation(shots: list[Shot]) -> N
             (("right_eye",), ("eyes",)),
             (("left_eye",), ("eyes",)),
             (("lips_outer",), ("lips", "mouth", "teeth")),
+            (("lips_inner",), ("mouth", "teeth")),
         ):
             line = pixels[list(FACE.contours[names[0]].indices)]
             apart = _from_border(ids, [CLASSES[n] for n in inside], line)
