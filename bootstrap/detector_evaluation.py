@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from bootstrap.cuboid_metrics import average_precision
+from bootstrap.dataset import Dataset
 from bootstrap.metrics import bootstrap_mean
+from bootstrap.presence import roc
 from bootstrap.subjects import Settings, Subject, find_subjects
 from bootstrap.training.anchors import Truth, truth_of
 from bootstrap.training.detector_losses import FOUND_SCORE, LEAST_SCORE, keypoint_error, pairs
@@ -21,7 +24,12 @@ from runtime.card import Card, CardModel
 from runtime.detection import Detection, Detector
 from runtime.errors import ViewfinderError
 from runtime.model_store import find_model
-from runtime.roi import face_roi_from_landmarks, hand_roi_from_landmarks
+from runtime.roi import (
+    face_roi_from_detection,
+    face_roi_from_landmarks,
+    hand_roi_from_landmarks,
+    hand_roi_from_palm,
+)
 from runtime.signatures import card_of
 from runtime.topology import topology
 from runtime.trust import load_model
@@ -31,6 +39,7 @@ KEYPOINT_NAMES = {
     "hand21@1": ("wrist", "index", "middle", "ring", "little", "thumb base", "thumb middle"),
 }
 _TOPOLOGIES = {"face": "face478@1", "hand": "hand21@1"}
+_ROI_OF_DETECTION = {"face478@1": face_roi_from_detection, "hand21@1": hand_roi_from_palm}
 _ROIS = {"face478@1": face_roi_from_landmarks, "hand21@1": hand_roi_from_landmarks}
 
 
@@ -54,8 +63,10 @@ def evaluate_detector(
 
     Returns:
         What `Evaluation.to_json` gives, of keypoint errors in percent of the box's side, by
-        keypoint; and "average_precision" at an overlap of one half, with "missed" subjects and
-        "extra" detections at the runtime's threshold.
+        keypoint. "average_precision" at an overlap of one half; at the runtime's threshold
+        "recall", "missed" subjects and "extra" detections; how far the landmark network's crop
+        ("region") lies from the true one; in "empty_pictures" the "false_alarms", and with
+        "presence" the ROC of subjects' scores against empty pictures' best.
 
     Raises:
         ViewfinderError: a model or data set that can't be read, a detector of something else, or
@@ -67,43 +78,132 @@ def evaluate_detector(
     shape = topology(_TOPOLOGIES[card.task])
     detector = Detector(load_model(bundle.members[entry.file], str(path)), entry, LEAST_SCORE)
     subjects, details = find_subjects(replace(settings, crop="truth"), shape)
-    scores, hits, errors, pictures = [], [], [], []
-    extra = 0
+    tally = _Tally(shape.id)
     for picture, group in itertools.groupby(subjects, lambda one: one.picture):
         here = list(group)
         image = here[0].ds.read_image(here[0].label.sample_id)
-        found = [_square(one, image.shape) for one in detector.detect(image)]
-        side = max(image.shape[:2])
-        truths = [_truth(one, shape.id) for one in here]
-        matched = dict(pairs(found, truths, side))
-        scores += [one.score for one in found]
-        hits += [i in matched for i in range(len(found))]
-        extra += sum(one.score >= FOUND_SCORE for i, one in enumerate(found) if i not in matched)
-        sure = {k: i for i, k in matched.items() if found[i].score >= FOUND_SCORE}
-        for k, truth in enumerate(truths):
-            answer = found[sure[k]] if k in sure else None
-            errors.append(_errors(answer, truth, side))
-            pictures.append(picture)
-        progress(len(errors), len(subjects))
-    table = 100 * np.array(errors)
-    rng = np.random.default_rng(0)
-    by = {
-        name: bootstrap_mean(table[:, i], pictures, rng).to_json()
-        for i, name in enumerate(KEYPOINT_NAMES[shape.id])
-    }
-    means = table.mean(axis=1)
-    details["missed"] = int(np.isnan(means).sum())
-    details["extra"] = int(extra)
-    details["subjects"] = len(subjects)
-    details["crop"] = "detector"
+        tally.add(picture, [_square(one, image.shape) for one in detector.detect(image)],
+                  [_truth(one, shape.id) for one in here], max(image.shape[:2]))  # fmt: skip
+        progress(len(tally.errors), len(subjects))
+    for ds, sample_id in _empty_pictures(subjects, details, shape.id):
+        tally.empty.append([one.score for one in detector.detect(ds.read_image(sample_id))])
     return {
-        "metric": "mean keypoint error of what is found, % of the box's side",
-        **bootstrap_mean(means, pictures, rng).to_json(),
-        "by": by,
-        "average_precision": average_precision(scores, hits, len(subjects)) if scores else 0.0,
+        **tally.to_json(),
         "model": {"file": str(path), "sha256": bundle.sha256},
         **details,
+        "subjects": len(subjects),
+        "crop": "detector",
     }
+
+
+class _Tally:
+    """What was found of which subjects, picture by picture."""
+
+    def __init__(self, topology_id: str) -> None:
+        self.errors: list[list[float]] = []
+        self.empty: list[list[float]] = []
+        self._topology_id = topology_id
+        self._pictures: list[str] = []
+        self._scores: list[float] = []
+        self._hits: list[bool] = []
+        self._best: list[float] = []
+        self._regions: list[tuple[float, float, float]] = []
+
+    def add(
+        self, picture: str, found: Sequence[Detection], truths: Sequence[Truth], side: int
+    ) -> None:
+        """One picture with its subjects; detections normalised by the longer side."""
+        matched = dict(pairs(found, truths, side))
+        self._scores += [one.score for one in found]
+        self._hits += [i in matched for i in range(len(found))]
+        best = {k: i for i, k in matched.items()}
+        for k, truth in enumerate(truths):
+            hit = found[best[k]] if k in best else None
+            self._best.append(0.0 if hit is None else hit.score)
+            sure = hit if hit is not None and hit.score >= FOUND_SCORE else None
+            self.errors.append(_errors(sure, truth, side))
+            self._pictures.append(picture)
+            if sure is not None:
+                self._regions.append(_region_errors(sure, truth, side, self._topology_id))
+
+    def to_json(self) -> dict[str, Any]:
+        """The part of the report that is about finding."""
+        table = 100 * np.array(self.errors)
+        rng = np.random.default_rng(0)
+        by = {
+            name: bootstrap_mean(table[:, i], self._pictures, rng).to_json()
+            for i, name in enumerate(KEYPOINT_NAMES[self._topology_id])
+        }
+        means = table.mean(axis=1)
+        missed = int(np.isnan(means).sum())
+        extra = sum(s >= FOUND_SCORE and not hit for s, hit in zip(self._scores, self._hits))
+        precision = 0.0
+        if self._scores:
+            precision = average_precision(self._scores, self._hits, len(self.errors))
+        return {
+            "metric": "mean keypoint error of what is found, % of the box's side",
+            **bootstrap_mean(means, self._pictures, rng).to_json(),
+            "by": by,
+            "average_precision": precision,
+            "recall": 1 - missed / len(self.errors),
+            "missed": missed,
+            "extra": int(extra),
+            "region": self._region(),
+            **self._of_empty(),
+        }
+
+    def _region(self) -> dict[str, Any] | None:
+        if not self._regions:
+            return None
+        centre, size, angle = np.percentile(np.array(self._regions), (50, 90), axis=0).T
+        return {
+            name: {"median": round(float(at[0]), 4), "p90": round(float(at[1]), 4)}
+            for name, at in (("centre", centre), ("size", size), ("angle_deg", angle))
+        }
+
+    def _of_empty(self) -> dict[str, Any]:
+        """False alarms in pictures labelled as empty; how well the best score tells them from the
+        subjects."""
+        if not self.empty:
+            return {"empty_pictures": 0}
+        alarms = sum(score >= FOUND_SCORE for scores in self.empty for score in scores)
+        presence = roc(self._best, [max(scores, default=0.0) for scores in self.empty])
+        return {
+            "empty_pictures": len(self.empty),
+            "false_alarms": int(alarms),
+            "presence": presence.to_json(),
+        }
+
+
+def _empty_pictures(
+    subjects: Sequence[Subject], details: dict[str, Any], topology_id: str
+) -> list[tuple[Dataset, str]]:
+    """Pictures of the split that are labelled as empty in data sets of such subjects."""
+    pictures = []
+    for folder, ds in sorted({str(one.ds.root): one.ds for one in subjects}.items()):
+        if ds.info.topologies and topology_id not in ds.info.topologies:
+            continue
+        index, split = ds.samples(), details["split"][folder]
+        chosen = index if split == "all" else index[index["split"] == split]
+        ids = set(chosen["sample_id"])
+        labels = ds.labels(details["layer"][folder])
+        pictures += [
+            (ds, one.sample_id) for one in labels if not one.topology and one.sample_id in ids
+        ]
+    return pictures
+
+
+def _region_errors(
+    found: Detection, truth: Truth, side: int, topology_id: str
+) -> tuple[float, float, float]:
+    """How far the crop that follows the detection lies from that which follows the truth: centre
+    and size over the true crop's side, turn in degrees."""
+    make = _ROI_OF_DETECTION[topology_id]
+    corner = np.concatenate([truth.box[:2] - truth.box[2:] / 2, truth.box[2:]])
+    there, here = make(corner, truth.keypoints), make(found.box * side, found.keypoints * side)
+    turn = math.remainder(here.rotation_rad - there.rotation_rad, 2 * math.pi)
+    away = math.hypot(here.cx - there.cx, here.cy - there.cy) / there.width
+    return away, abs(here.width / there.width - 1), abs(math.degrees(turn))
 
 
 def _entry(card: Card, path: Path) -> tuple[Card, CardModel]:

@@ -58,9 +58,15 @@ def print_evaluation(result: dict[str, Any]) -> None:
             f"groups differ by {fairness['spread']:.2f}, {verdict} annotators do "
             f"({fairness['annotators']:g})"
         )
-    counts = {name: result[name] for name in ("missed", "rejected", "extra", "skipped")
-              if name in result}  # fmt: skip
-    rest = ", ".join(f"{name} {count}" for name, count in counts.items())
+    if (region := result.get("region")) is not None:
+        off = {name: f"{at['median']:.3f} (p90 {at['p90']:.3f})" for name, at in region.items()}
+        console.print(
+            f"crops that follow, median: centre off by {off['centre']} of their side, size by "
+            f"{off['size']}, turn by {off['angle_deg']} degrees"
+        )
+    counted = ("missed", "rejected", "extra", "skipped", "empty_pictures", "false_alarms")
+    rest = ", ".join(f"{name.replace('_', ' ')} {result[name]}" for name in counted
+                     if name in result)  # fmt: skip
     if "average_precision" in result:
         rest = f"average precision {result['average_precision']:.3f} at IoU 0.5, {rest}"
     console.print(f"{judged}; {rest}")

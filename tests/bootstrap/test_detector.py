@@ -19,8 +19,8 @@ from bootstrap.export import MAX_DIFFERENCE
 from bootstrap.networks import DETECTOR_NETWORKS, FaceDetectorNetwork, PalmDetectorNetwork
 from bootstrap.networks.detector import UNIT_PX
 from bootstrap.training.anchors import Truth, anchor_boxes, centred_iou, targets, truth_of
-from bootstrap.training.detector_losses import decoded, detector_losses, pairs
 from bootstrap.training.cutouts import ScenePictures, scenes_of
+from bootstrap.training.detector_losses import decoded, detector_losses, pairs
 from bootstrap.training.scenes import stacked_scenes, training_scene, validation_scene
 from bootstrap.training.subjects import TrainingData, load_training_data
 from bootstrap.training.train import TrainSettings, train
@@ -225,7 +225,7 @@ def test_a_detector_of_ours_opens_alone_and_packed(trained: Path, tmp_path: Path
     assert solution.process(picture, 0)
     pack_bundle(trained, tmp_path / "landmarks.task", tmp_path / "both.task")
     roles = [model.role for model in read_bundle(tmp_path / "both.task").card.models]
-    assert roles == ["detector", "landmarks"]
+    assert roles == ["detector", "landmarks", "geometry"]
     open_solution("face", model=str(tmp_path / "both.task"), static=True).process(picture, 0)
 
 
@@ -240,6 +240,10 @@ def test_evaluate_measures_a_detector_alone(trained: Path) -> None:
     assert 0.5 <= told["average_precision"] <= 1
     found = 4 - told["missed"]
     assert told["n"] == found
+    assert told["recall"] == pytest.approx(found / 4)
+    assert told["empty_pictures"] == 0
+    if found:
+        assert told["region"]["size"]["median"] < 0.5
     assert set(told["by"]) == {
         "right eye", "left eye", "nose", "mouth", "right ear", "left ear",
     }  # fmt: skip
