@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-FORMAT = 1
+FORMAT = 2
 VIEWS, HELD_OUT = 20, 10
 FIT_SIZE = 256
 REACH_M, FINE_REACH_M = 0.018, 0.008
@@ -191,13 +191,14 @@ def _frontal_shot(renderer: MorphableRenderer) -> Shot:
 
 
 def _views(renderer: MorphableRenderer, detect: Detector, indices: range) -> list[FitView]:
-    """Random faces of the model within 30 degrees of yaw in which MediaPipe finds the face.
+    """Random faces of the model, sharp, within 30 degrees of yaw in which MediaPipe finds the face.
 
     Raises:
         ViewfinderError: it finds fewer than half of them.
     """
     from render.face_mapping_run import frontal
     from render.faces_head import rotation_matrix
+    from render.photo import Photo
 
     views = []
     for index in indices:
@@ -205,7 +206,8 @@ def _views(renderer: MorphableRenderer, detect: Detector, indices: range) -> lis
         yaw = rng.uniform(-0.5, 0.5)
         turn = rotation_matrix([0, 0, yaw]) @ rotation_matrix([rng.normal(0, 0.1), 0, 0])
         view = replace(frontal(drawn.view, 0.8, 0.6), head_rotation=turn)
-        shot = renderer.shoot(replace(drawn, view=view), renderer.hdri(index), rng)
+        sharp = replace(drawn, view=view, photo=Photo())
+        shot = renderer.shoot(sharp, renderer.hdri(index), rng)
         found = detect(shot.rgb)
         if found is not None:
             base, pose = shot.person.vertices_m, shot.camera_from_person
