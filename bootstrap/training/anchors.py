@@ -116,8 +116,12 @@ def targets(
     owner, best = iou.argmax(axis=1), iou.max(axis=1)
     state[best >= UNSURE_IOU] = -1
     state[best >= SURE_IOU] = 1
+    away = np.abs(anchors[:, None, :2] - rows[None, :, :2]).max(axis=2)
+    # The others in the middle of a small subject see as much of it as those that answer.
+    state[(away < rows[:, 2] / 2).any(axis=1) & (state == 0)] = -1
     for i in range(len(truths)):
-        first = iou[:, i].argsort(kind="stable")[::-1][:BEST_ANCHORS]
+        # Every anchor around a small subject overlaps it as much: of those the nearest.
+        first = np.lexsort((away[:, i], -iou[:, i].round(4)))[:BEST_ANCHORS]
         first = first[iou[first, i] > 0]
         mine = first[(owner[first] == i) | (best[first] < SURE_IOU)]
         owner[mine], state[mine] = i, 1

@@ -111,6 +111,20 @@ def test_anchors_grow_from_mediapipes_least_scale_to_the_picture() -> None:
         assert boxes[-1, 2] == pytest.approx(0.75**0.5)
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.floats(20, 108), st.floats(20, 108), st.floats(5, 12))
+def test_the_anchors_nearest_to_a_small_subject_answer(x: float, y: float, side: float) -> None:
+    """All around overlap it as much, and none in its middle is background."""
+    anchors = anchor_boxes(FACE)
+    state, _, _ = targets([truth(x, y, side)], anchors, FACE)
+    away = np.abs(anchors[:, :2] * 128 - (x, y)).max(axis=1)
+    assert (state == 1).sum() == 4
+    smallest = anchors[:, 2] < 0.15
+    assert (state[smallest & (away <= away[smallest].min() + 1e-4)] == 1).any()
+    assert away[state == 1].max() < 12, "its own cell or the next"
+    assert (state[away < side / 2 - 1e-3] != 0).all()
+
+
 def test_background_pulls_on_scores_alone_and_unsure_anchors_on_nothing() -> None:
     anchors = anchor_boxes(FACE)
     hidden = truth(64, 64, 50)
