@@ -103,6 +103,21 @@ def with_lines(
     return result, seen
 
 
+def within_outline(points_px: NDArray[np.floating], lines: Mapping[str, Floats]) -> Floats:
+    """(478, 2) keypoints, some of them guessed, that reach exactly as far as the drawn outline, so
+    that a crop around them is right; as they are where none is drawn."""
+    line = lines.get(SEEN_OUTLINE, lines.get(OUTLINE))
+    result = np.asarray(points_px, dtype=np.float32).copy()
+    if line is None or len(line) < 3:
+        return result
+    low, high = line.min(axis=0), line.max(axis=0)
+    result = np.clip(result, low, high)
+    oval = topology("face478@1").contours[OUTLINE].indices
+    for place, corner in zip((oval[0], oval[len(oval) // 2]), (low, high)):
+        result[place] = corner
+    return result
+
+
 def from_top(line: Floats, turn_rad: float, count: int) -> Floats:
     """A closed line again, clockwise from where it is highest on a face that is turned.
 

@@ -113,7 +113,7 @@ def _blurred(crop: Image, rng: np.random.Generator) -> Image:
 def _sharpened(crop: Image, rng: np.random.Generator) -> Image:
     """As cameras do; renders that were smaller than the crop are softer than any photograph."""
     amount = rng.uniform(0.3, 1.5)
-    soft = cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.8, 1.6))
+    soft = cv2.GaussianBlur(crop, (5, 5), rng.uniform(0.8, 1.6))
     return cv2.addWeighted(crop, 1.0 + amount, soft, -amount, 0.0)
 
 

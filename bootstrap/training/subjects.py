@@ -290,7 +290,7 @@ def _subject(
     known = (visibility > 0) & np.isfinite(label.keypoints_px).all(axis=1)
     points = np.where(known[:, None], label.keypoints_px, 0).astype(np.float32)
     weight = np.where(visibility == 2, 1.0, OCCLUDED_WEIGHT) * known * label.weight
-    roi = _labelled_roi(points, known, label.box_px, topology)
+    roi = _labelled_roi(points, known, label, topology)
     if roi is None or roi.width < 2 or not math.isfinite(roi.width) or not weight.any():
         return None
     z_px, world_m = _depth(label, points, known, topology)
@@ -344,7 +344,7 @@ def _length_px(
 
 
 def _labelled_roi(
-    points: Floats, known: NDArray[np.bool_], box: Floats | None, topology: Topology
+    points: Floats, known: NDArray[np.bool_], label: Label, topology: Topology
 ) -> Roi | None:
     if known.all():
         return _ROI_FROM_KEYPOINTS[topology.id](points)
@@ -352,9 +352,9 @@ def _labelled_roi(
     if topology.name == "face478":
         whole = completed_face(np.where(known[:, None], points, np.nan))
     if whole is not None:
-        return face_roi_from_landmarks(whole)
-    if box is not None:
-        return roi_from_box(box, scale=FALLBACK_SCALE[topology.id])
+        return face_roi_from_landmarks(face_contours.within_outline(whole, label.contours))
+    if label.box_px is not None:
+        return roi_from_box(label.box_px, scale=FALLBACK_SCALE[topology.id])
     return None
 
 

@@ -76,8 +76,8 @@ def test_the_crop_of_lines_alone_is_the_meshs(drawn: list[Subject], meshes: Data
     crops = {s.source[1]: s.roi for s in (*whole.train, *whole.val)}
     for subject in drawn:
         mine, right = subject.roi, crops[subject.source[1]]
-        assert abs(mine.cx - right.cx) + abs(mine.cy - right.cy) < 0.08 * right.width
-        assert mine.width == pytest.approx(right.width, rel=0.1)
+        assert abs(mine.cx - right.cx) + abs(mine.cy - right.cy) < 0.02 * right.width
+        assert mine.width == pytest.approx(right.width, rel=0.02)
 
 
 def test_an_outline_starts_at_the_top_of_the_face_however_it_was_drawn() -> None:
