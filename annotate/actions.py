@@ -12,6 +12,7 @@ from annotate.editing import OCCLUDED, VISIBLE
 from annotate.guide import next_to_place
 from annotate.keys import FONT_SCALES
 from annotate.ordering import FILTER_WORDS
+from annotate.viewing import CONTRASTS, TEXT_STEP, beside
 from runtime.errors import ViewfinderError
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 REASONS = ("blurred", "hidden", "wrong person", "no face or hand", "several")
 """What is wrong with an item, most of the time: a digit says which."""
 _FAINT_STEPS = (0.15, 0.35, 0.6, 1.0)
-_CONTRASTS = (0.5, 0.7, 1.0, 2.5, 5.0, 9.0)
-_TEXT_STEP = 1.1
 _CONTOUR_FILL = 0.6
 
 
@@ -258,6 +257,17 @@ class Actions:
         tools.symmetric = not tools.symmetric
         self._w.show_tools()
 
+    def toggle_bones(self) -> None:
+        """Let a hand's bones keep their lengths in drags, or stretch."""
+        tools = self._w.canvas.tools
+        tools.keep_bones = not tools.keep_bones
+        self._w.show_tools()
+
+    def toggle_handedness(self) -> None:
+        """Make a hand a left one, or a right one."""
+        if self._w.kept(self._w.session.toggle_handedness, "handedness changed"):
+            self._w.show_document()
+
     # -- the view ---------------------------------------------------------------------------------
 
     def toggle_fit(self) -> None:
@@ -299,7 +309,7 @@ class Actions:
         self._fade(1)
 
     def _fade(self, way: int) -> None:
-        self._w.canvas.set_opacity(_beside(_FAINT_STEPS, self._w.canvas.opacity, way))
+        self._w.canvas.set_opacity(beside(_FAINT_STEPS, self._w.canvas.opacity, way))
         self._w.insets.repaint_marks()
 
     def less_contrast(self) -> None:
@@ -311,7 +321,7 @@ class Actions:
         self._contrast(1)
 
     def _contrast(self, way: int) -> None:
-        self._w.canvas.set_contrast(_beside(_CONTRASTS, self._w.canvas.contrast, way))
+        self._w.canvas.set_contrast(beside(CONTRASTS, self._w.canvas.contrast, way))
         self._w.insets.look()
 
     def switch_theme(self) -> None:
@@ -323,11 +333,11 @@ class Actions:
 
     def larger_text(self) -> None:
         """Larger text."""
-        self._scale_text(_TEXT_STEP)
+        self._scale_text(TEXT_STEP)
 
     def smaller_text(self) -> None:
         """Smaller text."""
-        self._scale_text(1 / _TEXT_STEP)
+        self._scale_text(1 / TEXT_STEP)
 
     def _scale_text(self, factor: float) -> None:
         low, high = FONT_SCALES
@@ -338,7 +348,3 @@ class Actions:
     def help(self) -> None:
         """All keys."""
         self._w.show_help()
-
-
-def _beside(steps: tuple[float, ...], now: float, way: int) -> float:
-    return steps[min(max(steps.index(now) + way, 0), len(steps) - 1)]

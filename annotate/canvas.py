@@ -6,6 +6,7 @@ napari keeps the picture and the points as ordinary layers; `annotate.marks` dra
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ from annotate.editing import (
     px_from_rowcol,
     rowcol_from_px,
 )
+from annotate.hand_bones import HAND, Implausible, implausible, usual_camera
 from annotate.marks import Marks
+from runtime.camera import Camera
 
 PICTURE_LAYER = "picture"
 KEYPOINTS_LAYER = "keypoints"
@@ -53,7 +56,8 @@ class KeypointCanvas:
         self.active: str | None = None
         self.on_drawn: Callable[[], None] = lambda: None
         self.document: Document | None = None
-        self.drawn_px = np.zeros((0, 2))
+        self.drawn_px, self.drawn_depth = np.zeros((0, 2)), np.zeros(0)
+        self.camera, self.wrong = usual_camera(8, 8), Implausible()
         self._on_move = on_move
         self._on_hover = on_hover
         self._own_change = False
@@ -90,12 +94,15 @@ class KeypointCanvas:
 
     # -- showing ----------------------------------------------------------------------------
 
-    def show(self, picture: NDArray[np.uint8], document: Document) -> None:
-        """Another item: its picture and keypoints, the view fitted to the subject."""
+    def show(
+        self, picture: NDArray[np.uint8], document: Document, camera: Camera | None = None
+    ) -> None:
+        """Another item: its picture, keypoints and camera, the view fitted to the subject."""
+        self.camera = camera or usual_camera(picture.shape[1], picture.shape[0])
         if self._raw is not picture:
             self._raw = picture
             self.picture.data = drawing.contrasted(picture, self.contrast)
-        self.dragging.set_picture(picture)
+        self.dragging.set_picture(picture, self.camera)
         self.hovered = None
         self._shown += 1
         self.document = document
@@ -197,6 +204,7 @@ class KeypointCanvas:
         document = self.document
         assert document is not None
         self.dragging.place(self.drawn_px)
+        self.dragging.deepen(self.drawn_depth)
         self.points.data[:] = self.drawn_px[:, ::-1] - 0.5
         markers = self._points_node().points_markers
         if markers._data is None or len(markers._data) != len(self.drawn_px):
@@ -206,8 +214,16 @@ class KeypointCanvas:
             markers._vbo.set_data(markers._data)
             markers.update()
         self.marks.move_lines(document, self.drawn_px)
+        if document.topology_id == HAND:
+            self.wrong = implausible(self._under_way(document), self.camera)
+            self.marks.draw_wrong(self.drawn_px, self.wrong)
         self._place_rings()
         self.on_drawn()
+
+    def _under_way(self, document: Document) -> Document:
+        """The document as a drag has it just now."""
+        depth = None if document.depth is None else self.drawn_depth
+        return replace(document, keypoints_px=self.drawn_px, depth=depth)
 
     def _refresh_points(self) -> None:
         # Thumbnail, highlight and extent don't change what is seen, and cost more than the rest.
@@ -215,6 +231,9 @@ class KeypointCanvas:
 
     def _draw_marks(self) -> None:
         assert self.document is not None
+        self.drawn_depth = drawing.shown_depth(self.document)
+        self.wrong = implausible(self.document, self.camera)
+        self.marks.draw_wrong(self.drawn_px, self.wrong)
         self.marks.draw_lines(self.document, self.drawn_px, self.active)
         self._place_rings()
         self.on_drawn()
@@ -242,11 +261,18 @@ class KeypointCanvas:
 
     def hover(self, at_px: NDArray[np.float64], reach_px: float) -> None:
         """The cursor is over a place in the picture, no button held."""
-        index = self.keypoint_at(at_px, reach_px)
+        self.hover_over(self.keypoint_at(at_px, reach_px))
+
+    def hover_over(self, index: int | None) -> None:
+        """The cursor is over a keypoint, wherever that is shown."""
         if index != self.hovered:
             self.hovered = index
             self._place_rings()
             self._on_hover(index)
+
+    def tell_move(self, move: Move) -> None:
+        """Somebody moved keypoints in another view."""
+        self._on_move(move)
 
     def press(self, at_px: NDArray[np.float64], reach_px: float, soft: bool, alone: bool) -> bool:
         """The button went down over a place in the picture; whether a drag begins."""

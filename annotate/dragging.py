@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from annotate.contours import handle_mask
 from annotate.editing import Document, Move, bounding_box
 from annotate.following import WHOLE_FACE, Drag, begin_drag
+from annotate.hand_bones import HAND, BoneDrag, begin_bone_drag, usual_camera
 from annotate.magnet import ContourMagnet, EdgeField, edge_field
+from runtime.camera import Camera
 
 # Of the normalising length: how far a soft drag reaches at first, its steps and its ends; how far
 # along their normals contours look for edges.
@@ -35,12 +37,14 @@ class DragTools:
         magnet: whether contours are drawn to edges.
         symmetric: whether both sides of a face move at once.
         asked: the keypoint that a click places, None when nothing is asked.
+        keep_bones: whether a hand's bones keep their lengths, where its depth is known.
     """
 
     reach: float = SOFT_SHARE
     magnet: bool = False
     symmetric: bool = False
     asked: int | None = None
+    keep_bones: bool = True
 
     def scale_reach(self, farther: bool) -> None:
         """One step farther or less far; beyond the last step the whole subject moves."""
@@ -68,13 +72,15 @@ class Dragging:
         self.soft_px = 0.0
         self._picture: NDArray[np.uint8] | None = None
         self._edges: EdgeField | None = None
-        self._drag: Drag | None = None
+        self._camera = usual_camera(1, 1)
+        self._drag: Drag | BoneDrag | None = None
         self._grip = np.zeros(2)
         self._ends_at: tuple[float, float] | None = None
 
-    def set_picture(self, picture: NDArray[np.uint8]) -> None:
-        """Another picture: what was under way is over."""
+    def set_picture(self, picture: NDArray[np.uint8], camera: Camera | None = None) -> None:
+        """Another picture, and its camera where it is known: what was under way is over."""
         self._picture, self._edges = picture, None
+        self._camera = camera or usual_camera(picture.shape[1], picture.shape[0])
         self.let_go()
 
     def take_hold(
@@ -107,7 +113,11 @@ class Dragging:
             reach = tools.reach_px(document)
         self.soft_px = reach
         start = drawn_px[index].copy()
-        self._drag = begin_drag(
+        self._drag = None
+        hangs = document.topology_id == HAND and document.depth is not None
+        if hangs and tools.keep_bones and not soft and not alone:
+            self._drag = begin_bone_drag(document, index, self._camera)
+        self._drag = self._drag or begin_drag(
             document,
             index,
             reach,
@@ -130,6 +140,11 @@ class Dragging:
         """Put the keypoints that move where they are now, into (N, 2)."""
         if self._drag is not None and self._ends_at is not None:
             drawn_px[self._drag.indices] = self._drag.at(*self._ends_at)
+
+    def deepen(self, depth: NDArray[np.float64]) -> None:
+        """Put the depth of the keypoints that move into (N,) shares of the wrist's."""
+        if isinstance(self._drag, BoneDrag) and self._ends_at is not None:
+            depth[self._drag.indices] = self._drag.placed(*self._ends_at)[:, 2]
 
     def let_go(self) -> Move | None:
         """The drag ends; what it changed, None when nothing moved."""

@@ -69,6 +69,12 @@ def _line_colour(name: str) -> NDArray[np.float32]:
     return rgba(_PLAIN_LINE)
 
 
+def finger_colour(index: int) -> str:
+    """The colour of a hand's keypoint's finger."""
+    finger = ("thumb", "index", "middle", "ring", "pinky")[(index - 1) // 4]
+    return _LINE_COLOURS[finger]
+
+
 @dataclass(frozen=True)
 class LineLayout:
     """The lines of a topology as pieces whose ends are sums of four keypoints each.
@@ -189,6 +195,13 @@ def shown_positions(document: Document) -> NDArray[np.float64]:
     if missing.any():
         points[missing] = points[~missing].mean(axis=0) if not missing.all() else 0.0
     return points
+
+
+def shown_depth(document: Document) -> NDArray[np.float64]:
+    """(N,) a hand's depth as shares of the wrist's, as far as the wrist where nobody knows."""
+    if document.depth is None:
+        return np.ones(len(document.keypoints_px))
+    return np.where(np.isfinite(document.depth), document.depth, 1.0)
 
 
 def marker_colours(

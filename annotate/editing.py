@@ -35,6 +35,9 @@ NOT_LABELLED, OCCLUDED, VISIBLE = 0, 1, 2
 _VISIBILITIES = (NOT_LABELLED, OCCLUDED, VISIBLE)
 # Far outside any picture: a position beyond it is a mistake of the caller's, not a label.
 _FARTHEST_PX = 1e6
+# Nor is a fingertip ten times as far away as its wrist, or right at the lens.
+_NEAREST, _FARTHEST = 0.1, 10.0
+_HANDS = ("left", "right")
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,9 @@ class Document:
         placed: (N,) bool, keypoints that somebody put where they are with their own hand, not
             those that followed.
         confirmed: names of contours that somebody said are right.
+        depth: (N,) of a hand, every keypoint's distance along the optical axis as a share of the
+            wrist's; None where nobody knows.
+        handedness: of a hand, the person's own: `left`, `right`, or "" where nobody said.
     """
 
     topology_id: str
@@ -60,6 +66,8 @@ class Document:
     status: Status = "open"
     note: str = ""
     confirmed: frozenset[str] = frozenset()
+    depth: NDArray[np.float64] | None = None
+    handedness: str = ""
 
     @property
     def topology(self) -> Topology:
@@ -69,21 +77,37 @@ class Document:
     def same_as(self, other: Document) -> bool:
         """True when nothing differs, to the last bit (a missing position equals itself)."""
         return (
-            (self.topology_id, self.status, self.note, self.confirmed)
-            == (other.topology_id, other.status, other.note, other.confirmed)
+            (self.topology_id, self.status, self.note, self.confirmed, self.handedness)
+            == (other.topology_id, other.status, other.note, other.confirmed, other.handedness)
+            and _same_depth(self.depth, other.depth)
             and np.array_equal(self.keypoints_px, other.keypoints_px, equal_nan=True)
             and np.array_equal(self.visibility, other.visibility)
             and np.array_equal(self.placed, other.placed)
         )
 
 
+def _same_depth(one: NDArray[np.float64] | None, other: NDArray[np.float64] | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other, equal_nan=True)
+
+
 @dataclass(frozen=True)
 class Move:
-    """Keypoints `indices` go to `to_px` (K, 2); `held` of them were put there by hand."""
+    """Keypoints `indices` go to `to_px` (K, 2); `held` of them were put there by hand. Their depth
+    becomes `depth` (K shares of the wrist's), or stays when that is empty."""
 
     indices: tuple[int, ...]
     to_px: tuple[tuple[float, float], ...]
     held: tuple[int, ...] = ()
+    depth: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class SetHandedness:
+    """A hand is a `left` or `right` one."""
+
+    to: str
 
 
 @dataclass(frozen=True)
@@ -113,13 +137,17 @@ class Adopt:
     of: str = ""
 
 
-Change = Move | SetVisibility | SetStatus | Confirm | Adopt | SetCuboid
-KeypointChange = Move | SetVisibility | SetStatus | Confirm | Adopt
+Change = Move | SetVisibility | SetHandedness | SetStatus | Confirm | Adopt | SetCuboid
+KeypointChange = Move | SetVisibility | SetHandedness | SetStatus | Confirm | Adopt
 AnyDocument = TypeVar("AnyDocument", Document, BoxDocument)
 
 
 def new_document(
-    topology_id: str, keypoints_px: ArrayLike, visibility: ArrayLike | None = None
+    topology_id: str,
+    keypoints_px: ArrayLike,
+    visibility: ArrayLike | None = None,
+    depth: ArrayLike | None = None,
+    handedness: str = "",
 ) -> Document:
     """A document to start from.
 
@@ -127,6 +155,8 @@ def new_document(
         topology_id: of the keypoints.
         keypoints_px: (N, 2) positions.
         visibility: (N,) of 0, 1, 2; all visible when None.
+        depth: (N,) shares of the wrist's; None where nobody knows.
+        handedness: `left`, `right` or "".
 
     Raises:
         ViewfinderError: unknown topology, or a number of keypoints that isn't the topology's.
@@ -146,7 +176,25 @@ def new_document(
             "wrong visibility", field="visibility", expected=f"{layout.size} values of 0, 1, 2"
         )
     nobody = _frozen(np.zeros(layout.size, bool))
-    return Document(layout.id, _frozen(points), _frozen(shown.astype(np.int8)), nobody)
+    away = None if depth is None else np.array(depth, dtype=np.float64)
+    if away is not None and away.shape != (layout.size,):
+        raise ViewfinderError("wrong depth", field="depth", expected=f"{layout.size} values")
+    return Document(
+        layout.id,
+        _frozen(points),
+        _frozen(shown.astype(np.int8)),
+        nobody,
+        depth=None if away is None else _frozen(away),
+        handedness=_checked_handedness(handedness) if handedness else "",
+    )
+
+
+def _checked_handedness(handedness: str) -> str:
+    if handedness not in _HANDS:
+        raise ViewfinderError(
+            "no such hand", field="handedness", expected=" | ".join(_HANDS), found=handedness
+        )
+    return handedness
 
 
 def apply(document: AnyDocument, change: Change) -> AnyDocument:
@@ -173,6 +221,8 @@ def _apply_to_keypoints(document: Document, change: KeypointChange) -> Document:
     if isinstance(change, SetStatus):
         change.check()
         return replace(document, status=change.to, note=change.note)
+    if isinstance(change, SetHandedness):
+        return replace(document, handedness=_checked_handedness(change.to))
     indices = _checked_indices(document, change.indices)
     if isinstance(change, Adopt):
         return _adopted(document, change, indices)
@@ -197,6 +247,9 @@ def _apply_to_keypoints(document: Document, change: KeypointChange) -> Document:
     visibility[indices] = np.where(
         visibility[indices] == NOT_LABELLED, VISIBLE, visibility[indices]
     )
+    depth = document.depth
+    if change.depth:
+        depth = _with_depth(document, indices, change.depth)
     placed = document.placed.copy()
     if change.held:
         placed[_checked_indices(document, change.held)] = True
@@ -205,7 +258,24 @@ def _apply_to_keypoints(document: Document, change: KeypointChange) -> Document:
         keypoints_px=_frozen(points),
         visibility=_frozen(visibility),
         placed=_frozen(placed),
+        depth=depth,
     )
+
+
+def _with_depth(
+    document: Document, indices: list[int], to: tuple[float, ...]
+) -> NDArray[np.float64]:
+    away = np.array(to, dtype=np.float64)
+    if len(away) != len(indices) or not ((away >= _NEAREST) & (away <= _FARTHEST)).all():
+        raise ViewfinderError(
+            "a keypoint can't be so far away",
+            field="depth",
+            expected=f"{_NEAREST} to {_FARTHEST} of the wrist's distance for each keypoint moved",
+            found=to[:1],
+        )
+    depth = np.ones(len(document.placed)) if document.depth is None else document.depth.copy()
+    depth[indices] = away
+    return _frozen(depth)
 
 
 def _adopted(document: Document, change: Adopt, indices: list[int]) -> Document:
@@ -316,6 +386,9 @@ def change_to_json(change: Change) -> str:
     if isinstance(change, Move):
         stored: dict[str, Any] = {"op": "move", "index": change.indices, "to": change.to_px}
         stored |= {"held": change.held} if change.held else {}
+        stored |= {"depth": change.depth} if change.depth else {}
+    elif isinstance(change, SetHandedness):
+        stored = {"op": "handedness", "to": change.to}
     elif isinstance(change, Confirm):
         stored = {"op": "confirm", "contours": change.contours, "to": change.to}
     elif isinstance(change, Adopt):
@@ -343,7 +416,10 @@ def change_from_json(text: str) -> Change:
         if stored["op"] == "move":
             to = tuple((float(x), float(y)) for x, y in stored["to"])
             held = tuple(int(i) for i in stored.get("held", ()))
-            return Move(tuple(int(i) for i in stored["index"]), to, held)
+            depth = tuple(float(z) for z in stored.get("depth", ()))
+            return Move(tuple(int(i) for i in stored["index"]), to, held, depth)
+        if stored["op"] == "handedness":
+            return SetHandedness(str(stored["to"]))
         if stored["op"] == "confirm":
             return Confirm(tuple(str(name) for name in stored["contours"]), bool(stored["to"]))
         if stored["op"] == "adopt":
@@ -371,14 +447,16 @@ def document_to_json(document: Document | BoxDocument) -> str:
         [x, y] if math.isfinite(x) and math.isfinite(y) else None
         for x, y in document.keypoints_px.tolist()
     ]
-    return json.dumps(
-        {
-            "topology": document.topology_id,
-            "keypoints_px": points,
-            "visibility": document.visibility.tolist(),
-        },
-        separators=(",", ":"),
-    )
+    stored: dict[str, Any] = {
+        "topology": document.topology_id,
+        "keypoints_px": points,
+        "visibility": document.visibility.tolist(),
+    }
+    if document.depth is not None:
+        away = document.depth.tolist()
+        stored["depth"] = [z if math.isfinite(z) else None for z in away]
+    stored |= {"handedness": document.handedness} if document.handedness else {}
+    return json.dumps(stored, separators=(",", ":"))
 
 
 def document_from_json(text: str) -> Document | BoxDocument:
@@ -393,6 +471,9 @@ def document_from_json(text: str) -> Document | BoxDocument:
         if stored.get("kind") == DOCUMENT_KIND:
             return box_from_json(stored)
         points = [[math.nan, math.nan] if p is None else p for p in stored["keypoints_px"]]
-        return new_document(stored["topology"], points, stored["visibility"])
+        away = stored.get("depth")
+        depth = None if away is None else [math.nan if z is None else z for z in away]
+        said = str(stored.get("handedness", ""))
+        return new_document(stored["topology"], points, stored["visibility"], depth, said)
     except (KeyError, TypeError) as error:
         raise ValueError(f"incomplete document: {error}") from error

@@ -8,11 +8,15 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from annotate.editing import bounding_box, contour_lines
+from annotate.editing import Document, bounding_box, contour_lines
+from annotate.hand_bones import in_space
 from annotate.history import ItemKey, ItemState
 from annotate.store import AnnotationStore, annotator_name, store_place
 from bootstrap.dataset import Dataset, Label
+from bootstrap.dataset.schema import row_camera
+from runtime.camera import Camera
 from runtime.errors import ViewfinderError
 
 _ORIGINAL_SUBJECT = "subject_id_in_source"
@@ -132,7 +136,9 @@ def _export(
         elif accepted or edited:
             counts["accepted"] += accepted
             counts["edited"] += edited
-            label = human_label(key, item, origin.label(key, item), who)
+            label = human_label(
+                key, item, origin.label(key, item), who, row_camera(dataset.row(key.sample_id))
+            )
             made.append((key, label if layer != CONSENSUS else _without_person(label)))
     labels = _with_free_subjects(kept, made)
     dataset.write_layer(layer, labels)
@@ -145,7 +151,13 @@ def _without_person(label: Label) -> Label:
     return replace(label, annotator=None, time=None, attributes=attributes)
 
 
-def human_label(key: ItemKey, item: ItemState, origin: Label | None, annotator: str) -> Label:
+def human_label(
+    key: ItemKey,
+    item: ItemState,
+    origin: Label | None,
+    annotator: str,
+    camera: Camera | None = None,
+) -> Label:
     """The label that an item's present state makes.
 
     Args:
@@ -153,6 +165,7 @@ def human_label(key: ItemKey, item: ItemState, origin: Label | None, annotator: 
         item: its state.
         origin: the label it was found as, for what keypoints alone don't say.
         annotator: who edited it.
+        camera: of the picture, where it is known.
     """
     document = item.document
     if origin is None:
@@ -160,12 +173,15 @@ def human_label(key: ItemKey, item: ItemState, origin: Label | None, annotator: 
     lines = contour_lines(document)
     box = bounding_box(document)
     untouched = item.keypoint_edits == 0
+    space = origin.keypoints_camera_m if untouched else space_m(document, origin, camera)
     return replace(
         origin,
         topology=key.topology_id,
         keypoints_px=document.keypoints_px.astype(np.float32),
-        # What was measured in three dimensions no longer belongs to points moved in two.
-        keypoints_camera_m=origin.keypoints_camera_m if untouched else None,
+        # What was measured in three dimensions no longer belongs to points moved in two, but for
+        # hands, whose points are moved in three.
+        keypoints_camera_m=space,
+        handedness=document.handedness or origin.handedness,
         detector_keypoints_px=origin.detector_keypoints_px if untouched else None,
         visibility=document.visibility,
         contours={name: line for name, line in lines.items() if np.isfinite(line).all()},
@@ -186,6 +202,16 @@ def human_label(key: ItemKey, item: ItemState, origin: Label | None, annotator: 
         annotator=annotator,
         time=item.last_time,
     )
+
+
+def space_m(document: Document, origin: Label, camera: Camera | None) -> NDArray[np.float32] | None:
+    """(21, 3) camera axes in metres of a hand whose wrist is as far away as it was found to be;
+    None for all else."""
+    found = origin.keypoints_camera_m
+    if document.depth is None or found is None or camera is None:
+        return None
+    points = in_space(document.keypoints_px, document.depth, camera) * float(found[0, 2])
+    return points.astype(np.float32) if np.isfinite(points).all() else None
 
 
 class _Origin:

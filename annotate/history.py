@@ -16,6 +16,7 @@ from annotate.editing import (
     Change,
     Document,
     Move,
+    SetHandedness,
     SetVisibility,
     apply,
     change_from_json,
@@ -85,7 +86,7 @@ class ItemState:
     @property
     def keypoint_edits(self) -> int:
         """Effective edits of keypoints or a box (a status or a confirmed contour is none)."""
-        edits = (Move, SetVisibility, Adopt, SetCuboid)
+        edits = (Move, SetVisibility, SetHandedness, Adopt, SetCuboid)
         return sum(isinstance(change, edits) for _, change in self.edits)
 
     def push(self, revision_id: int, change: Change, document: Document) -> None:

@@ -14,7 +14,9 @@ from typing_extensions import override
 
 from annotate import drawing
 from annotate.canvas import REACH_SCREEN_PX, KeypointCanvas
+from annotate.hand_bones import HAND
 from annotate.marks import HOVERED_COLOUR
+from annotate.side_view import SideView
 
 WIDTH_PX = 280
 _REGIONS = (("right_eye", "right eye"), ("left_eye", "left eye"), ("mouth", "mouth"))
@@ -187,9 +189,12 @@ class Insets(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.setSpacing(4)
+        self._canvas = canvas
         self.views = [Inset(canvas, region, title) for region, title in _REGIONS]
-        for view in self.views:
+        self.side = SideView(canvas)
+        for view in (*self.views, self.side):
             layout.addWidget(view)
+        self.side.hide()
 
     @override
     def sizeHint(self) -> QSize:
@@ -197,12 +202,21 @@ class Insets(QWidget):
         return QSize(WIDTH_PX, 600)
 
     def look(self) -> None:
-        """Another picture or document."""
-        for view in self.views:
+        """Another picture or document: eyes and mouth of a face, a hand from its side."""
+        document = self._canvas.document
+        hand = document is not None and document.topology_id == HAND
+        if hand == self.side.isHidden():
+            self.side.setVisible(hand)
+            for view in self.views:
+                view.setVisible(not hand)
+        for view in self._shown():
             view.look()
+
+    def _shown(self) -> list[Inset] | list[SideView]:
+        return self.views if self.side.isHidden() else [self.side]
 
     def repaint_marks(self) -> None:
         """Keypoints moved."""
         if self.isVisible():
-            for view in self.views:
+            for view in self._shown():
                 view.update()

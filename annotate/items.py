@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from annotate.editing import Document, new_document
+from annotate.hand_bones import HAND, depth_of
 from annotate.history import ItemKey
 from annotate.ordering import queue_order, read_queue
 from bootstrap.dataset import Dataset, Label
@@ -22,9 +23,14 @@ class Item:
     def found(self) -> Document:
         """The label as a document, before anybody changed it."""
         assert self.label.keypoints_px is not None
-        return new_document(
-            self.key.topology_id, self.label.keypoints_px[:, :2], self.label.visibility
-        )
+        points, space = self.label.keypoints_px[:, :2], self.label.keypoints_camera_m
+        depth = None
+        if self.key.topology_id == HAND:
+            depth = None if space is None else depth_of(space)
+            handedness = self.label.handedness or ""
+        else:
+            handedness = ""
+        return new_document(self.key.topology_id, points, self.label.visibility, depth, handedness)
 
 
 def items_of(dataset: Dataset, layer: str, queue: Path | None = None) -> list[Item]:

@@ -77,6 +77,8 @@ ACTIONS: tuple[ActionInfo, ...] = (
     _I("harder", "Drag reaches less far", ("[",), "Dragging"),
     _I("toggle_magnet", "Magnet to edges", ("M",), "Dragging"),
     _I("toggle_symmetry", "Both sides at once", ("Y",), "Dragging"),
+    _I("toggle_bones", "Bones keep lengths", ("L",), "Dragging"),
+    _I("toggle_handedness", "Left hand, right hand", ("H",), "Edits"),
     _I("toggle_fit", "Fit subject, picture", ("F",), "View"),
     _I("zoom_contour", "Zoom to the contour", ("Z",), "View"),
     _I("toggle_contours", "Contours on, off", ("C",), "View"),
@@ -137,9 +139,10 @@ BOX_ACTIONS: tuple[ActionInfo, ...] = (
 )
 """Those of the window for AR recordings."""
 BOX_MOUSE = (
-    ("click, when placing", "two ends of the front's lower edge, a lower corner behind, the top"),
-    ("drag a corner or an edge", "where it is seen in this frame"),
-    ("drag a face", "along its normal; in space, too"),
+    ("click, when placing", "what the panel asks for"),
+    ("drag corner, edge", "to where this frame shows it"),
+    ("drag a face", "outwards or inwards"),
+    ("drag in space", "the faces that meet there"),
     ("click another box", "choose it"),
     ("wheel, drag beside", "zoom, pan; turn space"),
 )

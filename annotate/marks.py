@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from annotate import drawing
 from annotate.editing import Document
+from annotate.hand_bones import PARENT, Implausible
 
 _HALO = (0.04, 0.05, 0.06, 0.65)
 _HALO_MORE_PX = 2.0
+WRONG_COLOUR = "#ff3b30"
 HOVERED_COLOUR, _REACH = "#ffe14d", (1.0, 0.88, 0.3, 0.8)
 _CIRCLE = np.stack(
     [np.cos(np.linspace(0, 2 * np.pi, 65)), np.sin(np.linspace(0, 2 * np.pi, 65))], 1
@@ -37,7 +39,10 @@ class Marks:
         self._line = Line(parent=scene, antialias=True, method="gl")
         self._circle = Line(parent=scene, antialias=True, method="gl", color=_REACH, width=1.5)
         self._ring = Markers(parent=scene)
-        self._all = (self._halo, self._line, self._circle, self._ring)
+        self._wrong_bones = Line(parent=scene, antialias=True, method="gl")
+        self._wrong_joints = Markers(parent=scene)
+        wrong = (self._wrong_bones, self._wrong_joints)
+        self._all = (self._halo, self._line, self._circle, self._ring, *wrong)
         for order, visual in enumerate(self._all):
             # Lines between the picture (layer 0) and the keypoints (layer 1); the rest on top.
             visual.order = 0.5 + order / 10 if order < 2 else 10 + order
@@ -124,6 +129,25 @@ class Marks:
                 face_color=(0, 0, 0, 0),
                 edge_color=list(colours),
                 edge_width=2.5,
+            )
+
+    def draw_wrong(self, points_px: NDArray[np.float64], wrong: Implausible) -> None:
+        """Red along a hand's bones that can't be as long, around joints that can't bend so."""
+        self._wrong_bones.visible, self._wrong_joints.visible = (
+            bool(wrong.bones),
+            bool(wrong.joints),
+        )
+        if wrong.bones:
+            ends = [(PARENT[child], child) for child in sorted(wrong.bones)]
+            pos = points_px[np.array(ends).ravel()].astype(np.float32) - 0.5
+            self._wrong_bones.set_data(pos, color=WRONG_COLOUR, connect="segments", width=5)
+        if wrong.joints:
+            self._wrong_joints.set_data(
+                pos=points_px[sorted(wrong.joints)].astype(np.float32) - 0.5,
+                size=22.0,
+                face_color=(0, 0, 0, 0),
+                edge_color=WRONG_COLOUR,
+                edge_width=3,
             )
 
     def draw_reach(self, middle_px: NDArray[np.float64] | None, radius_px: float) -> None:

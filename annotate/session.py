@@ -25,6 +25,7 @@ from annotate.editing import (
     Confirm,
     Document,
     Move,
+    SetHandedness,
     SetStatus,
     SetVisibility,
     apply,
@@ -33,6 +34,7 @@ from annotate.editing import (
 )
 from annotate.export import ExportSummary, export_layer
 from annotate.following import begin_drag
+from annotate.hand_bones import HAND, usual_camera
 from annotate.history import ItemKey
 from annotate.items import Item, default_layer, items_of
 from annotate.ordering import QUEUE_NAME, Candidate, parse_filter, sample_tags
@@ -40,6 +42,8 @@ from annotate.pictures import Pictures
 from annotate.store import AnnotationStore, annotator_name, store_place
 from annotate.worked_time import WorkedTime
 from bootstrap.dataset import Dataset
+from bootstrap.dataset.schema import row_camera
+from runtime.camera import Camera
 from runtime.errors import ViewfinderError
 
 
@@ -248,6 +252,22 @@ class AnnotationSession:
             ViewfinderError: it can't be read.
         """
         return self.pictures.read(self.item.key.sample_id)
+
+    def camera(self) -> Camera:
+        """The current picture's camera; a usual one where nobody measured it."""
+        row = self.dataset.row(self.item.key.sample_id)
+        return row_camera(row) or usual_camera(row["width"], row["height"])
+
+    def toggle_handedness(self) -> Document:
+        """Make the current hand a left one, or a right one again.
+
+        Raises:
+            ViewfinderError: it isn't a hand, or it couldn't be kept.
+        """
+        document = self.document
+        if document.topology_id != HAND:
+            raise ViewfinderError("only hands are left or right")
+        return self._record(SetHandedness("left" if document.handedness == "right" else "right"))
 
     def contours(self) -> Mapping[str, NDArray[np.float32]]:
         """The current item's contours in px, through its keypoints as they stand."""

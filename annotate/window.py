@@ -11,6 +11,7 @@ from annotate.actions import Actions
 from annotate.canvas import KeypointCanvas
 from annotate.editing import Move
 from annotate.guide import next_to_place, region_of
+from annotate.hand_bones import HAND
 from annotate.help import KeyOverview
 from annotate.insets import Insets
 from annotate.keys import ACTIONS, Settings, place_for_people, settings_path
@@ -146,7 +147,7 @@ class AnnotateWindow:
         self._region = ""
         self.canvas.active = self.next_contour(None, 1)
         self.canvas.tools.asked = next_to_place(document) if asking else None
-        self.canvas.show(picture, document)
+        self.canvas.show(picture, document, self.session.camera())
         self.reviewing.show_item()
         self.insets.look()
         if asking:
@@ -256,6 +257,11 @@ class AnnotateWindow:
         words = [f"drags reach {reach}"]
         words += ["magnet"] if tools.magnet else []
         words += ["both sides"] if tools.symmetric else []
+        if document.topology_id == HAND:
+            words = ["bones keep their lengths" if tools.keep_bones else "bones stretch"]
+            words = words if document.depth is not None else ["depth unknown"]
+            words.insert(0, f"{document.handedness or 'left or right?'} hand")
+            words += [self.canvas.wrong.text()] if self.canvas.wrong.text() else []
         asked = ""
         if tools.asked is not None:
             title = drawing.keypoint_title(document.topology, tools.asked)
