@@ -31,6 +31,9 @@ COLLAGE_SHARE = 0.65
 """Of the examples of cut-outs; the rest shows pictures as they were rendered or taken."""
 WHOLE_SHARE = 0.3
 """Of the examples that show the whole picture, as the runtime does."""
+FINE_SHARE = 0.12
+"""Side of a box over the input's: of collages with smaller subjects every other stays as it is
+drawn, since blur and noise leave little of them."""
 MOST_ZOOM_OUT = 1.3
 """Side of an example over its picture's: beyond it black borders would teach more than anything."""
 _WOBBLE_RAD = math.radians(8)
@@ -98,6 +101,10 @@ def example(
     """
     if rng.random() < collages and (made := collage(scene, supply, rng)) is not None:
         picture, truths, bars = made
+        finest = min((float(truth.box[2]) for truth in truths), default=math.inf)
+        if finest < FINE_SHARE * supply.size and rng.random() < 0.5:
+            picture[bars] = 0
+            return picture, truths
         return _in_another_light(picture, bars, rng), truths
     return training_scene(
         *supply.pictures.of(scene), scene.subjects, supply.topology, supply.size, rng
