@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # What opens a window runs under a virtual screen where there is no other.
 DISPLAYED := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,xvfb-run -a -s "-screen 0 1920x1080x24")
 
-.PHONY: help setup demo test check unit soak bench mediapipe-envs check-mediapipe clean
+.PHONY: help setup demo models test check unit soak bench mediapipe-envs check-mediapipe clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -22,6 +22,29 @@ $(STAMP): pyproject.toml constraints.txt .ci/setup runtime/crop.c
 
 demo: $(STAMP) ## the whole loop once, about ten minutes; writes demo/report.html
 	.venv/bin/viewfinder demo --out demo
+
+# What the bundled models are made of; a render or training that was stopped goes on where it was.
+FACES ?= 4000
+HANDS ?= 6000
+MODELS ?= build/models
+FACE_STEPS ?= 20000
+HAND_STEPS ?= 20000
+DETECTOR_STEPS ?= 20000
+BOTH := --data $(MODELS)/faces --data $(MODELS)/hands
+
+models: $(STAMP) ## render, train and pack the bundled models anew: hours on two cores; FACES=, HANDS=, *_STEPS=
+	mkdir -p $(MODELS)
+	.venv/bin/viewfinder render hands --out $(MODELS)/hands --count $(HANDS) --seed 4001
+	.venv/bin/viewfinder render faces --out $(MODELS)/faces --count $(FACES) --seed 4002 --shard-size 128
+	$(call trained,face,face --data $(MODELS)/faces,$(FACE_STEPS))
+	$(call trained,hand,hand --data $(MODELS)/hands,$(HAND_STEPS))
+	$(call trained,face-detector,detector --kind face --batch 8 $(BOTH),$(DETECTOR_STEPS))
+	$(call trained,palm-detector,detector --kind palm --batch 8 $(BOTH),$(DETECTOR_STEPS))
+	$(PYTHON) -m bootstrap.shipping $(MODELS) --faces $(MODELS)/faces --hands $(MODELS)/hands
+
+# name, network and data, steps: made unless it is there; from its checkpoint where there is one.
+trained = test -f $(MODELS)/$(1).fp16.task || .venv/bin/viewfinder train $(2) --steps $(3) --also fp16 \
+	--out $(MODELS)/$(1).task $$(test -f $(MODELS)/$(1).checkpoint.safetensors && echo --resume)
 
 test: check unit ## linters, types, import contracts, then every test
 
@@ -47,6 +70,7 @@ bench: $(STAMP) ## speed against the floors, on an idle machine; writes benchmar
 	$(PYTHON) benchmarks/bodies_mediapipe.py --count 200 --out benchmarks/results/bodies_mediapipe.json
 	$(PYTHON) -m benchmarks.sessions --count 3 --size 480x640 --frames 20 --out benchmarks/results/sessions
 	$(PYTHON) benchmarks/runtime.py --out benchmarks/results/runtime.json
+	$(PYTHON) benchmarks/models.py --out benchmarks/results/models.json
 	$(PYTHON) benchmarks/cuboids.py --out benchmarks/results/cuboids.json
 	$(PYTHON) benchmarks/footprint.py --install --out benchmarks/results/footprint.json
 	$(DISPLAYED) $(PYTHON) benchmarks/annotate.py --out benchmarks/results/annotate.json
