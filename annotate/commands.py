@@ -17,7 +17,8 @@ from runtime.errors import ViewfinderError
 
 def annotate(
     project: Annotated[
-        Path | None, typer.Argument(help="A data set's folder.", show_default=False)
+        Path | None,
+        typer.Argument(help="A data set's folder, or an AR recording.", show_default=False),
     ] = None,
     layer: Annotated[
         str | None,
@@ -72,12 +73,16 @@ def annotate(
         bool, typer.Option("--json", help="With --export: what was written, as JSON.")
     ] = False,
 ) -> None:
-    """Refine keypoints in a window, by hand; every edit is saved at once.
+    """Refine keypoints, or place boxes in AR recordings, by hand; every edit is saved at once.
 
     Opens napari on the labels a model (or a renderer) made: drag keypoints, contours follow; Enter
     accepts and goes on. Edits are kept in PROJECT/annotations.sqlite the moment they are made:
     there is no Save, and undo works across items and restarts. --export turns what you touched and
     accepted into a layer that `viewfinder train` and `viewfinder evaluate` read.
+
+    PROJECT may be an AR recording that `viewfinder session` reads: boxes are placed and dragged in
+    its frames and in space, and fitted live; --export writes boxes-ANNOTATOR.json and the data set
+    PROJECT/frames with the layer `propagated`.
 
     Everything has a key: ? shows them all, --keys writes the file in which to change them. Where
     the disk is full or can't be written, work goes on in memory and the window says so.
@@ -92,6 +97,13 @@ def annotate(
         return
     if project is None:
         raise typer.BadParameter("which data set?", param_hint="PROJECT")
+    if is_recording(project):
+        only_for_datasets = {"--layer": layer, "--queue": queue, "--item": item, "--review": review}
+        given = [name for name, value in only_for_datasets.items() if value]
+        if given:
+            raise typer.BadParameter(f"{' '.join(given)} is for data sets", param_hint="PROJECT")
+        _annotate_recording(project, annotator, store, export, screenshot, as_json)
+        return
     if export:
         _export(project, annotator, store, review, as_json)
         return
@@ -123,6 +135,47 @@ def annotate(
                 )
             session.go(item - 1)
         open_window(session, settings, screenshot)
+
+
+def is_recording(project: Path) -> bool:
+    """Whether a project is an AR recording, and no data set."""
+    from arsession.readers import reader_of
+
+    return not (project / "dataset.json").exists() and reader_of(project) is not None
+
+
+def _annotate_recording(
+    project: Path,
+    annotator: str | None,
+    store: str | None,
+    export: bool,
+    screenshot: Path | None,
+    as_json: bool,
+) -> None:
+    if not export:
+        from annotate.opening import prepare_qt
+
+        prepare_qt()
+    from annotate.cuboid_session import CuboidSession
+
+    with CuboidSession.open(
+        project, annotator=annotator, keep_going=not export, store=store
+    ) as work:
+        if not export:
+            from annotate.opening import open_cuboid_window
+
+            open_cuboid_window(work, read_settings(settings_path()), screenshot)
+            return
+        from annotate.cuboid_export import export_boxes
+        from bootstrap.progress import progress_bar
+
+        with progress_bar("packing", "run the same command again to go on") as advance:
+            done = export_boxes(work, advance)
+    if as_json:
+        typer.echo(json.dumps(asdict(done), default=str))
+        return
+    typer.echo(f"{done.file}: {done.boxes} boxes; left out: {done.flagged} flagged")
+    typer.echo(f"{done.dataset}: {done.labels} labels in the layer {done.layer}")
 
 
 def _export(

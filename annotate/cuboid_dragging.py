@@ -55,6 +55,11 @@ class PictureDrag:
     def _project(self, points: Array) -> Array:
         return self._work.views.seen_in(self._frame, points)
 
+    @property
+    def moved(self) -> bool:
+        """Whether there is anything to keep."""
+        return self.now is not self._before
+
     def to(self, px: Array) -> Fitted:
         """The cursor is there, (2,) picture coordinates: the box as it would be."""
         with suppress(ViewfinderError):  # where no box fits it stays where it was
@@ -84,7 +89,7 @@ class PictureDrag:
         Raises:
             ViewfinderError: it couldn't be kept.
         """
-        if self.now is not self._before:
+        if self.moved:
             self._work.keep(self.now.cuboid)
 
 
@@ -108,6 +113,11 @@ class SpaceDrag:
         self._px_per_m = px_per_m
         self._before = self.now = work.fitted(work.chosen)
 
+    @property
+    def moved(self) -> bool:
+        """Whether there is anything to keep."""
+        return self.now is not self._before
+
     def to(self, px: Array) -> Fitted:
         """The cursor is there, (2,) on the screen: the box as it would be."""
         faces = self._handle.faces
@@ -128,5 +138,5 @@ class SpaceDrag:
         Raises:
             ViewfinderError: it couldn't be kept.
         """
-        if self.now is not self._before:
+        if self.moved:
             self._work.keep(self.now.cuboid)

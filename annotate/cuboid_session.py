@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
@@ -24,9 +25,10 @@ from numpy.typing import NDArray
 
 from annotate.cuboid_document import BoxDocument, SetCuboid
 from annotate.cuboid_handles import front_turned, picture_sigma_px
-from annotate.cuboid_placing import Placement
+from annotate.cuboid_placing import Placement, level_planes
 from annotate.history import ItemKey
 from annotate.pictures import Pictures
+from annotate.revision_log import is_server
 from annotate.status import SetStatus, Status
 from annotate.store import STORE_NAME, AnnotationStore, annotator_name
 from annotate.worked_time import WorkedTime
@@ -44,6 +46,7 @@ Array = NDArray[np.float64]
 
 TOPOLOGY = "cuboid9@1"
 _KEEP_FRAMES = 24
+_PROPOSED, _LEAST_SCORE = ("cup", "camera", "chair", "shoe"), 0.3
 _APART = 0.05
 """Of the recording: so far from frames with clicks is what is suggested; what a fit can't know of,
 a tracker's drift, is much the same nearby."""
@@ -130,6 +133,7 @@ class CuboidSession:
         *,
         annotator: str | None = None,
         keep_going: bool = False,
+        store: str | Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> CuboidSession:
         """Open a recording where this annotator left it.
@@ -139,6 +143,7 @@ class CuboidSession:
                 `annotations.sqlite` in that folder.
             annotator: whose work it is; the login name when None.
             keep_going: whether to go on in memory where the disk fails.
+            store: another store's file, or a server's URL.
             clock: seconds, for how long edits take.
 
         Raises:
@@ -148,8 +153,14 @@ class CuboidSession:
         recording = open_session(project)
         Views.of(recording)  # a recording without a camera is refused before a store is made
         folder = project if project.is_dir() else project.parent
-        store = AnnotationStore.open(folder / STORE_NAME, name, keep_going=keep_going)
-        return cls(recording, store, project, clock)
+        poses = sha256(np.ascontiguousarray(recording.world_from_camera).tobytes()).hexdigest()
+        opened = AnnotationStore.open(
+            folder / STORE_NAME if store is None else store,
+            name,
+            keep_going=keep_going,
+            project=f"{project.resolve().name} {poses[:16]}" if is_server(store) else "",
+        )
+        return cls(recording, opened, project, clock)
 
     def __enter__(self) -> CuboidSession:
         return self
@@ -298,8 +309,7 @@ class CuboidSession:
         assert placement is not None
         if not placement.click(self.frame, px):
             return False
-        taken = {k.subject_id for k in self.store.history if k.sample_id == self._sample_id}
-        number = max(taken, default=-1) + 1
+        number = self._free_number()
         cuboid = placement.cuboid(number, self.category, picture_sigma_px(zoom))
         try:
             _, fit, _ = fit_cuboid(self.recording, self.views, cuboid)
@@ -350,6 +360,54 @@ class CuboidSession:
         before = self._chosen_fitted()
         cuboid = replace(before.cuboid, symmetry="square" if square else "none")
         self.keep(self.tried(before, cuboid, before.box).cuboid if cuboid.clicks else cuboid)
+
+    def next_plane(self) -> None:
+        """Let the chosen box stand on the recording's next level plane, after the last on none.
+
+        Raises:
+            ViewfinderError: there is none, or it couldn't be kept.
+        """
+        before = self._chosen_fitted()
+        names: list[str | None] = [
+            ground.plane.identifier for ground in level_planes(self.recording) if ground.plane
+        ]
+        if not names:
+            raise ViewfinderError("the recording has no level plane")
+        names.append(None)
+        now = before.cuboid.plane
+        place = names.index(now) if now is None or (isinstance(now, str) and now in names) else -1
+        cuboid = replace(before.cuboid, plane=names[(place + 1) % len(names)], box=before.box)
+        if cuboid.clicks:
+            _, fit, _ = fit_cuboid(self.recording, self.views, cuboid)
+            cuboid = cuboid if fit is None else replace(cuboid, box=fit.box)
+        self.keep(cuboid)
+
+    def propose(self) -> None:
+        """Let MediaPipe's network for the category, or a box network, find a box in this frame.
+
+        Raises:
+            ViewfinderError: no network for this category, nothing found, or it couldn't be kept.
+        """
+        from arsession.proposal import propose
+        from runtime.solutions import open_solution
+
+        variant = self.category if self.category in _PROPOSED else "chair"
+        solution = open_solution(
+            "objectron", None, variant=variant, models="mediapipe", max_subjects=1, static=True,
+            min_score=_LEAST_SCORE,
+        )  # fmt: skip
+        found = propose(self.recording, solution, [self.frame], self.category)
+        planes = level_planes(self.recording)
+        plane = planes[0].plane.identifier if planes and planes[0].plane else None
+        cuboid = replace(found, id=self._free_number(), plane=plane)
+        _, fit, _ = fit_cuboid(self.recording, self.views, cuboid)
+        self.keep(cuboid if fit is None else replace(cuboid, box=fit.box))
+        self.placement = None
+        self.choose(cuboid.id)
+
+    def _free_number(self) -> int:
+        taken = (k.subject_id for k in self.store.history if k.sample_id == self._sample_id)
+        return max(taken, default=-1) + 1
 
     def set_status(self, status: Status, note: str = "") -> None:
         """Accept the chosen box, flag it, or open it again."""

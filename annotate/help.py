@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QWidget
 from typing_extensions import override
 
-from annotate.keys import ACTIONS, MOUSE, Settings, key_text
+from annotate.keys import ACTIONS, BOX_ACTIONS, BOX_MOUSE, MOUSE, ActionInfo, Settings, key_text
 from annotate.theme import Theme
 
 _COLUMNS = (("Items", "Edits"), ("Dragging", "Mouse", "Review"), ("View",))
+_BOX_COLUMNS = (("Frames", "Boxes"), ("Edits", "Mouse"), ("View",))
 _MARGIN_PX = 24
 
 
@@ -21,10 +23,12 @@ class KeyOverview(QLabel):
 
     Args:
         window: what to cover.
+        boxes: whether it is the window for AR recordings.
     """
 
-    def __init__(self, window: QWidget) -> None:
+    def __init__(self, window: QWidget, boxes: bool = False) -> None:
         super().__init__(window)
+        self._sheet = _Sheet(BOX_ACTIONS, BOX_MOUSE, _BOX_COLUMNS) if boxes else _Sheet()
         self.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.setTextFormat(Qt.TextFormat.RichText)
         self.hide()
@@ -36,7 +40,7 @@ class KeyOverview(QLabel):
             f"background: {theme.ground}; color: {theme.text}; font-size: {points:.1f}pt;"
             f"border: 1px solid {theme.rule}; border-radius: 8px;"
         )
-        self.setText(_overview(settings, theme, file))
+        self.setText(self._sheet.text(settings, theme, file))
         window = self.parentWidget()
         # As large as the text needs, in the middle of the window.
         size = self.sizeHint()
@@ -53,36 +57,44 @@ class KeyOverview(QLabel):
         self.hide()
 
 
-def _overview(settings: Settings, theme: Theme, file: str) -> str:
-    columns = []
-    for groups in _COLUMNS:
-        cells = "".join(_group(group, settings, theme) for group in groups)
-        columns.append(f"<td style='padding: 0 14px'><table cellspacing='0'>{cells}</table></td>")
-    note = f"Keys can be changed in {html.escape(file)} (viewfinder annotate --keys writes it)"
-    return (
-        f"<table><tr>{''.join(columns)}</tr></table>"
-        f"<p style='color:{theme.muted}'>{note}<br>any key or click closes this</p>"
-    )
+@dataclass(frozen=True)
+class _Sheet:
+    """What one window's overview lists."""
 
+    actions: tuple[ActionInfo, ...] = ACTIONS
+    mouse: tuple[tuple[str, str], ...] = MOUSE
+    columns: tuple[tuple[str, ...], ...] = _COLUMNS
 
-def _group(group: str, settings: Settings, theme: Theme) -> str:
-    rows: Sequence[tuple[str, str]]
-    if group == "Mouse":
-        rows = MOUSE
-    else:
-        rows = [
-            ("  ".join(key_text(key) for key in settings.keys[a.name]), a.title)
-            for a in ACTIONS
-            if a.group == group
-        ]
-    head = (
-        f"<tr><td colspan='2' style='padding:9px 0 3px 0; color:{theme.accent}'>{group}</td></tr>"
-    )
-    return head + "".join(
-        f"<tr><td style='padding:1px 14px 1px 0'><b>{_unbroken(keys)}</b></td>"
-        f"<td style='padding:1px 0'>{_unbroken(title)}</td></tr>"
-        for keys, title in rows
-    )
+    def text(self, settings: Settings, theme: Theme, file: str) -> str:
+        columns = []
+        for groups in self.columns:
+            cells = "".join(self._group(group, settings, theme) for group in groups)
+            columns.append(
+                f"<td style='padding: 0 14px'><table cellspacing='0'>{cells}</table></td>"
+            )
+        note = f"Keys can be changed in {html.escape(file)} (viewfinder annotate --keys writes it)"
+        return (
+            f"<table><tr>{''.join(columns)}</tr></table>"
+            f"<p style='color:{theme.muted}'>{note}<br>any key or click closes this</p>"
+        )
+
+    def _group(self, group: str, settings: Settings, theme: Theme) -> str:
+        rows: Sequence[tuple[str, str]] = self.mouse
+        if group != "Mouse":
+            rows = [
+                ("  ".join(key_text(key) for key in settings.keys[a.name]), a.title)
+                for a in self.actions
+                if a.group == group
+            ]
+        head = (
+            f"<tr><td colspan='2' style='padding:9px 0 3px 0; color:{theme.accent}'>{group}"
+            "</td></tr>"
+        )
+        return head + "".join(
+            f"<tr><td style='padding:1px 14px 1px 0'><b>{_unbroken(keys)}</b></td>"
+            f"<td style='padding:1px 0'>{_unbroken(title)}</td></tr>"
+            for keys, title in rows
+        )
 
 
 def _unbroken(text: str) -> str:

@@ -105,8 +105,8 @@ MOUSE = (
 
 BOX_ACTIONS: tuple[ActionInfo, ...] = (
     _I("suggested", "Next suggested frame", ("Space",), "Frames", 2),
-    _I("back", "Frame back", ("Left", "A"), "Frames", 1),
-    _I("on", "Frame on", ("Right", "D"), "Frames", 1),
+    _I("frame_back", "Frame back", ("Left", "A"), "Frames", 1),
+    _I("frame_on", "Frame on", ("Right", "D"), "Frames", 1),
     _I("far_back", "A tenth back", ("Shift+Left", "PageUp"), "Frames"),
     _I("far_on", "A tenth on", ("Shift+Right", "PageDown"), "Frames"),
     _I("new_box", "New box", ("N",), "Boxes", 1),

@@ -7,11 +7,15 @@ import socket
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from annotate.keys import Settings, remember_looks, settings_path
 from annotate.session import AnnotationSession
+from annotate.store import AnnotationStore
 from runtime.errors import ViewfinderError
+
+if TYPE_CHECKING:
+    from annotate.cuboid_session import CuboidSession
 
 WINDOW_SIZE = (1280, 800)
 
@@ -84,7 +88,6 @@ def open_window(
             wouldn't take.
     """
     prepare_qt()
-    import napari
     from qtpy.QtWidgets import QApplication
 
     from annotate.window import AnnotateWindow
@@ -95,13 +98,46 @@ def open_window(
     window = AnnotateWindow(viewer, session, settings, partial(remember_looks, settings_path()))
     QApplication.processEvents()
     window.canvas.fit()
+    _stay(viewer, session.store, screenshot)
+
+
+def open_cuboid_window(
+    work: CuboidSession, settings: Settings, screenshot: Path | None = None
+) -> None:
+    """`open_window` for an AR recording.
+
+    Raises:
+        ViewfinderError: as `open_window`.
+    """
+    prepare_qt()
+    from qtpy.QtWidgets import QApplication
+
+    from annotate.cuboid_window import CuboidWindow
+
+    viewer = make_viewer(f"Viewfinder · {work.project.resolve().name}")
+    viewer.window._qt_window.resize(*WINDOW_SIZE)
+    QApplication.processEvents()
+    window = CuboidWindow(viewer, work, settings, partial(remember_looks, settings_path()))
+    small = window.strip.row.pictures
+    try:
+        if screenshot is not None:
+            window.settle()
+        _stay(viewer, work.store, screenshot)
+    finally:
+        small.close()
+
+
+def _stay(viewer: Any, store: AnnotationStore, screenshot: Path | None) -> None:
+    """Until the window is closed, or for a picture of it."""
+    import napari
+
     if screenshot is None:
         napari.run()
-        if not session.store.save():
+        if not store.save():
             raise ViewfinderError(
-                f"{session.store.unsaved} changes are lost: they couldn't be saved",
-                file=session.store.path,
-                found=session.store.trouble,
+                f"{store.unsaved} changes are lost: they couldn't be saved",
+                file=store.path,
+                found=store.trouble,
             )
         return
     try:

@@ -41,7 +41,7 @@ class Prompt(QLineEdit):
         self._taken: Callable[[str], None] = lambda _text: None
         self.hide()
         self.returnPressed.connect(self._take)
-        self.title = _label("muted")
+        self.title = label("muted")
         self.title.hide()
 
     def ask(self, title: str, text: str, taken: Callable[[str], None]) -> None:
@@ -89,17 +89,17 @@ class Panel(QWidget):
         super().__init__()
         self.setMinimumWidth(_WIDTH)
         self._theme = THEMES["dark"]
-        self._item, self._where, self._status = _label("title"), _label("muted"), _label()
+        self._item, self._where, self._status = label("title"), label("muted"), label()
         self._progress, self._contours = QProgressBar(), QProgressBar()
         for bar in (self._progress, self._contours):
             bar.setTextVisible(False)
-        self._counts, self._contour = _label("muted"), _label()
-        self._keypoint, self._tools = _label(), _label("muted")
-        self._saved, self._error = _label("muted"), _label("error")
+        self._counts, self._contour = label("muted"), label()
+        self._keypoint, self._tools = label(), label("muted")
+        self._saved, self._error = label("muted"), label("error")
         self._error.hide()
         self._error_text = ""
-        self._legend, self._who = _label(), _label("muted")
-        self._review = _label()
+        self._legend, self._who = label(), label("muted")
+        self._review = label()
         self._review.hide()
         self.prompt = Prompt()
         self.prompt.on_shown = self._make_room
@@ -109,13 +109,13 @@ class Panel(QWidget):
         layout.setSpacing(6)
         for widget in (
             *(self._item, self._where, self._status, self._progress, self._counts, self._review),
-            *(self.prompt.title, self.prompt, _rule()),
+            *(self.prompt.title, self.prompt, rule()),
         ):
             layout.addWidget(widget)
-        layout.addLayout(_buttons([a for a in ACTIONS if a.button and keys[a.name]], keys, run))
+        layout.addLayout(buttons([a for a in ACTIONS if a.button and keys[a.name]], keys, run))
         for widget in (
-            *(_rule(), self._contour, self._contours, self._tools),
-            *(_rule(), self._keypoint, self._legend, _rule(), self._mouse),
+            *(rule(), self._contour, self._contours, self._tools),
+            *(rule(), self._keypoint, self._legend, rule(), self._mouse),
         ):
             layout.addWidget(widget)
         layout.addStretch(1)
@@ -226,25 +226,28 @@ class Panel(QWidget):
         self._error.show()
 
 
-def _label(name: str = "") -> QLabel:
-    label = QLabel()
-    label.setObjectName(name)
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.NoTextInteraction)
-    return label
+def label(name: str = "") -> QLabel:
+    """Text that wraps, in the style of that name."""
+    text = QLabel()
+    text.setObjectName(name)
+    text.setWordWrap(True)
+    text.setTextInteractionFlags(Qt.TextInteractionFlag.NoTextInteraction)
+    return text
 
 
-def _rule() -> QFrame:
-    rule = QFrame()
-    rule.setObjectName("rule")
-    return rule
+def rule() -> QFrame:
+    """A thin line across."""
+    line = QFrame()
+    line.setObjectName("rule")
+    return line
 
 
-def _buttons(
+def buttons(
     actions: Sequence[ActionInfo],
     keys: Mapping[str, tuple[str, ...]],
     run: Mapping[str, Callable[[], None]],
 ) -> Any:
+    """A grid of buttons, two columns wide, with the first key of each."""
     grid = QGridLayout()
     grid.setSpacing(5)
     row = column = 0
@@ -268,6 +271,6 @@ def _mouse_table() -> QLabel:
         f"<td style='padding:1px 0'>{html.escape(does)}</td></tr>"
         for what, does in MOUSE
     )
-    table = _label()
+    table = label()
     table.setText(f"<table cellspacing='0'>{cells}</table>")
     return table

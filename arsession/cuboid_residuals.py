@@ -32,10 +32,9 @@ _LOG_SIZES = (-12.0, 8.0)  # a step of the solver may try anything
 
 def skew(v: Array) -> Array:
     """(..., 3, 3) of (..., 3): skew(v) @ x = v x x."""
-    zero = np.zeros_like(v[..., 0])
-    x, y, z = v[..., 0], v[..., 1], v[..., 2]
-    rows = [zero, -z, y, z, zero, -x, -y, x, zero]
-    return np.stack(rows, axis=-1).reshape(*v.shape, 3)
+    crossed = np.zeros((*v.shape, 3))
+    crossed[..., 2, 1], crossed[..., 0, 2], crossed[..., 1, 0] = v[..., 0], v[..., 1], v[..., 2]
+    return crossed - np.swapaxes(crossed, -1, -2)
 
 
 def turn_and_derivative(w: Array) -> tuple[Array, Array]:

@@ -111,12 +111,12 @@ def _bounds(px: Array, size_px: Array) -> tuple[Array, Array]:
 def _expected_px(box: PlacedBox, views: Views, in_camera: Array, covariance: Array) -> Array:
     _, slope = points_and_derivative(box)
     spread = np.einsum("kin,nm,kjm->kij", slope, covariance, slope, optimize=True)
-    rows = _pixel_rows(views, in_camera)
+    rows = pixel_rows(views, in_camera)
     squares = np.einsum("fkai,fkai->fk", rows @ spread, rows)
     return np.asarray(np.sqrt(np.maximum(squares, 0)))
 
 
-def _pixel_rows(views: Views, in_camera: Array) -> Array:
+def pixel_rows(views: Views, in_camera: Array) -> Array:
     """(F, K, 2, 3) derivatives of pixels by world points; NaN at or behind the camera."""
     z = np.where(in_camera[..., 2:] > 0, in_camera[..., 2:], np.nan)
     slant = (in_camera[..., :2] / z)[..., None] * views.turns[:, None, 2:]
@@ -149,7 +149,7 @@ def next_frames(fit: Fit, views: Views, sigma_px: float = CLICK_SIGMA_PX) -> lis
     """
     seen = propagate(fit.box, views)
     _, slope = points_and_derivative(fit.box)
-    slopes = np.nan_to_num(_pixel_rows(views, seen.keypoints_camera_m)) @ slope  # (F, 9, 2, 9)
+    slopes = np.nan_to_num(pixel_rows(views, seen.keypoints_camera_m)) @ slope  # (F, 9, 2, 9)
     flat = slopes.reshape(len(views), 18, 9)
     in_picture = ((seen.keypoints_px >= 0) & (seen.keypoints_px <= views.size_px[:, None])).all(2)
     weight = np.repeat(in_picture, 2, axis=1) / max(int(in_picture.sum()), 1)

@@ -58,6 +58,17 @@ READERS = (
 """In the order in which they are looked for."""
 
 
+def reader_of(path: Path) -> tuple[Reader, Path] | None:
+    """Which reader a folder or file is for, and the file that told; None for none."""
+    for reader in READERS:
+        for pattern in reader.patterns:
+            # `match` compares from the end, so a pattern may name the folder a file lies in.
+            found = sorted(path.glob(pattern)) if path.is_dir() else [path] * path.match(pattern)
+            if found:
+                return reader, found[0]
+    return None
+
+
 def open_session(path: Path) -> Session:
     """Read a recording from a folder, or from the file that holds its poses.
 
@@ -66,15 +77,12 @@ def open_session(path: Path) -> Session:
     """
     if not path.exists():
         raise ViewfinderError("no such file or folder", file=path)
-    for reader in READERS:
-        for pattern in reader.patterns:
-            # `match` compares from the end, so a pattern may name the folder a file lies in.
-            found = sorted(path.glob(pattern)) if path.is_dir() else [path] * path.match(pattern)
-            if found:
-                module, name = reader.function.split(":")
-                read = getattr(import_module(f"arsession.{module}"), name)
-                session: Session = read(found[0])
-                return session
+    found = reader_of(path)
+    if found is not None:
+        module, name = found[0].function.split(":")
+        read = getattr(import_module(f"arsession.{module}"), name)
+        session: Session = read(found[1])
+        return session
     raise ViewfinderError(
         "no AR recording found",
         file=path,

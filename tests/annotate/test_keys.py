@@ -44,6 +44,7 @@ def test_the_template_says_what_holds_without_it(file, tmp_path, monkeypatch):
     assert write_settings_template(settings_path())
     found = read_settings(settings_path())
     assert dict(found.keys) == dict(Settings().keys)
+    assert dict(found.box_keys) == dict(Settings().box_keys)
     settings_path().write_text("theme: light\n")
     assert not write_settings_template(settings_path())  # what is there stays
     assert read_settings(settings_path()).theme == "light"
