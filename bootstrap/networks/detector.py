@@ -82,6 +82,11 @@ class DetectorNetwork(nn.Module):
             x, y from the anchor, in units of `UNIT_PX`; scores (B, A, 1) logits. Anchors in the
             order of `SsdLayout.anchors`.
         """
+        features = self.grids(image)
+        return {"boxes": self.boxes(features), "scores": self.scores(features)}
+
+    def grids(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """What the heads read: (B, w2, S/8, S/8) and (B, w3, S/16, S/16)."""
         eighth = self.to_eighth(image)
         sixteenth = self.to_sixteenth(eighth)
         coarsest = self.to_thirty_second(sixteenth)
@@ -89,11 +94,7 @@ class DetectorNetwork(nn.Module):
             self.beside_sixteenth(sixteenth) + _doubled(self.from_thirty_second(coarsest))
         )
         eighth = F.relu(self.beside_eighth(eighth) + _doubled(self.from_sixteenth(sixteenth)))
-        features = (self.mixed_eighth(eighth), self.mixed_sixteenth(sixteenth))
-        return {
-            "boxes": self.boxes(features),
-            "scores": self.scores(features),
-        }
+        return self.mixed_eighth(eighth), self.mixed_sixteenth(sixteenth)
 
 
 class FaceDetectorNetwork(DetectorNetwork):

@@ -17,6 +17,7 @@ from bootstrap.training.batches import memory_budget_bytes
 from bootstrap.training.collage import Supply
 from bootstrap.training.cutouts import Scene, ScenePictures, other_scenes, scenes_of
 from bootstrap.training.detector_losses import (
+    FOUND_SCORE,
     LEAST_SCORE,
     decoded,
     detector_losses,
@@ -84,12 +85,12 @@ class DetectorTeaching:
     def judged(
         self, network: DetectorNetwork, batches: Sequence[SceneBatch]
     ) -> tuple[Estimate, list[CardMetric]]:
-        """Error, average precision at an overlap of one half, keypoint error of what is found."""
+        """Error, average precision at an overlap of one half, recall, keypoints' error."""
         errors, pictures = scene_errors(network, batches)
         rng = np.random.default_rng(0)
         estimate = bootstrap_mean(errors, pictures, rng)
         scores, hits, keypoints, clusters = [], [], [], []
-        positives = 0
+        positives = sure = 0
         network.eval()
         for number, batch in enumerate(batches):
             with torch.no_grad():
@@ -103,11 +104,13 @@ class DetectorTeaching:
                 for i, k in matched.items():
                     keypoints.append(keypoint_error(found[i], truths[k], network.input_size))
                     clusters.append(f"{number}/{place}")
+                    sure += found[i].score >= FOUND_SCORE
         off = bootstrap_mean(keypoints, clusters, rng)
         data = ", ".join(ds.info.name for ds in self._data.datasets) + " (val)"
         precision = average_precision(scores, hits, positives) if scores else 0.0
         metrics = [
             CardMetric(data, "average precision at IoU 0.5", precision),
+            CardMetric(data, f"recall at score {FOUND_SCORE}", sure / max(1, positives)),
             CardMetric(
                 data, "error with misses and false alarms", estimate.mean, estimate.interval
             ),

@@ -37,7 +37,10 @@ def picture_tensor(image: np.ndarray, network: DetectorNetwork) -> Tensor:
 
 
 def detector_losses(
-    outputs: dict[str, Tensor], batch: SceneBatch, layout: SsdLayout
+    outputs: dict[str, Tensor],
+    batch: SceneBatch,
+    layout: SsdLayout,
+    gamma: float = FOCAL_GAMMA,
 ) -> dict[str, Tensor]:
     """Each part of the loss, unweighted, and their weighted sum as "loss".
 
@@ -45,6 +48,7 @@ def detector_losses(
         outputs: of the network.
         batch: of the same pictures.
         layout: of the network.
+        gamma: of the focal loss; 0 makes it cross entropy.
     """
     state = torch.from_numpy(batch.state)
     counted = torch.from_numpy(batch.weight[..., 0])
@@ -53,7 +57,7 @@ def detector_losses(
     cross = F.binary_cross_entropy_with_logits(logits, right, reduction="none")
     wrong = torch.where(state == 1, torch.sigmoid(-logits), torch.sigmoid(logits))
     share = torch.where(state == 1, FOCAL_ALPHA * counted, 1.0 - FOCAL_ALPHA)
-    focal = (share * wrong**FOCAL_GAMMA * cross * (state >= 0)).sum() / positives
+    focal = (share * wrong**gamma * cross * (state >= 0)).sum() / positives
     picked = torch.from_numpy(batch.state == 1)
     values = torch.from_numpy(batch.values)[picked]
     weight = torch.from_numpy(batch.weight)[picked]
