@@ -80,10 +80,12 @@ def scenes_of(
 
 
 def other_scenes(data: TrainingData, topology_id: str) -> tuple[Scene, ...]:
-    """Pictures of the training split from segmented data sets of other subjects: distractors."""
+    """Pictures of the training split from segmented data sets of other subjects, whose classes say
+    where ours may be seen: distractors. Whole bodies aren't, since they have faces and hands."""
     scenes = []
     for number, ds in enumerate(data.datasets):
-        if _is_of(ds, topology_id) or not ds.info.classes:
+        known = set(ds.info.topologies) <= set(_SHOWS) and ds.info.classes
+        if _is_of(ds, topology_id) or not known:
             continue
         index = ds.samples()
         trained = index[(index["split"] == "train") & index["extras"].map(_segmented)]

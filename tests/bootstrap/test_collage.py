@@ -89,6 +89,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [
         write(root, "hands", (HAND,), hands),
         write(root, "faces", ("face478@1",), faces),
+        write(root, "bodies", ("pose33@1",), [packed("body", with_head, head, None)]),
     ]
 
 
@@ -110,7 +111,8 @@ def scene(supply: Supply, name: str) -> Scene:
 
 
 def test_only_what_is_known_to_be_empty_is_background(supply: Supply) -> None:
-    """Not the pictures with unlabelled hands, nor what another data set calls empty of its own."""
+    """Not the pictures with unlabelled hands, nor what another data set calls empty of its own,
+    nor bodies, which have hands that no class tells."""
     assert {one.source[1] for one in supply.scenes} == {"a0", "a1", "cut", "empty"}
     assert {one.source for one in supply.others} == {(1, "face"), (1, "facehand")}
     assert supply.pictures.cutout(scene(supply, "face")) is not None
