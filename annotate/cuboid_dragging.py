@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -68,20 +69,41 @@ class PictureDrag:
 
     def _moved(self, px: Array) -> Fitted:
         before, handle = self._before, self._handle
-        at = px
         where: dict[str, Any] = {}
         if handle.part == "corner":
             where["corner"] = handle.index
         elif handle.part == "edge":
             where["edge"] = EDGES[handle.index]
         else:
-            by = drawn_by(before.box, handle.faces, self._project, px - self._at_px)
-            drawn = faces_moved(before.box, handle.faces, by)
-            ends = self._project(drawn.points_world_m()[list(self._edge)])
-            where["edge"], at = self._edge, ends.mean(axis=0)
-        spot = (float(at[0]), float(at[1]))
+            return self._face_moved(px)
+        spot = (float(px[0]), float(px[1]))
         click = Click(self._frame, spot, sigma_px=self._sigma_px, **where)
         return self._work.tried(before, with_click(before.cuboid, click), self.now.box)
+
+    def _face_moved(self, px: Array) -> Fitted:
+        """What this frame's clicks say of the face goes along with it; where there are none, its
+        foremost edge is clicked."""
+        before, frame = self._before, self._frame
+        by = drawn_by(before.box, self._handle.faces, self._project, px - self._at_px)
+        drawn = faces_moved(before.box, self._handle.faces, by).points_world_m()
+        shift = self._project(drawn) - self._project(before.box.points_world_m())
+        corners = set(self._handle.corners)
+        clicks = list(before.cuboid.clicks)
+        some = False
+        for number, click in enumerate(clicks):
+            ends = [k for k in (click.corner, *(click.edge or ())) if k is not None]
+            if click.frame == frame and ends and corners.issuperset(ends):
+                x, y = np.array(click.px) + shift[ends].mean(axis=0)
+                clicks[number] = replace(click, px=(float(x), float(y)))
+                some = True
+        cuboid = replace(before.cuboid, clicks=tuple(clicks))
+        if not some:
+            x, y = self._project(drawn)[list(self._edge)].mean(axis=0)
+            spot = (float(x), float(y))
+            cuboid = with_click(
+                cuboid, Click(frame, spot, edge=self._edge, sigma_px=self._sigma_px)
+            )
+        return self._work.tried(before, cuboid, self.now.box)
 
     def let_go(self) -> None:
         """Keep the box where it is.

@@ -1,8 +1,9 @@
 """What of a box the cursor is over, and what a drag of it says: clicks that the box is fitted to.
 
 A drag in a picture says where a corner or an edge is seen in that frame; a face that is drawn along
-its normal says where its foremost edge is. A drag in the view of space says where faces lie. Every
-such statement is a click like the others: the fit weighs them all, and the box is where they agree.
+its normal takes that frame's clicks on it along, or says where its foremost edge is. A drag in the
+view of space says where faces lie. Every such statement is a click like the others: the fit weighs
+them all, and the box is where they agree.
 """
 
 from __future__ import annotations

@@ -60,11 +60,6 @@ class LineVisual:
             self._halo.set_data(self.ends, dark, width, "segments")
         self._line.set_data(self.ends, lines.colours, self._width, "segments")
 
-    def close(self) -> None:
-        """Take it out of the scene."""
-        for visual in self._all:
-            visual.parent = None
-
 
 class MarkVisual:
     """Discs or crosses of one size.
@@ -108,7 +103,3 @@ class MarkVisual:
             pos=at.astype(np.float32), size=self._size, face_color=face, edge_color=edge,
             edge_width=self._edge_width, symbol=self._symbol,
         )  # fmt: skip
-
-    def close(self) -> None:
-        """Take it out of the scene."""
-        self._marks.parent = None

@@ -17,9 +17,9 @@ from annotate.cuboid_drawing import (
     CLICK_COLOUR,
     EDGE_COLOUR,
     FRONT_COLOUR,
-    HELD_COLOUR,
     OFF_COLOUR,
     PLACING_COLOUR,
+    SPREAD_COLOURS,
 )
 from annotate.cuboid_session import Fitted
 from annotate.keys import BOX_ACTIONS
@@ -129,7 +129,7 @@ class CuboidPanel(QWidget):
                     (EDGE_COLOUR, "━", "other edges"),
                     (CLICK_COLOUR, "✚", "clicked here"),
                     (OFF_COLOUR, "✚", "clicked, but the box is elsewhere"),
-                    (HELD_COLOUR, "◯", "where it may be, two sigmas"),
+                    (SPREAD_COLOURS[name], "◯", "where it may be, two sigmas"),
                 )
             )
         )
@@ -144,16 +144,15 @@ class CuboidPanel(QWidget):
             self._title.setText("no box yet")
             self._status.setText("")
             return
-        muted = f"<span style='color:{self._theme.muted}'>box {place[0]} of {place[1]}</span>"
-        category = html.escape(document.cuboid.category or "no category")
-        self._title.setText(f"{category} {muted}")
+        self._title.setText(html.escape(document.cuboid.category or "no category"))
         colour = STATUS_COLOURS[self._theme.name][document.status]
         note = f" · {html.escape(document.note)}" if document.note else ""
         square = " · as wide as deep" if document.cuboid.symmetry == "square" else ""
         plane = document.cuboid.plane
         on = " · on no plane" if plane is None else ""
         on = f" · on {html.escape(plane)}" if isinstance(plane, str) and plane else on
-        text = f"<span style='color:{colour}'>●</span> {document.status}{note}{on}{square}"
+        which = f"{document.status} · box {place[0]} of {place[1]}"
+        text = f"<span style='color:{colour}'>●</span> {which}{note}{on}{square}"
         self._status.setText(text)
 
     def set_frame(self, frame: int, frames: int, here: int, total: int) -> None:

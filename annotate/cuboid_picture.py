@@ -89,14 +89,6 @@ class PictureView:
         """napari's."""
         return self.viewer.window._qt_viewer.canvas
 
-    def close(self) -> None:
-        """Take everything of ours out of the viewer."""
-        self._pointer.close()
-        for visual in self._all:
-            visual.close()
-        if self.layer in self.viewer.layers:
-            self.viewer.layers.remove(self.layer)
-
     # -- showing ----------------------------------------------------------------------------------
 
     def show_picture(self, picture: NDArray[np.uint8]) -> None:

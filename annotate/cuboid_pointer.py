@@ -48,10 +48,6 @@ class Pointer(QObject):
         self._native.setMouseTracking(True)
         self._native.installEventFilter(self)
 
-    def close(self) -> None:
-        """Let the mouse go where it went before."""
-        self._native.removeEventFilter(self)
-
     @override
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Qt's protocol: True for what goes no further."""

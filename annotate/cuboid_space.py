@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from annotate.cuboid_drawing import (
     HELD_COLOUR,
     OTHER_COLOUR,
+    SPREAD_COLOURS,
     Lines,
     box_lines,
     camera_pieces,
@@ -30,10 +31,11 @@ from annotate.cuboid_placing import up_axis
 from annotate.cuboid_pointer import Pointer, PointerHandlers, screen_from_scene
 from annotate.cuboid_session import CuboidSession, Fitted
 from annotate.drawing import rgba
+from annotate.theme import THEMES
 
 Array = NDArray[np.float64]
 
-CAMERA_COLOUR, POINT_COLOUR, PLANE_COLOUR = "#ffffff", "#9fb7d1", "#8a949e"
+POINT_COLOUR, PLANE_COLOUR = "#7f9bb8", "#8a949e"
 _MOST_POINTS = 20_000
 _FAR_M = 1e3
 _FILL = 0.8
@@ -47,7 +49,7 @@ class SpaceView:
     Args:
         work: the session.
         hands: what the mouse does goes there; places are those of this canvas.
-        theme: napari's name of it.
+        theme: its name.
     """
 
     def __init__(self, work: CuboidSession, hands: Hands, theme: str) -> None:
@@ -56,7 +58,7 @@ class SpaceView:
 
         self.work, self._hands = work, hands
         self.model = ViewerModel(ndisplay=3)
-        self.model.theme = theme
+        self.model.theme = self.theme = theme
         self.widget = QtViewer(self.model)
         self.widget.dims.hide()
         self.widget.setMinimumSize(200, 160)
@@ -86,12 +88,13 @@ class SpaceView:
         """napari's."""
         return self.widget.canvas
 
-    def close(self) -> None:
-        """Take the canvas apart."""
-        self._pointer.close()
-        for visual in self._all:
-            visual.close()
-        self.widget.close()
+    def set_theme(self, theme: str) -> None:
+        """Dark or light."""
+        self.theme = theme
+        if self.model.theme != theme:
+            self.model.theme = theme
+        self.show_frame()
+        self.draw(*self._drawn)
 
     # -- showing ----------------------------------------------------------------------------------
 
@@ -126,7 +129,7 @@ class SpaceView:
             np.linalg.inv(_pose(views.turns[frame], views.shifts[frame])),
             camera.unproject(corners, np.full(4, deep)),
         )
-        self._camera.show(_in_scene(Lines.of(pieces, CAMERA_COLOUR)))
+        self._camera.show(_in_scene(Lines.of(pieces, THEMES[self.theme].text)))
 
     def draw(self, chosen: Fitted | None, others: list[Fitted]) -> None:
         """The boxes."""
@@ -145,7 +148,7 @@ class SpaceView:
             spread = spread_bars(chosen) if self.spread_shown else spread
             held = handle_pieces(points, self.handle) if self.handle is not None else held
         self.edges.show(_in_scene(Lines.joined(lines, 3)))
-        self.spread.show(_in_scene(Lines.of(spread, HELD_COLOUR)))
+        self.spread.show(_in_scene(Lines.of(spread, SPREAD_COLOURS[self.theme])))
         self._held.show(_in_scene(Lines.of(held, HELD_COLOUR)))
         face = np.tile(rgba("#ffffff"), (len(corners), 1))
         if self.handle is not None and len(corners):

@@ -4,6 +4,7 @@ with every frame's expected error."""
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,7 @@ class FrameRow(QWidget):
         self._frames, self._size_px, self._on_frame = frames, size_px, on_frame
         self.pictures = SmallPictures(project, _THUMB_HEIGHT)
         self.shown: list[int] = []
+        self.on_laid_out: Callable[[], None] = lambda: None
         self.current = 0
         self._boxes: list[tuple[Array, bool]] = []
         self._theme = THEMES["dark"]
@@ -138,6 +140,7 @@ class FrameRow(QWidget):
             self._boxes = []
             self.pictures.ask(frames)
             self._timer.start()
+            self.on_laid_out()
 
     def _look(self) -> None:
         if not self.pictures.busy:

@@ -71,6 +71,7 @@ class CuboidWindow:
         self._soon = _timer(main, 0, lambda: self._draw(*self.fitted()))
         self._late = _timer(main, _ERRORS_MS, self._show_errors)
         self._soon.setSingleShot(True)
+        self.strip.row.on_laid_out = self._soon.start
         self._late.setSingleShot(True)
         self.panel.set_session(
             work.annotator,
@@ -111,26 +112,18 @@ class CuboidWindow:
         self.picture.fit()
         self.space.look()
 
-    def close(self) -> None:
-        """Take everything of ours out of the viewer; the session stays open."""
-        for shortcuts in self.shortcuts:
-            shortcuts.close()
-        self._retry.stop()
-        self._soon.stop()
-        self._late.stop()
+    def end(self) -> None:
+        """Stop what runs by itself, before the viewer is closed; the session stays open."""
+        for timer in (self._retry, self._soon, self._late):
+            timer.stop()
         self.strip.row.end()
-        self.space.close()
-        self.picture.close()
-        for dock in self.docks:
-            self.viewer.window.remove_dock_widget(dock)
-        self.overview.deleteLater()
 
     def apply_looks(self, settings: Settings) -> None:
         """Colours and text sizes, ours and napari's."""
         self.settings = settings
-        for model in (self.viewer, self.space.model):
-            if model.theme != settings.theme:
-                model.theme = settings.theme
+        if self.viewer.theme != settings.theme:
+            self.viewer.theme = settings.theme
+        self.space.set_theme(settings.theme)
         self.panel.set_theme(settings.theme, settings.font_scale)
         self.strip.set_theme(THEMES[settings.theme])
         self._show_panel()
@@ -196,6 +189,8 @@ class CuboidWindow:
         self.picture.draw(chosen, others)
         self.space.draw(chosen, others)
         row = self.strip.row
+        if not row.shown:  # not laid out yet
+            return
         views = self.work.views.only(row.shown)
         boxes = [(one, False) for one in others] + ([(chosen, True)] if chosen else [])
         px = [(views.project(views.in_camera(b.box.points_world_m())), own) for b, own in boxes]

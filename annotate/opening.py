@@ -118,10 +118,10 @@ def open_cuboid_window(
     viewer.window._qt_window.resize(*WINDOW_SIZE)
     QApplication.processEvents()
     window = CuboidWindow(viewer, work, settings, partial(remember_looks, settings_path()))
+    if screenshot is not None:
+        window.settle()
     small = window.strip.row.pictures
     try:
-        if screenshot is not None:
-            window.settle()
         _stay(viewer, work.store, screenshot)
     finally:
         small.close()
