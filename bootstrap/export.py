@@ -38,6 +38,7 @@ from bootstrap.export_quantised import (
     at_precision,
     check_smaller,
     keypoint_difference_px,
+    shared_out,
 )
 from bootstrap.networks import Network
 from bootstrap.tflite_metadata import with_metadata
@@ -54,8 +55,8 @@ MAX_DIFFERENCE = 1e-5
 """Between torch and LiteRT: landmarks in input widths, probabilities, metres."""
 COMPARED_UNREAL, COMPARED_REAL = 10, 16
 """Pictures of noise or of one colour, then real ones, in a comparison with torch."""
-CALIBRATED_ON = 128
-"""Pictures at most; as many others judge the smaller model."""
+SMALLER_SHOWN = 160
+"""Pictures at most that a smaller model is calibrated on and judged by."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def export_bundle(
     card = _card(network, (card_model, card_weights), data, quality, parent, difference, partitions)
     card = replace(card, command=command)
     sha256 = write_bundle(out, {file: tflite, weights_file: weights}, card)
-    shown = _as_input(validation[: 2 * CALIBRATED_ON], input_range(network))
+    shown = _as_input(validation[:SMALLER_SHOWN], input_range(network))
     for precision in also:
         _write_smaller(out.with_suffix(f".{precision}.task"), tflite, precision, card, shown)
     return Exported(sha256, difference, partitions)
@@ -159,7 +160,7 @@ def _write_smaller(
             "a smaller model is judged by validation pictures, and there are too few", file=out,
             expected="2 or more", found=len(pictures),
         )  # fmt: skip
-    calibration, judged = pictures[::2], pictures[1::2]
+    calibration, judged = shared_out(pictures)
     with _quiet():
         smaller = at_precision(tflite, precision, calibration)
     model = Model.from_bytes(smaller, file)

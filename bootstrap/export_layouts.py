@@ -19,9 +19,11 @@ from bootstrap.networks import (
     BoxNetwork,
     DetectorNetwork,
     FaceNetwork,
+    LandmarkNetwork,
     Network,
     fuse_batch_norms,
 )
+from bootstrap.networks.blocks import ConvBN
 from bootstrap.networks.box import UNIT_PX as BOX_UNIT_PX
 from bootstrap.networks.detector import UNIT_PX
 
@@ -105,6 +107,7 @@ class Deployed(nn.Module):
                 head = self.network.fields.field("offsets")
                 _scale(head, torch.tensor(BOX_UNIT_PX).expand(head.out_channels))
             else:
+                _flatten_by_rows(self.network)
                 basis = self.network.landmarks.basis
                 unit = torch.tensor([1.0, 1.0, Z_SCALES[network.name]])
                 _scale(basis, float(network.input_size) * unit.repeat(basis.out_features // 3))
@@ -138,6 +141,28 @@ class Deployed(nn.Module):
 def input_range(network: Network) -> tuple[float, float]:
     """What a picture's 0..255 is mapped to."""
     return network.input_range if isinstance(network, DetectorNetwork) else (0.0, 1.0)
+
+
+class _FlatByRows(nn.Module):
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, H W C), as LiteRT lays a picture out: nothing is transposed."""
+        return features.permute(0, 2, 3, 1).flatten(1)
+
+
+def _flatten_by_rows(network: LandmarkNetwork) -> None:
+    """Flatten features row by row and not channel by channel, the heads' columns with them."""
+    flat = network.trunk if isinstance(network, FaceNetwork) else network.flat
+    rows = flat[-2]
+    assert isinstance(rows, ConvBN)
+    assert isinstance(rows[0], nn.Conv2d)
+    channels, cells = rows[0].out_channels, (network.input_size // 32) ** 2
+    flat[-1] = _FlatByRows()
+    taken = network.presence.in_features
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear) and layer.in_features == taken:
+            columns = layer.weight[:, : channels * cells]
+            by_row = columns.reshape(-1, channels, cells).transpose(1, 2).reshape(columns.shape)
+            columns.copy_(by_row.clone())
 
 
 def _scale(layer: nn.Conv2d | nn.Linear, rows: Tensor) -> None:

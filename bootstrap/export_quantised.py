@@ -22,13 +22,23 @@ MAX_KEYPOINT_PX = 1.0
 """Mean keypoint difference from fp32 that the worst validation picture may have, input pixels."""
 
 SIGNATURE = "serving_default"
-_IN_FLOAT = (
-    "INPUT", "OUTPUT", "FULLY_CONNECTED", "RESHAPE",
+_HALF = (("FULLY_CONNECTED", ".*"), ("CONV_2D", "_Heads_"))
+_AS_IS = (
+    "INPUT", "OUTPUT", "RESHAPE",
     "LOGISTIC", "MUL", "AVERAGE_POOL_2D", "MAXIMUM", "DIV",  # the means of the hand's maps
 )  # fmt: skip
-"""Not in int8: a keypoint would have one of 256 places; XNNPACK takes the mixture whole."""
+"""Operators that int8 leaves in float, the first with fp16 weights where their names have that in
+them: the last layers, as a keypoint would have one of 256 places. XNNPACK takes the mixture whole.
+"""
 
 Pictures = Sequence[NDArray[np.float32]]
+
+
+def shared_out(pictures: Pictures) -> tuple[Pictures, Pictures]:
+    """Pictures to calibrate on, mirrored ones with them, and others to judge by: every fourth."""
+    calibration = [one for place, one in enumerate(pictures) if place % 4]
+    mirrored = [np.ascontiguousarray(one[:, :, ::-1]) for one in calibration]
+    return [*calibration, *mirrored], pictures[::4]
 
 
 def at_precision(tflite: bytes, precision: str, pictures: Pictures) -> bytes:
@@ -48,26 +58,25 @@ def at_precision(tflite: bytes, precision: str, pictures: Pictures) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         path.write_bytes(tflite)
+        names = qtyping.TFLOperationName
+        half = {
+            "op_config": qtyping.OpQuantizationConfig(
+                weight_tensor_config=qtyping.TensorQuantizationConfig(
+                    num_bits=16, dtype=qtyping.TensorDataType.FLOAT
+                ),
+                compute_precision=qtyping.ComputePrecision.FLOAT,
+            ),
+            "algorithm_key": "float_casting",
+        }
         if precision == "fp16":
             tool = quantizer.Quantizer(str(path))
-            weights = qtyping.TensorQuantizationConfig(
-                num_bits=16, dtype=qtyping.TensorDataType.FLOAT
-            )
-            tool.update_quantization_recipe(
-                regex=".*",
-                operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
-                op_config=qtyping.OpQuantizationConfig(
-                    weight_tensor_config=weights, compute_precision=qtyping.ComputePrecision.FLOAT
-                ),
-                algorithm_key="float_casting",
-            )
+            tool.update_quantization_recipe(".*", names.ALL_SUPPORTED, **half)
             return bytes(tool.quantize().quantized_model)
         tool = quantizer.Quantizer(str(path), recipe.static_wi8_ai8())
-        for operation in _IN_FLOAT:
-            tool.update_quantization_recipe(
-                regex=".*", operation_name=qtyping.TFLOperationName[operation],
-                algorithm_key="no_quantize",
-            )  # fmt: skip
+        for operation in _AS_IS:
+            tool.update_quantization_recipe(".*", names[operation], algorithm_key="no_quantize")
+        for operation, name in _HALF:
+            tool.update_quantization_recipe(name, names[operation], **half)
         ranges = [tool.calibrate({SIGNATURE: [{"image": one}]}, num_threads=1) for one in pictures]
         return bytes(tool.quantize(_widest(ranges)).quantized_model)
 
@@ -106,7 +115,8 @@ def keypoint_difference_px(
                 sure = int(first["scores"].argmax())
                 points.append(named["boxes"][0, sure, 4:].reshape(-1, 2))
             else:
-                points.append(named["landmarks"].reshape(-1, 3)[:, :2])
+                landmarks = "landmarks" if "landmarks" in named else "iris"
+                points.append(named[landmarks].reshape(-1, 3)[:, :2])
         off = float(np.linalg.norm(points[0] - points[1], axis=1).mean())
         worst = max(worst, off) if np.isfinite(off) else np.inf
     return worst

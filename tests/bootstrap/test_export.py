@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,14 @@ from bootstrap.export import (
     greatest_difference,
     load_parent,
 )
-from bootstrap.export_quantised import at_precision, check_smaller, keypoint_difference_px
+from bootstrap.export_quantised import (
+    MAX_KEYPOINT_PX,
+    PRECISIONS,
+    at_precision,
+    check_smaller,
+    keypoint_difference_px,
+    shared_out,
+)
 from bootstrap.networks import FaceNetwork, HandNetwork
 from bootstrap.tflite_metadata import metadata_bytes
 from bootstrap.training.commands import train_app
@@ -29,6 +37,7 @@ from bootstrap.training.subjects import load_training_data
 from runtime.bundle import Bundle, read_bundle
 from runtime.errors import ViewfinderError
 from runtime.model import Model
+from runtime.operators import model_operators, operator_counts
 from runtime.roi import face_roi_from_landmarks, image_from_crop, warp_crop
 from runtime.topology import topology
 from tests.bootstrap.drawn_subjects import write_drawn_dataset
@@ -247,6 +256,61 @@ def test_a_stale_resume_exports_again(face: tuple[Path, dict]) -> None:
     again, second = trained(path.parent, "face", "--resume")
     assert second["sha256"] == told["sha256"]
     assert again.exists()
+
+
+@pytest.mark.parametrize("kind", ["face", "hand"])
+def test_nothing_is_transposed_inside(kind: str, request: pytest.FixtureRequest) -> None:
+    """Features are flattened as LiteRT lays them out, the heads' columns with them."""
+    bundle = read_bundle(request.getfixturevalue(kind)[0])
+    operators = model_operators(bundle.members[export.MODEL_FILES[bundle.card.task]])
+    assert "TRANSPOSE" not in operator_counts(operators)
+
+
+@pytest.mark.parametrize("kind", ["face", "hand"])
+def test_every_precision_keeps_the_keypoints(kind: str, request: pytest.FixtureRequest) -> None:
+    """fp16 and int8, on crops that int8 wasn't calibrated on."""
+    path = request.getfixturevalue(kind)[0]
+    bundle = read_bundle(path)
+    entry = bundle.card.models[0]
+    tflite = bundle.members[entry.file]
+    data = load_training_data([path.parent / kind], topology(entry.topology))
+    shown = [
+        warp_crop(data.datasets[0].read_image(one.source[1]), one.roi, size, size)[None]
+        / np.float32(255)
+        for size in [entry.input.width]
+        for one in data.train
+    ]
+    meanings = [output.meaning for output in entry.outputs]
+    exact = Model.from_bytes(tflite, "fp32")
+    calibration, judged = shared_out(shown)
+    assert len(judged) >= 2
+    for precision, most, share in (("fp16", 0.2, 0.6), ("int8", MAX_KEYPOINT_PX, 0.5)):
+        smaller = at_precision(tflite, precision, calibration)
+        model = Model.from_bytes(smaller, precision)
+        off = keypoint_difference_px(exact, model, meanings, judged)
+        assert 0 < off <= most
+        assert len(smaller) < share * len(tflite)
+        assert [info.shape for info in model.inputs] == [info.shape for info in exact.inputs]
+        assert all(info.dtype == "float32" for info in (*model.inputs, *model.outputs))
+        check_smaller(model, path, off)
+
+
+def test_smaller_bundles_are_written_beside_and_say_how_far_off(
+    face: tuple[Path, dict], tmp_path: Path
+) -> None:
+    shutil.copytree(face[0].parent / "face", tmp_path / "face")
+    out, _ = trained(tmp_path, "face", "--also", "fp16", "--also", "int8")
+    exact = read_bundle(out)
+    for precision in PRECISIONS:
+        bundle = read_bundle(tmp_path / f"face.{precision}.task")
+        (entry,) = bundle.card.models
+        names = [info.name for info in model_of(bundle).outputs]
+        assert [output.name for output in entry.outputs] == names
+        metrics = {one.metric: one.value for one in bundle.card.metrics}
+        assert 0 < metrics[f"keypoints of {precision} from fp32, px"] <= MAX_KEYPOINT_PX
+        assert bundle.card.data == exact.card.data
+        assert bundle.card.command == exact.card.command
+    assert exact.card.command == "viewfinder train face --size lite --steps 3 --seed 0 --batch 4"
 
 
 def test_a_smaller_model_is_judged_by_its_keypoints(face: tuple[Path, dict]) -> None:
