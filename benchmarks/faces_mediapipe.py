@@ -11,9 +11,9 @@ face mesh with attention, in our runtime, looks at each on its own.
 
 Prints how many it finds and how far its points lie from ours in % of the interocular distance in
 the picture: by region, by yaw, with mean offsets in axes fixed to the face (to the subject's left,
-up); irises of shut eyes stand apart. Beside that, how far its answer to the mirrored picture lies
-from its own, which no truth can undercut by much; how far MediaPipe's oval lies from the seen
-outline (`oval_silhouette`) as a line; and the iris centres of the released iris model. The fit of
+up); irises of shut eyes stand apart. Beside that: what is left without beards, which hide mouth and
+chin; how far its answer to the mirrored picture lies from its own; how far its oval lies from the
+seen outline (`oval_silhouette`), as lines; the iris centres of the released iris model. The fit of
 the mapping (`--fit-mapping`) must have used another seed. Beside FILE it writes a picture of the
 ten that agree least: ours in green, MediaPipe's in magenta. Renders are kept in DIR and taken from
 there again. Needs MediaPipe's models: `viewfinder models fetch`.
@@ -74,6 +74,7 @@ class Row:
         outline: (K, 2) the label's `oval_silhouette`.
         yaw: degrees, to the subject's left.
         shut: whether an eye is.
+        bearded: whether a beard hides mouth and chin.
     """
 
     index: int
@@ -85,6 +86,7 @@ class Row:
     outline: Floats
     yaw: float
     shut: bool
+    bearded: bool
 
     @property
     def iod(self) -> float:
@@ -154,7 +156,7 @@ def _as_drawn(renderer: Any, index: int, size: int, file: Path) -> bool:
     if abs(across) > YAW + 10:  # the camera's own place moves it by less
         return False
     sample, labels = renderer.render(index)
-    return _kept(labels[0], sample.image, labels[0].attributes.get("actions", {}), size, file)
+    return _kept(labels[0], sample.image, size, file)
 
 
 def _turned_anew(renderer: Any, index: int, size: int, file: Path) -> bool:
@@ -165,9 +167,10 @@ def _turned_anew(renderer: Any, index: int, size: int, file: Path) -> bool:
     shot = renderer.shoot(replace(drawn, view=view, photo=Photo()), renderer.hdri(index), rng)
     forward = shot.camera_from_person[:3, :3] @ shot.person.shape.head_rotation @ [0.0, -1.0, 0.0]
     pose = {"yaw_rad": float(np.arctan2(forward[0], -forward[2]))}
-    label = label_of(sample_id(index), shot, {"pose": pose})
-    picture = encode_image(shot.rgb, ".png")
-    return _kept(label, picture, getattr(drawn, "actions", {}), size, file)
+    worn = drawn.worn if hasattr(drawn, "worn") else drawn.groomed.worn
+    facts = {"pose": pose, "actions": getattr(drawn, "actions", {}), "worn": worn.described()}
+    label = label_of(sample_id(index), shot, facts)
+    return _kept(label, encode_image(shot.rgb, ".png"), size, file)
 
 
 def _plain_view(view: View, rng: np.random.Generator) -> View:
@@ -182,7 +185,8 @@ def _plain_view(view: View, rng: np.random.Generator) -> View:
     return replace(plain, head_rotation=head, body_yaw_rad=0.45 * yaw, offset=(0.0, 0.04))
 
 
-def _kept(label: Any, picture: bytes, actions: dict[str, float], size: int, file: Path) -> bool:
+def _kept(label: Any, picture: bytes, size: int, file: Path) -> bool:
+    actions = label.attributes.get("actions", {})
     ours = np.asarray(label.keypoints_px, dtype=np.float64)
     yaw = float(np.degrees(label.attributes["pose"]["yaw_rad"]))
     inside = (ours[:468] > 0.015 * size) & (ours[:468] < 0.985 * size)
@@ -191,7 +195,10 @@ def _kept(label: Any, picture: bytes, actions: dict[str, float], size: int, file
     shut = max((v for k, v in actions.items() if k.startswith("eyeBlink")), default=0.0) > SHUT
     outline = label.contours["oval_silhouette"]
     encoded = np.frombuffer(picture, dtype=np.uint8)
-    np.savez(file, picture=encoded, ours=ours, yaw=yaw, shut=shut, outline=outline)
+    bearded = label.attributes["worn"]["beard"] is not None
+    np.savez(
+        file, picture=encoded, ours=ours, yaw=yaw, shut=shut, outline=outline, bearded=bearded
+    )  # fmt: skip
     return True
 
 
@@ -211,8 +218,9 @@ def judged(files: list[Path]) -> list[Row]:
             eyes = subjects[0].keypoints_px(rgb.shape[1], rgb.shape[0]) if subjects else None
             rows.append(
                 Row(int(file.stem), rgb, kept["ours"], found, mirrored,
-                    None if eyes is None else np.asarray(eyes)[[468, 473], :2],
-                    kept["outline"].astype(np.float64), float(kept["yaw"]), bool(kept["shut"]))
+                    None if eyes is None else np.asarray(eyes, dtype=np.float64)[[468, 473], :2],
+                    kept["outline"].astype(np.float64), float(kept["yaw"]), bool(kept["shut"]),
+                    bool(kept["bearded"]))
             )  # fmt: skip
     return rows
 
@@ -223,51 +231,61 @@ def figures_of(rows: list[Row]) -> dict[str, Any]:
     offsets = np.array([row.offsets() for row in found])
     apart = np.linalg.norm(offsets, axis=2)
     shut = np.array([row.shut for row in found])
-    yaws = np.array([row.yaw for row in found])
-    named = regions()
+    shaven = np.array([not row.bearded for row in found])
     table = {"all": _figures(apart[:, :468], offsets[:, :468])}
-    for name, ids in named.items():
+    for name, ids in regions().items():
         kept = ~shut if name.startswith("iris") else np.ones(len(found), dtype=bool)
         table[name] = _figures(apart[kept][:, ids], offsets[kept][:, ids])
+    centres = [468, 473]
     if shut.any():
-        centres = named["iris centres"]
         table["iris centres, shut"] = _figures(apart[shut][:, centres], offsets[shut][:, centres])
-    itself = [
-        100 / row.iod * np.linalg.norm(row.mirrored - row.found, axis=1)
-        for row in found if row.mirrored is not None
-    ]  # fmt: skip
-    own = {
-        name: round(float(np.mean(itself, axis=0)[ids].mean()), 2)
-        for name, ids in {"all": list(range(468)), **named}.items()
-    }
-    outlines = np.array([_from_outline(row) for row in found])
-    table["oval from the outline"] = {"mean": round(float(outlines.mean()), 2)}
-    second = [100 / row.iod * np.linalg.norm(row.irises - row.ours[[468, 473]], axis=1).mean()
+    second = [100 / row.iod * np.linalg.norm(row.irises - row.ours[centres], axis=1)
               for row in found if row.irises is not None and not row.shut]  # fmt: skip
     table["iris centres, iris model"] = {
         "mean": round(float(np.mean(second)), 2), "median": round(float(np.median(second)), 2),
     }  # fmt: skip
-    by_yaw = {}
-    for low, high in pairwise(_YAW_EDGES):
-        chosen = (np.clip(yaws, -YAW, YAW - 1e-6) >= low) & (np.clip(yaws, -YAW, YAW - 1e-6) < high)
-        if chosen.any():
-            parts = {n: round(float(apart[chosen][:, ids].mean()), 2) for n, ids in named.items()}
-            open_eyed = apart[chosen & ~shut][:, named["iris centres"]]
-            parts["iris centres"] = round(float(open_eyed.mean()), 2) if open_eyed.size else None
-            parts["oval from the outline"] = round(float(outlines[chosen].mean()), 2)
-            by_yaw[f"{low}..{high}"] = {
-                "renders": int(chosen.sum()),
-                "all": round(float(apart[chosen][:, :468].mean()), 2),
-                **parts,
-            }
+    outlines = np.array([_from_outline(row) for row in found])
+    table["oval from the outline"] = {"mean": round(float(outlines.mean()), 2)}
+    itself = np.array(
+        [
+            100 / row.iod * np.linalg.norm(row.mirrored - row.found, axis=1)
+            if row.mirrored is not None and row.found is not None
+            else np.full(478, np.nan)
+            for row in found
+        ]
+    )
     return {
         "count": len(rows),
         "found": round(len(found) / len(rows), 4),
         "percent_of_interocular_distance": table,
-        "by_yaw_degrees": by_yaw,
-        "mediapipe_from_itself_mirrored": own,
+        "by_yaw_degrees": _by_yaw(np.array([row.yaw for row in found]), apart, shut, outlines),
+        "mediapipe_from_itself_mirrored": _means(itself, shut),
+        "without_beards": _means(apart[shaven], shut[shaven]),
         "missed": [row.index for row in rows if row.found is None],
     }
+
+
+def _by_yaw(
+    yaws: Floats, apart: Floats, shut: NDArray[np.bool_], outlines: Floats
+) -> dict[str, dict[str, float]]:
+    within = np.clip(yaws, -YAW, YAW - 1e-6)
+    result = {}
+    for low, high in pairwise(_YAW_EDGES):
+        chosen = (within >= low) & (within < high)
+        if chosen.any():
+            outline = round(float(outlines[chosen].mean()), 2)
+            means = _means(apart[chosen], shut[chosen])
+            result[f"{low}..{high}"] = means | {"oval from the outline": outline}
+    return result
+
+
+def _means(apart: Floats, shut: NDArray[np.bool_]) -> dict[str, float]:
+    """Number of renders and region -> mean, irises of open eyes only."""
+    means = {"renders": float(len(apart)), "all": float(np.nanmean(apart[:, :468]))}
+    for name, ids in regions().items():
+        kept = apart[~shut] if name.startswith("iris") else apart
+        means[name] = float(np.nanmean(kept[:, ids])) if len(kept) else math.nan
+    return {name: round(value, 2) for name, value in means.items()}
 
 
 def _from_outline(row: Row) -> float:
@@ -332,20 +350,21 @@ def sheet(rows: list[Row]) -> Picture:
 def printed(figures: dict[str, Any]) -> str:
     """The table for people."""
     lines = [f"found {figures['found']:.1%} of {figures['count']}   (goal {FOUND_GOAL:.0%})"]
-    own = figures["mediapipe_from_itself_mirrored"]
+    own, without = figures["mediapipe_from_itself_mirrored"], figures["without_beards"]
     for name, row in figures["percent_of_interocular_distance"].items():
         text = f"{name:25} mean {row['mean']:5.2f}"
         if "offset_up" in row:
             text += (f"  median {row['median']:5.2f}  left {row['offset_left']:+5.2f}"
                      f"  up {row['offset_up']:+5.2f}")  # fmt: skip
-        text += f"  from itself {own[name]:4.2f}" if name in own else ""
+        if name in own:
+            text += f"  without beards {without[name]:5.2f}  from itself {own[name]:4.2f}"
         lines.append(text + (f"   (goal {GOALS[name]})" if name in GOALS else ""))
     columns = ("all", "eyelids", "lips", "iris centres", "brows", "nose", "cheeks", "chin",
                "forehead", "oval", "oval from the outline")  # fmt: skip
     lines.append("yaw          renders  " + "  ".join(columns))
     for name, row in figures["by_yaw_degrees"].items():
-        cells = (f"{row[c] if row[c] is not None else math.nan:{len(c)}.2f}" for c in columns)
-        lines.append(f"{name:12} {row['renders']:7}  " + "  ".join(cells))
+        cells = (f"{row[c]:{len(c)}.2f}" for c in columns)
+        lines.append(f"{name:12} {row['renders']:7.0f}  " + "  ".join(cells))
     return "\n".join(lines) + "\n"
 
 

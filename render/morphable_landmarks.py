@@ -27,6 +27,10 @@ EYE_RADII_M = np.arange(0.0115, 0.0175, 0.0005)
 NEAR_M = 0.012
 """A hole whose middle lies this near an eye's or the mouth's is its opening."""
 
+IRIS_WITHIN, LEAST_CONTRAST = 0.85, 0.15
+"""How much of the opening between the lids is searched for a painted iris, without the lashes at
+its edge; and how much darker than the white it must be, in sRGB of 0..1."""
+
 _BAG = ((0.008, 1.0), (0.03, 0.8), (0.04, 0.0))  # depth behind the lips, width against theirs
 
 
@@ -96,11 +100,27 @@ class Landmarks:
     def _on_surface(self, places: Floats, eye: int) -> tuple[Ints, Floats]:
         """Triangles (5, 3) and weights (5, 3) of a painted iris' points."""
         ring = places[self._rings[eye]]
-        ball = Eyeball(*eyeball(ring), np.eye(3), sight((0.0, 0.0)))
         mean = self._model.mean_m.astype(np.float64)
+        radius = eyeball(ring)[1]
+        back = np.array([0.0, radius, 0.0])
+        ahead = sight((0.0, 0.0))
+        ball = Eyeball(self._painted_middle(mean, ring) + back, radius, np.eye(3), ahead)
         centre = mean[self._model.triangles].mean(axis=1)
         near = np.linalg.norm(centre - ring.mean(axis=0), axis=1) < 0.02
         return nearest_on(mean, self._model.triangles[near], ball.iris_points())
+
+    def _painted_middle(self, mean: Floats, ring: Floats) -> Floats:
+        """(3,) middle of what is dark between the lids, or of the lids where nothing is."""
+        middle = np.asarray(ring.mean(axis=0))
+        rows = np.flatnonzero(_within(mean, middle + IRIS_WITHIN * (ring - middle)))
+        if self._model.colour is None or len(rows) < 3:
+            return middle
+        light = self._model.colour[rows].astype(np.float64).mean(axis=1)
+        dark, bright = light.min(), light.max()
+        if bright - dark < LEAST_CONTRAST:
+            return middle
+        weight = np.clip((bright - light) / (bright - dark) - 0.5, 0.0, None)
+        return np.asarray(weight @ mean[rows] / weight.sum())
 
     def surface_names(self) -> list[str]:
         """What each triangle belongs to: skin, lips or eyes."""
@@ -140,11 +160,12 @@ def eyeball(ring_m: Floats) -> tuple[Floats, float]:
     """Centre and radius of the ball that lids (N, 3) lie on.
 
     A ring of lids is nearly flat and says little of a ball: the centre is looked for behind the
-    ring's middle only, straight back or up to 25 degrees aside, with one of `EYE_RADII_M`.
+    ring's middle only, straight back or up to 10 degrees aside, so that an iris that looks ahead is
+    2 mm from the lids' middle at most, with one of `EYE_RADII_M`.
     """
     middle = ring_m.mean(axis=0)
     best = (np.inf, middle, float(EYE_RADII_M[0]))
-    for aside in np.radians(np.arange(-25, 26, 5)):
+    for aside in np.radians(np.arange(-10, 11, 5)):
         back = np.array([np.sin(aside), np.cos(aside), 0.0])
         for radius in EYE_RADII_M.tolist():
             out = ((ring_m - middle) ** 2).sum(axis=1).mean()

@@ -108,6 +108,11 @@ def test_holes_are_told_from_painted_eyes(home: Path, kind: str) -> None:
         ring = places[list(FACE.contours[name].indices)]
         iris = eye.iris_points()
         assert np.linalg.norm(iris[0] - ring.mean(axis=0)) < 0.009
+        assert abs(iris[0, 0] - ring[:, 0].mean()) < 0.003
+        if kind == "painted":
+            nearest = np.linalg.norm(mean - iris[0], axis=1).argmin()
+            assert model.colour is not None
+            assert model.colour[nearest].mean() < 0.3  # the iris; the white has 0.8
         assert iris[1, 0] > iris[3, 0]  # the subject's left, then right
         assert iris[2, 2] > iris[4, 2]
     names = landmarks.surface_names()
