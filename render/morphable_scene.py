@@ -16,7 +16,7 @@ from render.faces_head import Eyeball, HeadShape, sight, unrolled
 from render.faces_scene import aimed, eye_matrix, unit_sphere
 from render.morphable import Coefficients, MorphableModel
 from render.morphable_dress import Dress
-from render.morphable_landmarks import Landmarks
+from render.morphable_landmarks import Landmarks, boundary_loops
 from render.photo import linear_from_srgb
 from render.skin_tones import IRIS_COLOURS, linear_from_hex
 from runtime.camera import Camera
@@ -24,6 +24,9 @@ from runtime.camera import Camera
 Floats = NDArray[np.float64]
 
 _ORDER = ("skin", "lips", "eyes", "mouth")
+
+FADE_M = 0.015
+"""From the outer edge inward a head becomes whole."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,9 @@ class MorphableScene:
         self.model = model
         self.cycles = CyclesScene(width, height, quality, threads, transparent)
         self.cycles.add_surface_passes()
-        self._skins = [skin.skin_material(name, attribute="albedo") for name in _ORDER[:3]]
+        self._skins = [
+            skin.skin_material(name, attribute="albedo", presence="presence") for name in _ORDER[:3]
+        ]
         self._hollow = skin.wet_tissue_material("mouth")
         self._eye = skin.eye_material("eyeball")
         for shader in (*self._skins, self._hollow):
@@ -75,6 +80,7 @@ class MorphableScene:
             face_uv=unrolled(model.mean_m)[model.triangles], index=1,
         )  # fmt: skip
         self._head.set_attribute("rest", model.mean_m)
+        self._head.set_attribute("presence", presence(model))
         # Nothing of eyes and mouth is skin, but with a material that scatters among theirs Cycles
         # treats them as it does the head; see `render.assembly`.
         vertices, faces = unit_sphere(32, 20)
@@ -164,6 +170,25 @@ class MorphableScene:
         """The picture."""
         self.cycles.set_camera(world_from_camera, camera)
         return self.cycles.render()
+
+
+def presence(model: MorphableModel) -> Floats:
+    """(V,) 0 at the mesh's outer edge, where head or neck were cut, to 1 `FADE_M` inward: a face
+    fades into what is behind it instead of ending in a row of triangles."""
+    from scipy.spatial import cKDTree
+
+    mean = model.mean_m.astype(np.float64)
+    loops = boundary_loops(model.triangles)
+    if not loops:
+        return np.ones(len(mean))
+    # Eyes and mouth are shorter ones.
+    edge = max(loops, key=lambda loop: _around(mean[loop]))
+    share = np.clip(cKDTree(mean[edge]).query(mean)[0] / FADE_M, 0, 1)
+    return np.asarray(share**2 * (3 - 2 * share))
+
+
+def _around(points: Floats) -> float:
+    return float(np.linalg.norm(points - np.roll(points, 1, axis=0), axis=1).sum())
 
 
 def _moved(transform: Floats, points: Floats) -> Floats:

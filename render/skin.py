@@ -120,6 +120,7 @@ def skin_material(
     name: str = "skin",
     image: bpy.types.Image | None = None,
     attribute: str = "",
+    presence: str = "",
 ) -> Shader:
     """Skin with subsurface scattering, mottling, pores and an oily sheen.
 
@@ -132,6 +133,8 @@ def skin_material(
             active UV map; without one, the input `albedo` is used.
         attribute: instead of an image, the mesh's colour attribute of that name, RGB the same and
             alpha the same.
+        presence: the mesh's attribute of that name says how much of the skin is there, 0..1; all
+            of it when "".
 
     Returns:
         Shader with inputs `albedo` (only without an image), `roughness`, `mottle` (0..1), `bump`
@@ -186,7 +189,17 @@ def skin_material(
         },
         subsurface_method="RANDOM_WALK",
     )
-    return g.finish(shader.outputs[0], **inputs)
+    if not presence:
+        return g.finish(shader.outputs[0], **inputs)
+    there = g.node("Attribute", attribute_name=presence).outputs["Fac"]
+    # Where skin ends, nobody is to see its inside; light doesn't come in that way either.
+    seen = g.node("LightPath").outputs["Is Camera Ray"]
+    inside = g.math("MULTIPLY", g.node("NewGeometry").outputs["Backfacing"], seen)
+    there = g.math("MULTIPLY", there, g.math("SUBTRACT", 1.0, inside))
+    mixed = g.node("MixShader", {0: there})
+    g.feed(mixed.inputs[1], g.node("BsdfTransparent").outputs[0])
+    g.feed(mixed.inputs[2], shader.outputs[0])
+    return g.finish(mixed.outputs[0], **inputs)
 
 
 def eye_material(name: str = "eye") -> Shader:
