@@ -28,6 +28,7 @@ from bootstrap.export_layouts import (
     DESCRIPTIONS,
     MEANINGS,
     MODEL_FILES,
+    ROLES,
     TASKS,
     TITLES,
     Deployed,
@@ -121,15 +122,16 @@ def export_bundle(
     _check_export(model, out, difference, partitions)
     size = network.input_size
     picture = CardInput(size, size, range=input_range(network))
+    role = ROLES.get(network.name, "landmarks")
     card_model = CardModel(
         file=file,
-        role="detector" if "boxes" in names.values() else "landmarks",
+        role=role,
         input=picture,
         outputs=tuple(
             CardOutput(info.name, info.shape, MEANINGS[network.name][names[info.name]])
             for info in model.outputs
         ),
-        topology="" if "boxes" in names.values() else network.topology_id,
+        topology=network.topology_id if role == "landmarks" else "",
     )
     weights_file = f"{network.name}.safetensors"
     weights = safetensors.torch.save(
@@ -253,7 +255,7 @@ def greatest_difference(
 
 def _in_units(output: Tensor, meaning: str, input_size: int) -> Tensor:
     """An output in the unit of `MAX_DIFFERENCE`, double precision."""
-    if meaning in ("landmarks", "contours", "boxes", "keypoint_offsets"):
+    if meaning in ("landmarks", "contours", "eye", "iris", "boxes", "keypoint_offsets"):
         return output.double() / input_size
     logits = meaning in ("presence_logit", "scores", "centres", "mask_logit")
     return torch.sigmoid(output.double()) if logits else output.double()

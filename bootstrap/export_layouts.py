@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from bootstrap.networks import (
     BoxNetwork,
     DetectorNetwork,
-    FaceNetwork,
+    HandNetwork,
+    IrisNetwork,
     LandmarkNetwork,
     Network,
     fuse_batch_norms,
 )
-from bootstrap.networks.blocks import ConvBN
+from bootstrap.networks.blocks import ConvBN, ShapeHead
 from bootstrap.networks.box import UNIT_PX as BOX_UNIT_PX
 from bootstrap.networks.detector import UNIT_PX
 
@@ -36,6 +37,7 @@ MEANINGS = {
         "handedness": "handedness",
         "world": "world_landmarks",
     },
+    "iris": {"eye": "eye", "iris": "iris"},
     "face-detector": _DETECTED,
     "palm-detector": _DETECTED,
     "box": {"centres": "centres", "offsets": "keypoint_offsets", "silhouette": "mask_logit"},
@@ -44,6 +46,7 @@ MEANINGS = {
 TITLES = {
     "face": "478 keypoints of the face in a crop.",
     "hand": "21 keypoints of the hand in a crop.",
+    "iris": "76 keypoints of a right eye and its iris in a crop.",
     "face-detector": "Faces in a picture, each with 6 keypoints.",
     "palm-detector": "Palms in a picture, each with 7 keypoints.",
     "box": "Boxes in space around the objects of a picture.",
@@ -61,6 +64,10 @@ DESCRIPTIONS = {
         "handedness": "Probability of a right hand in an unmirrored picture.",
         "world": "x, y, z of each keypoint in metres from their mean.",
     },
+    "iris": {
+        "eye": "x, y, z of each keypoint of the eye in input pixels.",
+        "iris": "x, y, z of each keypoint of the iris in input pixels.",
+    },
     "face-detector": {"boxes": _BOXES, "scores": "Logit that an anchor has a face."},
     "palm-detector": {"boxes": _BOXES, "scores": "Logit that an anchor has a palm."},
     "box": {
@@ -69,19 +76,23 @@ DESCRIPTIONS = {
         "silhouette": "Logit that a cell lies within the picture of an object's box.",
     },
 }
-Z_SCALES = {"face": 1.0, "hand": 0.4}
+Z_SCALES = {"face": 1.0, "iris": 1.0, "hand": 0.4}
 """Of z against x: MediaPipe's hand models have 0.4 (normalize_z of hand_landmark_cpu.pbtxt)."""
 MODEL_FILES = {
     "face": "face_landmarks_detector.tflite",
     "hand": "hand_landmarks_detector.tflite",
+    "iris": "iris_landmark.tflite",
     "face-detector": "face_detector.tflite",
     "palm-detector": "hand_detector.tflite",
     "box": "box_fields.tflite",
 }
 """The names that MediaPipe Tasks looks for."""
+ROLES = {"face-detector": "detector", "palm-detector": "detector", "iris": "iris"}
+"""Of the networks that aren't "landmarks"."""
 TASKS = {
     "face": "face",
     "hand": "hand",
+    "iris": "face",
     "face-detector": "face",
     "palm-detector": "hand",
     "box": "object",
@@ -108,14 +119,12 @@ class Deployed(nn.Module):
                 _scale(head, torch.tensor(BOX_UNIT_PX).expand(head.out_channels))
             else:
                 _flatten_by_rows(self.network)
-                basis = self.network.landmarks.basis
-                unit = torch.tensor([1.0, 1.0, Z_SCALES[network.name]])
-                _scale(basis, float(network.input_size) * unit.repeat(basis.out_features // 3))
-                if isinstance(self.network, FaceNetwork):
-                    lines = self.network.contours.basis
-                    _scale(
-                        lines, torch.tensor(float(network.input_size)).expand(lines.out_features)
-                    )
+                for name, shapes in self.network.named_children():
+                    if isinstance(shapes, ShapeHead) and name != "world":
+                        axes = 2 if name == "contours" else 3
+                        unit = torch.tensor([1.0, 1.0, Z_SCALES[network.name]])[:axes]
+                        points = shapes.basis.out_features // axes
+                        _scale(shapes.basis, float(network.input_size) * unit.repeat(points))
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """(1, S, S, 3) RGB over `input_range` -> the outputs of `MEANINGS`."""
@@ -124,6 +133,8 @@ class Deployed(nn.Module):
             return outputs
         if isinstance(self.network, BoxNetwork):
             return {name: value.permute(0, 2, 3, 1) for name, value in outputs.items()}
+        if isinstance(self.network, IrisNetwork):
+            return {"eye": outputs["eye"], "iris": outputs["iris"]}
         if self.network.name == "face":
             return {
                 "landmarks": outputs["landmarks"].reshape(1, 1, 1, -1),
@@ -149,15 +160,16 @@ class _FlatByRows(nn.Module):
         return features.permute(0, 2, 3, 1).flatten(1)
 
 
-def _flatten_by_rows(network: LandmarkNetwork) -> None:
+def _flatten_by_rows(network: LandmarkNetwork | IrisNetwork) -> None:
     """Flatten features row by row and not channel by channel, the heads' columns with them."""
-    flat = network.trunk if isinstance(network, FaceNetwork) else network.flat
+    flat = network.flat if isinstance(network, HandNetwork) else network.trunk
     rows = flat[-2]
     assert isinstance(rows, ConvBN)
     assert isinstance(rows[0], nn.Conv2d)
     channels, cells = rows[0].out_channels, (network.input_size // 32) ** 2
     flat[-1] = _FlatByRows()
-    taken = network.presence.in_features
+    head = network.eye if isinstance(network, IrisNetwork) else network.landmarks
+    taken = head.coefficients.in_features
     for layer in network.modules():
         if isinstance(layer, nn.Linear) and layer.in_features == taken:
             columns = layer.weight[:, : channels * cells]

@@ -7,9 +7,10 @@ from bootstrap.networks.box import BoxNetwork
 from bootstrap.networks.detector import DetectorNetwork, FaceDetectorNetwork, PalmDetectorNetwork
 from bootstrap.networks.face import FaceNetwork
 from bootstrap.networks.hand import HandNetwork
+from bootstrap.networks.iris import IrisNetwork
 
 LandmarkNetwork = FaceNetwork | HandNetwork
-Network = LandmarkNetwork | DetectorNetwork | BoxNetwork
+Network = LandmarkNetwork | DetectorNetwork | BoxNetwork | IrisNetwork
 
 LANDMARK_NETWORKS: dict[str, type[FaceNetwork] | type[HandNetwork]] = {
     network.name: network for network in (FaceNetwork, HandNetwork)
@@ -18,11 +19,17 @@ DETECTOR_NETWORKS: dict[str, type[DetectorNetwork]] = {
     network.name: network for network in (FaceDetectorNetwork, PalmDetectorNetwork)
 }
 NETWORKS: dict[
-    str, type[FaceNetwork] | type[HandNetwork] | type[DetectorNetwork] | type[BoxNetwork]
+    str,
+    type[FaceNetwork]
+    | type[HandNetwork]
+    | type[DetectorNetwork]
+    | type[BoxNetwork]
+    | type[IrisNetwork],
 ] = {
     **LANDMARK_NETWORKS,
     **DETECTOR_NETWORKS,
     BoxNetwork.name: BoxNetwork,
+    IrisNetwork.name: IrisNetwork,
 }
 
 __all__ = [
@@ -34,6 +41,7 @@ __all__ = [
     "FaceDetectorNetwork",
     "FaceNetwork",
     "HandNetwork",
+    "IrisNetwork",
     "LandmarkNetwork",
     "Network",
     "PalmDetectorNetwork",

@@ -162,16 +162,16 @@ def shape_models(
     unseen = np.array([0.5, 0.5, 0.0], dtype=np.float32)
     metric = np.repeat(drawn.world_weight[:, :, None], 3, axis=2)
     models = {
-        "landmarks": _principal(drawn.landmarks, weight, unseen),
-        "world": _principal(drawn.world_m, metric, np.zeros(3, dtype=np.float32)),
+        "landmarks": principal(drawn.landmarks, weight, unseen),
+        "world": principal(drawn.world_m, metric, np.zeros(3, dtype=np.float32)),
     }
     if drawn.drawn.shape[1]:
         flat = np.repeat(drawn.drawn_weight[:, :, None], 2, axis=2)
-        models["contours"] = _principal(drawn.drawn, flat, unseen[:2])
+        models["contours"] = principal(drawn.drawn, flat, unseen[:2])
     return models
 
 
-def _principal(points: Floats, weight: Floats, unseen: Floats) -> tuple[Floats, Floats]:
+def principal(points: Floats, weight: Floats, unseen: Floats) -> tuple[Floats, Floats]:
     """Mean and scaled principal components of (B, N, axes) points with weights of that shape;
     `unseen` is the mean of what nobody has. Where z is nobody's, whole is who has x and y."""
     total = weight.sum(axis=0)

@@ -105,6 +105,34 @@ def face(
 
 
 @train_app.command()
+def iris(
+    data: Data,
+    out: Out,
+    start_from: From = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    seed: Seed = 0,
+    batch: Batch = 16,
+    threads: Threads = 0,
+    resume: Resume = False,
+    also: Also = None,
+    tensorboard: Tensorboard = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train the iris network: one eye's contour and its iris, 76 keypoints, from a 64-pixel crop.
+
+    Learns from the eyes of the faces that train face learns from. run iris puts it over a mesh of
+    468 points.
+
+    Example: viewfinder train iris --data faces --out iris.task --minutes 10
+    """
+    _train(
+        "iris", data, out, start_from, minutes, steps, seed, batch, threads, resume, also,
+        tensorboard, as_json,
+    )  # fmt: skip
+
+
+@train_app.command()
 def hand(
     data: Data,
     out: Out,

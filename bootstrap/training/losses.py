@@ -76,9 +76,12 @@ def losses(outputs: dict[str, Tensor], target: Target) -> dict[str, Tensor]:
     parts = {
         "xy": _mean(wing(error[..., :2]).sum(dim=-1), target.weight),
         "z": _mean(wing(error[..., 2]), target.z_weight),
-        "presence": F.binary_cross_entropy_with_logits(outputs["presence"][:, 0], target.presence),
     }
-    total = parts["xy"] + Z_WEIGHT * parts["z"] + PRESENCE_WEIGHT * parts["presence"]
+    total = parts["xy"] + Z_WEIGHT * parts["z"]
+    if "presence" in outputs:
+        logits = outputs["presence"][:, 0]
+        parts["presence"] = F.binary_cross_entropy_with_logits(logits, target.presence)
+        total = total + PRESENCE_WEIGHT * parts["presence"]
     if "maps" in outputs:
         parts["maps"] = _mean(map_surprise(outputs["maps"], target.landmarks), target.weight)
         total = total + MAP_WEIGHT * parts["maps"]

@@ -15,6 +15,7 @@ from bootstrap.networks import (
     DETECTOR_NETWORKS,
     LANDMARK_NETWORKS,
     BoxNetwork,
+    IrisNetwork,
     LandmarkNetwork,
     Network,
 )
@@ -121,6 +122,10 @@ def teaching_of(name: str, data: TrainingData, size: str = "lite") -> Teaching:
         from bootstrap.training.box import BoxTeaching
 
         return BoxTeaching(data)
+    if name == IrisNetwork.name:
+        from bootstrap.training.iris import IrisTeaching
+
+        return IrisTeaching(data)
     if name in DETECTOR_NETWORKS:
         from bootstrap.training.detector import DetectorTeaching
 

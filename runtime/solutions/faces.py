@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from runtime.bundle import parse_bundle
+from runtime.bundle import parse_bundle, read_bundle
 from runtime.detection import MIN_SUPPRESSION_IOU, Detector
 from runtime.errors import ViewfinderError
 from runtime.graph.definition import Graph
 from runtime.graph.types import Picture
-from runtime.model_store import released_model
+from runtime.model_store import find_model, released_model
 from runtime.released import RELEASED_BY_NAME
 from runtime.results import Subject
 from runtime.smoothing import OneEuroParameters
@@ -26,7 +26,7 @@ from runtime.solutions.iris import EyeModel, RefineEyes
 from runtime.solutions.iris_depth import MeasureDepth
 from runtime.solutions.landmarks import LandmarkModel
 from runtime.solutions.options import SolutionOptions
-from runtime.solutions.parts import Part, Parts, find_parts, parts_of
+from runtime.solutions.parts import Part, Parts, find_parts, parts_of, released_parts
 from runtime.solutions.smooth import Smooth
 from runtime.solutions.solution import FOCAL, GraphSolution
 
@@ -76,10 +76,12 @@ def open_face(options: SolutionOptions) -> GraphSolution:
 def open_iris(options: SolutionOptions) -> GraphSolution:
     """Face mesh with eyes and irises by a model of their own, and the eyes' distance.
 
+    A bundle with an iris model alone has it run over MediaPipe's mesh.
+
     Raises:
         ViewfinderError: the models can't be had, or the face model isn't a mesh of 468.
     """
-    parts = find_parts(options, "face", IRIS_MODELS, ("landmarks",), topology="face")
+    parts = _iris_parts(options)
     part = parts["landmarks"]
     if part.card.topology != MESH_TOPOLOGY:
         raise ViewfinderError(
@@ -93,6 +95,15 @@ def open_iris(options: SolutionOptions) -> GraphSolution:
     stages.append(("depth", _depth(options)))
     graph = _face_graph("iris", parts, options, stages)
     return GraphSolution(graph, IRIS_TOPOLOGY, options.static)
+
+
+def _iris_parts(options: SolutionOptions) -> Parts:
+    if options.model is not None:
+        bundle = read_bundle(find_model(options.model))
+        own = parts_of(bundle)
+        if "iris" in own and "landmarks" not in own:
+            return {**released_parts(options, IRIS_MODELS), **own}
+    return find_parts(options, "face", IRIS_MODELS, ("landmarks",), topology="face")
 
 
 def _face_graph(
