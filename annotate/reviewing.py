@@ -78,7 +78,7 @@ class Reviewing:
         from qtpy.QtCore import QTimer
 
         self._canvas = canvas
-        self._ghosts = Ghosts(canvas.viewer.window._qt_viewer.canvas.view.scene)
+        self._made: Ghosts | None = None
         self._timer = QTimer(parent)
         self._timer.setInterval(_BLINK_MS)
         self._timer.timeout.connect(self.turn)
@@ -87,17 +87,26 @@ class Reviewing:
         self.shown_alone: int | None = None
         self._own = True, True
 
+    @property
+    def _ghosts(self) -> Ghosts:
+        """Made when the first review begins: a window without one needn't wait for them."""
+        if self._made is None:
+            self._made = Ghosts(self._canvas.viewer.window._qt_viewer.canvas.view.scene)
+        return self._made
+
     def close(self) -> None:
         """Stop, and leave the scene."""
         self._stop()
-        self._ghosts.close()
+        if self._made is not None:
+            self._made.close()
 
     def begin(self, session: object) -> None:
         """Another session: a review or not."""
         self._stop()
         self.session = session if isinstance(session, ReviewSession) else None
         self.mode = MODES[0]
-        self._ghosts.show(set())
+        if self._made is not None:
+            self._made.show(set())
 
     def show_item(self) -> None:
         """Others' work on the current item."""

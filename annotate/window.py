@@ -49,6 +49,8 @@ class AnnotateWindow:
         self.session = session
         self.settings = settings or Settings()
         self.theme, self.font_scale = self.settings.theme, self.settings.font_scale
+        native = viewer.window._qt_viewer.canvas.native
+        native.setUpdatesEnabled(False)  # each painting of what isn't whole yet costs a tenth
         self.canvas = KeypointCanvas(viewer, self._moved, self._hovered)
         self.actions = Actions(self)
         run = {action.name: getattr(self.actions, action.name) for action in ACTIONS}
@@ -58,7 +60,6 @@ class AnnotateWindow:
         main = viewer.window._qt_window
         self.overview = KeyOverview(main)
         by_key = {key: run[name] for key, name in self.settings.by_key().items()}
-        native = viewer.window._qt_viewer.canvas.native
         self.shortcuts = Shortcuts(native, by_key, self._before_key)
         self.panel.prompt.on_left = native.setFocus
         self.docks = [
@@ -72,6 +73,7 @@ class AnnotateWindow:
         self.canvas.on_drawn = self.insets.repaint_marks
         self.apply_theme()
         self.show_session(session)
+        native.setUpdatesEnabled(True)
 
     def _make_retry(self, parent: Any) -> Any:
         from qtpy.QtCore import QTimer

@@ -90,12 +90,13 @@ def test_50_kills_of_the_window_lose_nothing_and_it_resumes_where_it_was(project
     rng = np.random.default_rng(31)
     revision, index, opened_s = 0, 0, []
     for number in range(50):
-        worker = Worker(project, display, "*", number)
-        opened = worker.line()
-        opened_s.append(opened["seconds"])
+        # Before the next window opens: it works on at once.
         with AnnotationStore.open(project / STORE_NAME, "ada") as store:
             assert store.revision >= revision
             last = store.history.last_key
+        worker = Worker(project, display, "*", number)
+        opened = worker.line()
+        opened_s.append(opened["seconds"])
         items = sorted(label.sample_id for label in Dataset.open(project).labels("synthetic"))
         assert opened["index"] == (index if last is None else items.index(last.sample_id))
         time.sleep(rng.uniform(0.05, 2.5))
