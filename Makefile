@@ -73,6 +73,7 @@ bench: $(STAMP) ## speed against the floors, on an idle machine; writes benchmar
 	$(PYTHON) benchmarks/models.py --out benchmarks/results/models.json
 	$(PYTHON) benchmarks/cuboids.py --out benchmarks/results/cuboids.json
 	$(PYTHON) benchmarks/footprint.py --install --out benchmarks/results/footprint.json
+	$(PYTHON) benchmarks/annotate_boxes_people.py --out benchmarks/results/annotate_boxes_people.json
 	$(DISPLAYED) $(PYTHON) benchmarks/annotate.py --out benchmarks/results/annotate.json
 
 # MediaPipe is never installed into .venv: these environments are for comparing with it.
