@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +38,14 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
     folder = tmp_path_factory.mktemp("iris") / "faces"
     write_drawn_dataset(folder, "face", 8, size=384)
     return load_training_data([folder], FACE)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # two that wait for each other on a busy machine take minutes
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
