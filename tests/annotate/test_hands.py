@@ -184,23 +184,39 @@ def test_h_changes_the_hand_and_undo_changes_it_back(hand_window):
     assert not hand.window.canvas.wrong.joints
 
 
-def test_depth_is_dragged_in_the_side_view(hand_window):
-    from qtpy.QtCore import QPointF, Qt
-    from qtpy.QtTest import QTest
+def send_mouse(widget, kind, x, y):
+    """One event of the left button, straight to a widget."""
+    from qtpy.QtCore import QEvent, QPointF, Qt
+    from qtpy.QtGui import QMouseEvent
+    from qtpy.QtWidgets import QApplication
 
+    left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+    place = QPointF(x, y)
+    event = QMouseEvent(
+        getattr(QEvent.Type, kind),
+        place,
+        QPointF(widget.mapToGlobal(place)),
+        none if kind == "MouseMove" else left,
+        none if kind == "MouseButtonRelease" else left,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    QApplication.sendEvent(widget, event)
+
+
+def test_depth_is_dragged_in_the_side_view(hand_window):
     hand = hand_window
     side = hand.window.insets.side
     assert side.isVisible()
     assert not hand.window.insets.views[0].isVisible()
     before = hand.session.document
     x, y = side._to_view(side._places())[TIP]
-    left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
-    start, end = QPointF(x, y).toPoint(), QPointF(x + 40, y).toPoint()
-    QTest.mouseMove(side, start)
-    QTest.mousePress(side, left, none, start)
-    QTest.mouseMove(side, end)
-    hand.bot.wait(15)
-    QTest.mouseRelease(side, left, none, end)
+    for kind, at in (
+        ("MouseButtonPress", x),
+        ("MouseMove", x + 20),
+        ("MouseMove", x + 40),
+        ("MouseButtonRelease", x + 40),
+    ):
+        send_mouse(side, kind, at, y)
     after = hand.stored()
     assert after.depth[TIP] > before.depth[TIP]
     np.testing.assert_array_equal(after.keypoints_px, before.keypoints_px)
