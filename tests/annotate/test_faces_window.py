@@ -287,8 +287,8 @@ def test_the_magnet_has_a_key_and_is_said_to_be_on(hand):
 def test_a_failing_disk_is_told_at_once_and_work_goes_on(hand):
     store = hand.session.store
     store._keep_going = True
-    (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
-    store._connection.execute(f"PRAGMA max_page_count = {pages}")
+    (pages,) = store._log.connection.execute("PRAGMA page_count").fetchone()
+    store._log.connection.execute(f"PRAGMA max_page_count = {pages}")
     edits = 0
     while not hand.window.panel.error_text:
         hand.drag(NOSE, 6, 4)
