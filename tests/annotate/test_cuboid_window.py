@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,7 @@ def test_the_overview_themes_and_the_timeline(display, qtbot, recording, truth):
         place(hand, truth)
         window = hand.window
         hand.key("Question", "Shift")
-        text = window.overview.text().replace("&nbsp;", " ")
+        text = html.unescape(window.overview.text()).replace("\N{NO-BREAK SPACE}", " ")
         assert all(action.title in text for action in BOX_ACTIONS)
         hint = window.overview.sizeHint()
         assert hint.width() <= window.overview.width()
