@@ -22,8 +22,9 @@ from bootstrap.training.cutouts import Cutout, Image, Scene, ScenePictures
 from bootstrap.training.subjects import Floats
 from runtime.topology import Topology
 
-SHARES = {"face478@1": (0.05, 0.95), "hand21@1": (0.05, 0.55)}
-"""Side of a subject's box over the input's, from and to; a hand is about twice its palm's box."""
+SHARES = {"face478@1": (0.08, 0.95), "hand21@1": (0.08, 0.55)}
+"""Side of a subject's box over the input's, from and to; a hand is about twice its palm's box.
+Below it a face has 10 pixels, and what looks like one is everywhere."""
 UPRIGHT_RAD = {"face478@1": math.radians(18), "hand21@1": math.radians(35)}
 """Standard deviation of the turn of those that stand as in their render."""
 ANY_TURN = {"face478@1": 0.0, "hand21@1": 0.5}
@@ -32,7 +33,9 @@ MOST_TURN_RAD = {"face478@1": math.radians(45), "hand21@1": math.pi}
 MORE_SUBJECTS = (0.5, 0.25, 0.15, 0.1)
 """Chance of so many beside the first: 0, 1, 2, 3."""
 DISTRACTORS = (0.4, 0.35, 0.25)
-_MOST_PIECES = 4
+PIECES, MANY_PIECES, _MANY_SHARE = 4, 24, 0.25
+"""Most shapes on a background, and on the share that is strewn with small ones: photographs have
+far more edges than the places that renders stand before."""
 _TRIES = 6
 _MOST_OVERLAP = 0.1
 _WIDEST_ASPECT = 16 / 9
@@ -86,8 +89,9 @@ def collage(
     size = supply.size
     visible = _visible(size, rng)
     canvas = _background(first, supply, rng)
-    for _ in range(int(rng.integers(0, _MOST_PIECES + 1))):
-        _paste_piece(canvas, supply, rng)
+    strewn = rng.random() < _MANY_SHARE
+    for _ in range(int(rng.integers(0, (MANY_PIECES if strewn else PIECES) + 1))):
+        _paste_piece(canvas, supply, rng, 0.15 if strewn else 0.5)
     for placed in _distractors(supply, visible, rng):
         _paste(canvas, placed, rng)
     placed_subjects = _subjects(start, supply, visible, rng) if start else []
@@ -136,9 +140,9 @@ def _window(image: Image, size: int, rng: np.random.Generator, least: float) -> 
     return cv2.warpAffine(image, to_input, (size, size), borderMode=cv2.BORDER_REFLECT_101)
 
 
-def _paste_piece(canvas: Image, supply: Supply, rng: np.random.Generator) -> None:
-    """An arbitrary shape of another background's or of skin's colours."""
-    mask = _shape(supply.size, rng)
+def _paste_piece(canvas: Image, supply: Supply, rng: np.random.Generator, most: float) -> None:
+    """An arbitrary shape of another background's or of skin's colours; see `_shape`."""
+    mask = _shape(supply.size, rng, most)
     x, y, width, height = cv2.boundingRect(mask)
     scene = supply.scenes[int(rng.integers(len(supply.scenes)))]
     skin = rng.random() < 0.5
@@ -156,11 +160,12 @@ def _paste_piece(canvas: Image, supply: Supply, rng: np.random.Generator) -> Non
     _blend(canvas, texture[:height, :width], mask, (x, y, width, height), rng)
 
 
-def _shape(size: int, rng: np.random.Generator) -> Image:
-    """(S, S) uint8 coverage of an ellipse or a polygon, hard or soft."""
+def _shape(size: int, rng: np.random.Generator, most: float) -> Image:
+    """(S, S) uint8 coverage of an ellipse or a polygon, hard or soft, its radius up to that part
+    of the input's side."""
     mask = np.zeros((size, size), dtype=np.uint8)
     centre = rng.uniform(0, size, 2)
-    radius = size * math.exp(rng.uniform(math.log(0.03), math.log(0.5)))
+    radius = size * math.exp(rng.uniform(math.log(0.03), math.log(most)))
     if rng.random() < 0.4:
         axes = radius * np.array([1.0, rng.uniform(0.2, 1.0)])
         box = (tuple(map(float, centre)), tuple(map(float, 2 * axes)), rng.uniform(0, 180.0))

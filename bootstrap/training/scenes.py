@@ -41,7 +41,7 @@ _WOBBLE_RAD = math.radians(8)
 turned further more is black than seen. Collages have every turn."""
 _MOST_OUTSIDE = 0.35
 """Least distance of an example's middle from the picture's edges, in sides."""
-LEAST_SIDE = 0.04
+LEAST_SIDE = 0.065
 """Of a box over the input's side: below it a subject is neither taught nor taken for background."""
 
 

@@ -142,7 +142,8 @@ def test_a_cutout_brings_no_background_and_a_background_no_subject(supply: Suppl
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without what hides subjects or changes their colours."""
-    monkeypatch.setattr(collage_module, "_MOST_PIECES", 0)
+    monkeypatch.setattr(collage_module, "PIECES", 0)
+    monkeypatch.setattr(collage_module, "MANY_PIECES", 0)
     monkeypatch.setattr(collage_module, "DISTRACTORS", (1.0,))
     monkeypatch.setattr(collage_module, "_FADED_SHARE", 0.0)
     monkeypatch.setattr(collage_module, "_BARS_SHARE", 0.0)
