@@ -153,7 +153,7 @@ def test_labels_lie_on_the_drawn_subjects(supply: Supply, plain: None) -> None:
     """The disc around (cx, cy) is found by its colour; keypoint 2 of the palm lies in its middle,
     the wrist 16 of its pixels towards the forearm, also when mirrored, turned and shrunk."""
     off, seen, turns = [], 0, set()
-    for seed in range(60):
+    for seed in range(90):
         made = collage(scene(supply, "a0"), supply, np.random.default_rng(seed))
         assert made is not None
         picture, truths, _ = made
@@ -180,7 +180,7 @@ def test_labels_lie_on_the_drawn_subjects(supply: Supply, plain: None) -> None:
 
 def test_subjects_keep_clear_of_each_other(supply: Supply) -> None:
     several = 0
-    for seed in range(40):
+    for seed in range(60):
         made = collage(scene(supply, "a0"), supply, np.random.default_rng(seed))
         assert made is not None
         boxes = [truth.box for truth in made[1]]
