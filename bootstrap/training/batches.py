@@ -20,10 +20,13 @@ from bootstrap.training.crops import (
     training_example,
     validation_example,
 )
+from bootstrap.training.cutouts import is_of
 from bootstrap.training.subjects import Floats, Subject, TrainingData
 from runtime.topology import Topology
 
 _SHAPES_DRAWN = 1500
+OTHERS_SHARE = 0.08
+"""Of the examples: hands for a network of faces and faces for one of hands, where there are any."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,12 @@ class Pictures:
 
 
 class Batches(Ahead[Batch]):
-    """Training batches of crops from a given step on."""
+    """Training batches of crops from a given step on.
+
+    Args:
+        data, pictures, topology, size, batch, seed, first_step: of the training.
+        others: what isn't a subject but might be taken for one, `OTHERS_SHARE` of the examples.
+    """
 
     def __init__(
         self,
@@ -92,8 +100,11 @@ class Batches(Ahead[Batch]):
         batch: int,
         seed: int,
         first_step: int = 0,
+        others: Sequence[Subject] = (),
     ) -> None:
-        self._subjects = data.train + data.negatives
+        own = {i for i, ds in enumerate(data.datasets) if is_of(ds, topology.id)}
+        empty = tuple(subject for subject in data.negatives if subject.source[0] in own)
+        self._subjects, self._others = data.train + empty, others
         self._pictures, self._topology, self._size = pictures, topology, size
         self._batch, self._seed = batch, seed
         self._places = ShuffledPlaces(len(self._subjects), seed)
@@ -104,8 +115,11 @@ class Batches(Ahead[Batch]):
         return stacked([self._example(step * self._batch + i) for i in range(self._batch)])
 
     def _example(self, place: int) -> Example:
-        image, subject = self._pictures.of(self._subjects[self._places.at(place)])
+        subject = self._subjects[self._places.at(place)]
         rng = chance(self._seed, EXAMPLES, place)
+        if self._others and rng.random() < OTHERS_SHARE:
+            subject = self._others[int(rng.integers(len(self._others)))]
+        image, subject = self._pictures.of(subject)
         return training_example(image, subject, self._topology, self._size, rng)
 
 

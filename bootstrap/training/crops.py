@@ -62,6 +62,12 @@ TRAINING_JITTER = {
 """MediaPipe's detectors against its landmark models on 20 photographs: crops of faces differ by up
 to 0.045 widths, a factor of 1.10 and 7 degrees, those of hands by 0.115, 1.10 and 30 degrees. Twice
 the shift and scale leaves room for motion between frames; a few crops are turned widely."""
+_FRAMING = Jitter(0.25, 2.0, math.pi, 0.0, 0.0)
+"""How a detector in error may frame another kind of subject."""
+_PART_SHARE, _SIDE_OF_PART = 0.3, (0.2, 0.45)
+"""Of the negatives: parts of a subject, their side over its crop's. Detectors find a face within a
+face and a hand on a palm; neither is to be followed."""
+_PLACE_OF_PART = Jitter(0.3, 1.0, math.radians(45), 0.0, 0.0)
 VALIDATION_JITTER = {
     name: replace(jitter, shift=jitter.shift / 2, scale=jitter.scale**0.5, wide_share=0.0)
     for name, jitter in TRAINING_JITTER.items()
@@ -188,19 +194,8 @@ def example_in_roi(crop: Image, subject: Subject, roi: Roi, topology: Topology) 
 def negative_example(
     image: Image, subject: Subject, topology: Topology, size: int, rng: np.random.Generator
 ) -> Example:
-    """A crop without a subject: beside it, or where there's no room, its tiles in disorder."""
-    height, width = image.shape[:2]
-    crop = None
-    for _ in range(8):
-        side = math.exp(rng.uniform(math.log(0.2), math.log(1.0))) * min(height, width)
-        cx, cy = rng.uniform(0, width), rng.uniform(0, height)
-        roi = Roi(cx, cy, side, side, rng.uniform(-math.pi, math.pi))
-        if not subject.topology_id or _free_of(subject, roi):
-            crop = warp_crop(image, roi, size, size)
-            break
-    if crop is None:
-        roi = jittered_roi(subject, topology, rng)
-        crop = _shuffled_tiles(warp_crop(image, roi, size, size), rng)
+    """A crop without a subject, or with far too little of it to be called one."""
+    crop = _crop_without(image, subject, topology, size, rng)
     count = topology.size
     drawn = len(face_contours.points()) if topology.name == "face478" else 0
     nothing = np.zeros(count, dtype=np.float32)
@@ -219,6 +214,28 @@ def negative_example(
         drawn=np.zeros((drawn, 2), dtype=np.float32),
         drawn_weight=np.zeros(drawn, dtype=np.float32),
     )
+
+
+def _crop_without(
+    image: Image, subject: Subject, topology: Topology, size: int, rng: np.random.Generator
+) -> Image:
+    """Of another kind of subject; or a part of ours; or beside it, or where there's no room, its
+    tiles in disorder."""
+    if not subject.topology_id and subject.roi.width > 0:
+        return warp_crop(image, _FRAMING.applied(subject.roi, rng), size, size)
+    if subject.topology_id and rng.random() < _PART_SHARE:
+        part = _PLACE_OF_PART.applied(subject.roi, rng)
+        side = part.width * rng.uniform(*_SIDE_OF_PART)
+        return warp_crop(image, replace(part, width=side, height=side), size, size)
+    height, width = image.shape[:2]
+    for _ in range(8):
+        side = math.exp(rng.uniform(math.log(0.2), math.log(1.0))) * min(height, width)
+        cx, cy = rng.uniform(0, width), rng.uniform(0, height)
+        roi = Roi(cx, cy, side, side, rng.uniform(-math.pi, math.pi))
+        if not subject.topology_id or _free_of(subject, roi):
+            return warp_crop(image, roi, size, size)
+    roi = jittered_roi(subject, topology, rng)
+    return _shuffled_tiles(warp_crop(image, roi, size, size), rng)
 
 
 def _free_of(subject: Subject, roi: Roi) -> bool:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from bootstrap.dataset import Dataset
 from bootstrap.training.anchors import Truth, truth_of
 from bootstrap.training.subjects import Subject, TrainingData
+from runtime.face_layouts import corresponds
+from runtime.roi import Roi
 from runtime.topology import Topology
 
 Image = NDArray[np.uint8]
@@ -31,6 +33,8 @@ _SHOWS = {
     "face478@1": frozenset({"lips", "eyes", "mouth", "distractor"}),
 }
 """Classes of renders for other networks that hold such a subject; a bystanding head is one, too."""
+_LEAST_SHOWN = 16
+"""Pixels of another subject's sides."""
 _MOST_CUT = 4
 """Pixels of the border on which something else may lie."""
 _EDGE_SIGMA = 1.0
@@ -67,7 +71,7 @@ def scenes_of(
     """Subjects by picture. Left out whole are pictures with a subject that can't be used or isn't
     labelled, since it would be taken for background, and those that another kind of data set calls
     empty: a picture without hands may show a face."""
-    own = {i for i, ds in enumerate(data.datasets) if _is_of(ds, topology_id)}
+    own = {i for i, ds in enumerate(data.datasets) if is_of(ds, topology_id)}
     crowded = {(i, name) for i in own for name in _crowded(data.datasets[i])}
     pictures: dict[tuple[int, str], list[Subject]] = {}
     for subject in subjects:
@@ -85,12 +89,33 @@ def other_scenes(data: TrainingData, topology_id: str) -> tuple[Scene, ...]:
     scenes = []
     for number, ds in enumerate(data.datasets):
         known = set(ds.info.topologies) <= set(_SHOWS) and ds.info.classes
-        if _is_of(ds, topology_id) or not known:
+        if is_of(ds, topology_id) or not known:
             continue
         index = ds.samples()
         trained = index[(index["split"] == "train") & index["extras"].map(_segmented)]
         scenes += [Scene((number, name), ()) for name in trained["sample_id"].tolist()]
     return tuple(scenes)
+
+
+def other_subjects(data: TrainingData, topology_id: str) -> tuple[Subject, ...]:
+    """What a landmark network must not take for its subject: those of `other_scenes` that show none
+    of ours, each as a square around what it shows."""
+    found = []
+    for scene in other_scenes(data, topology_id) if topology_id in _SHOWS else ():
+        number, sample_id = scene.source
+        ds = data.datasets[number]
+        ids = ds.read_segmentation(sample_id)
+        ours = _ids_of(ds.info.classes, _SHOWS[topology_id])
+        x, y, width, height = cv2.boundingRect((ids > 0).astype(np.uint8))
+        if min(width, height) < _LEAST_SHOWN or np.isin(ids, ours).any():
+            continue
+        row = ds.row(sample_id)
+        scale = max(row["width"], row["height"]) / max(ids.shape)
+        side = max(width, height) * scale
+        roi = Roi((x + width / 2) * scale, (y + height / 2) * scale, side, side)
+        nothing = np.zeros((0, 2), dtype=np.float32)
+        found.append(Subject(scene.source, "", nothing, nothing[:, 0], None, None, None, roi, 0.0))
+    return tuple(found)
 
 
 class ScenePictures:
@@ -143,7 +168,7 @@ class ScenePictures:
             return kept
         image, _ = self.of(scene)
         ids = self._classes(scene)
-        own = _is_of(self._datasets[scene.source[0]], self._topology.id)
+        own = is_of(self._datasets[scene.source[0]], self._topology.id)
         if own and not scene.subjects:
             return image
         if ids is None:
@@ -175,9 +200,10 @@ class ScenePictures:
         return bool(np.isin(ids, _ids_of(classes, shown)).any())
 
 
-def _is_of(ds: Dataset, topology_id: str) -> bool:
-    # A data set that doesn't say what it is of may be of anything.
-    return not ds.info.topologies or topology_id in ds.info.topologies
+def is_of(ds: Dataset, topology_id: str) -> bool:
+    """Whether its pictures without labels are without such subjects. A data set that doesn't say
+    what it is of is taken to be of them."""
+    return not ds.info.topologies or any(corresponds(t, topology_id) for t in ds.info.topologies)
 
 
 def _crowded(ds: Dataset) -> list[str]:

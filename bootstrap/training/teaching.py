@@ -29,6 +29,7 @@ from bootstrap.training.batches import (
     shape_models,
     validation_batches,
 )
+from bootstrap.training.cutouts import other_subjects
 from bootstrap.training.losses import Target, keypoint_errors, losses
 from bootstrap.training.subjects import TrainingData
 from bootstrap.training.worst_examples import worst_crops
@@ -82,9 +83,11 @@ class LandmarkTeaching:
         return network
 
     def batches(self, batch: int, seed: int, first_step: int) -> Ahead[Batch]:
-        """Crops of every subject and negative."""
-        side = self._side
-        return Batches(self._data, self._pictures, self._topology, side, batch, seed, first_step)
+        """Crops of every subject, and of what isn't one."""
+        others = other_subjects(self._data, self._topology.id)
+        return Batches(
+            self._data, self._pictures, self._topology, self._side, batch, seed, first_step, others
+        )
 
     def validation(self, limit: int) -> list[Batch]:
         """Crops of the val split."""

@@ -13,10 +13,18 @@ import pytest
 from bootstrap.dataset import Dataset, DatasetInfo, Label, Sample
 from bootstrap.dataset.dense import encode_segmentation
 from bootstrap.training import collage as collage_module
+from bootstrap.training import crops as crops_module
 from bootstrap.training.ahead import EXAMPLES, chance
 from bootstrap.training.anchors import Truth
+from bootstrap.training.batches import OTHERS_SHARE, Batches, Pictures
 from bootstrap.training.collage import Supply, collage
-from bootstrap.training.cutouts import Scene, ScenePictures, other_scenes, scenes_of
+from bootstrap.training.cutouts import (
+    Scene,
+    ScenePictures,
+    other_scenes,
+    other_subjects,
+    scenes_of,
+)
 from bootstrap.training.scenes import example
 from bootstrap.training.subjects import TrainingData, load_training_data
 from runtime.image import encode_image
@@ -217,3 +225,29 @@ def test_an_example_depends_on_its_place_alone(data: TrainingData, supply: Suppl
         np.testing.assert_array_equal(first[0], again[0])
         for a, b in zip(first[1], again[1], strict=True):
             np.testing.assert_array_equal(a.values(), b.values())
+
+
+def test_landmark_networks_see_what_is_not_theirs(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The head of the other data set, in its middle; not the one with a palm in it, nor bodies; and
+    of the pictures without labels only this data set's own."""
+    monkeypatch.setattr(crops_module, "vary_photometry", lambda crop, rng: crop)
+    (head,) = others = other_subjects(data, HAND)
+    assert head.source == (1, "face")
+    assert (head.roi.cx, head.roi.cy) == pytest.approx((64.5, 64.5), abs=1)
+    assert head.roi.width == pytest.approx(61, abs=2)
+    pictures = Pictures(data.datasets, 2**28)
+    batches = Batches(data, pictures, topology(HAND), 32, 50, 0, others=others)
+    try:
+        first = [batches.at(step) for step in range(8)]
+    finally:
+        batches.close()
+    crops = np.concatenate([batch.image for batch in first]).astype(int)
+    presence = np.concatenate([batch.presence for batch in first])
+    # Yellow is the head's alone.
+    yellow = ((crops[..., 1] > crops[..., 2] + 60).mean(axis=(1, 2))) > 0.05
+    assert (presence[yellow] == 0).all()
+    assert yellow.mean() == pytest.approx(OTHERS_SHARE, abs=0.04)
+    own = {subject.source for subject in batches._subjects}
+    assert {source for source in own if source[0] != 0} == set()

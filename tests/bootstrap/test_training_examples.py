@@ -12,6 +12,7 @@ import pytest
 
 from bootstrap.dataset import Dataset, DatasetInfo, Label, Sample
 from bootstrap.face_shapes import face_shapes
+from bootstrap.training import crops as crops_module
 from bootstrap.training.batches import Batches, Pictures, evenly_chosen, shape_models
 from bootstrap.training.crops import (
     NEGATIVE_SHARE,
@@ -190,6 +191,25 @@ def test_negatives_carry_no_labels_and_no_face(faces: TrainingData) -> None:
         assert not example.z_weight.any()
         assert not example.world_weight.any()
         assert example.right_weight == 0
+
+
+def test_a_part_of_a_subject_is_no_subject(
+    faces: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the negatives some are crops within the subject's own, at most half as wide."""
+    parts = []
+
+    def noted(image: np.ndarray, roi: Roi, *size: int) -> np.ndarray:
+        own = subject.roi
+        away = max(abs(roi.cx - own.cx), abs(roi.cy - own.cy)) / own.width
+        parts.append(away < 0.31 and roi.width < 0.46 * own.width)
+        return warp_crop(image, roi, *size)
+
+    monkeypatch.setattr(crops_module, "warp_crop", noted)
+    image, subject = Pictures(faces.datasets, 2**30).of(faces.train[0])
+    for seed in range(200):
+        negative_example(image, subject, FACE, 32, np.random.default_rng(seed))
+    assert np.mean(parts) == pytest.approx(0.3, abs=0.1)
 
 
 def test_share_of_negatives(hands: TrainingData) -> None:
