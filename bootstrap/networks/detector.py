@@ -116,7 +116,7 @@ class PalmDetectorNetwork(DetectorNetwork):
     input_size = 192
     input_range = (0.0, 1.0)
     keypoints = 7
-    widths = (24, 48, 72, 128, 160)
+    widths = (24, 48, 96, 160, 192)
 
 
 class _Heads(nn.Module):

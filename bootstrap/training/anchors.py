@@ -47,11 +47,13 @@ class Truth:
         box: (4,) centre x, y, width, height.
         keypoints: (K, 2).
         weight: (K,) 0 where a keypoint isn't labelled.
+        shown: share of the box that lies within the picture with nothing drawn over it.
     """
 
     box: Floats
     keypoints: Floats
     weight: Floats
+    shown: float = 1.0
 
     def values(self) -> Floats:
         """(4 + 2 K,) as an anchor answers."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -95,13 +95,16 @@ def collage(
     for placed in _distractors(supply, visible, rng):
         _paste(canvas, placed, rng)
     placed_subjects = _subjects(start, supply, visible, rng) if start else []
+    truths: list[Truth] = []
     for placed in placed_subjects:
-        _paste(canvas, placed, rng)
+        cover = _paste(canvas, placed, rng)
+        # The next one's clothes, carried on to the picture's edge, may hide what is drawn already.
+        truths = [replace(one, shown=one.shown * (1 - _covered(one, cover))) for one in truths]
+        truths += placed.truths
     x, y, right, below = visible
     bars = np.ones((size, size), dtype=bool)
     bars[y:below, x:right] = False
-    truths = tuple(truth for placed in placed_subjects for truth in placed.truths)
-    return canvas, truths, bars
+    return canvas, tuple(truths), bars
 
 
 def _visible(size: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
@@ -269,8 +272,12 @@ def _moved(truth: Truth, to_input: NDArray[np.float64], scale: float) -> Truth:
     return Truth(box, points[1:].astype(np.float32), truth.weight)
 
 
-def _paste(canvas: Image, placed: _Placed, rng: np.random.Generator) -> None:
-    """Draw a cut-out; what its picture's border cuts is carried on beyond it."""
+def _paste(canvas: Image, placed: _Placed, rng: np.random.Generator) -> Image:
+    """Draw a cut-out; what its picture's border cuts is carried on beyond it.
+
+    Returns:
+        (S, S) uint8 coverage.
+    """
     scale = float(np.hypot(*placed.to_input[:, 0]))
     shrunk = max(0.0, -math.log2(scale))
     # Between the sharpest the runtime's own bilinear crop gives of a large picture and a soft one.
@@ -292,6 +299,15 @@ def _paste(canvas: Image, placed: _Placed, rng: np.random.Generator) -> None:
     x, y, width, height = rect = cv2.boundingRect(alpha)
     if width * height:
         _blend(canvas, drawn[y : y + height, x : x + width, :3], alpha, rect, rng)
+    return alpha
+
+
+def _covered(truth: Truth, cover: Image) -> float:
+    """Share of what the picture shows of a box that (S, S) `cover` lies on."""
+    low = np.clip(truth.box[:2] - truth.box[2:] / 2, 0, None).astype(int)
+    high = np.clip(truth.box[:2] + truth.box[2:] / 2, 0, None).astype(int)
+    part = cover[low[1] : high[1], low[0] : high[0]]
+    return float(part.mean()) / 255 if part.size else 0.0
 
 
 def _faded(placed: _Placed, size: int, rng: np.random.Generator) -> Floats:

@@ -6,6 +6,7 @@ field drawn once. One 192-pixel crop costs about 0.3 ms.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 import cv2
@@ -23,47 +24,74 @@ _METERED, _METERING = (0.42, 0.12), 0.8
 _SPECTRUM_SLOPE, _SPECTRUM_BASE, _SPECTRUM_POWER = 3.0, 0.25, 2.0
 
 
-def vary_photometry(crop: Image, rng: np.random.Generator) -> Image:
+@dataclass(frozen=True)
+class Photometry:
+    """How often and how far pictures are changed.
+
+    Attributes:
+        occluded, saturated, shaded, blurred, noisy, compressed: share of the pictures.
+        light: of the changes of exposure, gamma, contrast and white balance.
+        noise: most of it, of a deviation of 32 levels.
+    """
+
+    occluded: float = 0.35
+    saturated: float = 0.3
+    shaded: float = 0.25
+    blurred: float = 0.25
+    noisy: float = 0.4
+    compressed: float = 0.15
+    light: float = 1.0
+    noise: float = 0.5
+
+
+CROP = Photometry()
+WHOLE_PICTURE = Photometry(0.0, 0.2, 0.15, 0.12, 0.3, 0.15, light=0.7, noise=0.2)
+"""Of a picture as a detector sees it: reduced to a fraction of its size, which leaves little of the
+camera's noise and blur, and with subjects so small in it that a bar could hide one whole."""
+
+
+def vary_photometry(crop: Image, rng: np.random.Generator, how: Photometry = CROP) -> Image:
     """The crop in another light, through another lens and codec; positions stay.
 
     Args:
         crop: (S, S, 3) uint8 RGB; S at most 384.
         rng: all chance comes from here.
+        how: often and far.
     """
     chance = rng.random(8)
-    if chance[0] < 0.35:
+    if chance[0] < how.occluded:
         crop = _occluded(crop, rng)
-    if chance[1] < 0.3:
+    if chance[1] < how.saturated:
         crop = _saturated(crop, rng)
-    crop = _relit(crop, rng)
-    if chance[2] < 0.25:
+    crop = _relit(crop, rng, how.light)
+    if chance[2] < how.shaded:
         crop = _shaded(crop, rng)
-    if chance[3] < 0.25:
+    if chance[3] < how.blurred:
         crop = _blurred(crop, rng)
     elif chance[7] < 0.3:
         crop = _sharpened(crop, rng)
     if chance[6] < SPECTRUM_SHARE:
         crop = vary_spectrum(crop, rng)
-    if chance[4] < 0.4:
-        crop = _noisy(crop, rng)
-    if chance[5] < 0.15:
+    if chance[4] < how.noisy:
+        crop = _noisy(crop, rng, how.noise)
+    if chance[5] < how.compressed:
         crop = _compressed(crop, rng)
     return crop
 
 
-def _relit(crop: Image, rng: np.random.Generator) -> Image:
+def _relit(crop: Image, rng: np.random.Generator, amount: float) -> Image:
     """Exposure, gamma, contrast and white balance as one table.
 
     Gamma first brings the crop's mean most of the way to what a camera that meters would give it:
     renders are darker and lighter than photographs that somebody kept.
     """
-    gain, gamma, contrast = np.exp(rng.normal(0.0, (0.2, 0.2, 0.15)))
-    white = np.exp(rng.normal(0.0, 0.07, 3))
+    gain, gamma, contrast = np.exp(amount * rng.normal(0.0, (0.2, 0.2, 0.15)))
+    white = np.exp(amount * rng.normal(0.0, 0.07, 3))
     mean = np.clip(np.mean(cv2.mean(crop)[:3]) / 255.0, 0.03, 0.9)
     metered = np.log(np.clip(rng.normal(*_METERED), 0.15, 0.8)) / np.log(mean)
     gamma *= np.clip(metered, 0.3, 3.0) ** _METERING
     level = (np.arange(256) / 255.0) ** gamma
-    level = (level[:, None] * gain * white - 0.5) * contrast + 0.5 + rng.normal(0.0, 0.03)
+    level = (level[:, None] * gain * white - 0.5) * contrast + 0.5 + amount * rng.normal(0.0, 0.03)
     table = np.clip(level * 255.0 + 0.5, 0, 255).astype(np.uint8)
     return cv2.LUT(crop, table[None])
 
@@ -144,13 +172,13 @@ def _noise_field() -> NDArray[np.int16]:
     return np.round(rng.normal(0.0, 32.0, (_NOISE_SIDE, _NOISE_SIDE, 3))).astype(np.int16)
 
 
-def _noisy(crop: Image, rng: np.random.Generator) -> Image:
+def _noisy(crop: Image, rng: np.random.Generator, most: float) -> Image:
     size = crop.shape[0]
     y, x = rng.integers(0, _NOISE_SIDE - size, 2)
     noise = _noise_field()[y : y + size, x : x + size]
     if rng.random() < 0.3:  # the same in every channel: grain
         noise = cv2.merge([noise[:, :, 0]] * 3)
-    return cv2.addWeighted(crop, 1.0, noise, rng.uniform(0.05, 0.5), 0.0, dtype=cv2.CV_8U)
+    return cv2.addWeighted(crop, 1.0, noise, rng.uniform(0.1, 1.0) * most, 0.0, dtype=cv2.CV_8U)
 
 
 def _compressed(crop: Image, rng: np.random.Generator) -> Image:

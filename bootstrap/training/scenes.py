@@ -21,7 +21,7 @@ from bootstrap.training.anchors import (
 )
 from bootstrap.training.collage import ANY_TURN, SHARES, Supply, collage
 from bootstrap.training.cutouts import Image, Scene
-from bootstrap.training.photometry import vary_photometry
+from bootstrap.training.photometry import WHOLE_PICTURE, vary_photometry
 from bootstrap.training.subjects import Floats, Subject
 from runtime.detection import SsdLayout
 from runtime.roi import Roi, crop_from_image, roi_of_image, roi_padded_to_aspect, warp_crop
@@ -41,8 +41,9 @@ _WOBBLE_RAD = math.radians(8)
 turned further more is black than seen. Collages have every turn."""
 _MOST_OUTSIDE = 0.35
 """Least distance of an example's middle from the picture's edges, in sides."""
-LEAST_SIDE = 0.065
-"""Of a box over the input's side: below it a subject is neither taught nor taken for background."""
+LEAST_SIDE, LEAST_SHOWN = 0.065, 0.6
+"""Of a box over the input's side, and what the edges leave of the box: below these a subject
+is neither taught nor taken for background."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ def example(
     if rng.random() < collages and (made := collage(scene, supply, rng)) is not None:
         picture, truths, bars = made
         finest = min((float(truth.box[2]) for truth in truths), default=math.inf)
+        truths = _seen(truths, bars)
         if finest < FINE_SHARE * supply.size and rng.random() < 0.5:
             picture[bars] = 0
             return picture, truths
@@ -143,9 +145,9 @@ def training_scene(
     boxes = [truth.box * scale for truth in truths]
     roi = _region(image, boxes, topology, rng, shares or SHARES[topology.id])
     crop = warp_crop(image, roi, size, size, "zero")
-    inside = warp_crop(np.full(image.shape[:2], 255, np.uint8), roi, size, size, "zero")
-    crop = _in_another_light(crop, inside < 128, rng)
-    return crop, tuple(_moved(truth, scale, roi, size) for truth in truths)
+    outside = warp_crop(np.full(image.shape[:2], 255, np.uint8), roi, size, size, "zero") < 128
+    crop = _in_another_light(crop, outside, rng)
+    return crop, _seen([_moved(truth, scale, roi, size) for truth in truths], outside)
 
 
 def validation_scene(
@@ -172,11 +174,12 @@ def validation_scenes(
             image, scale = supply.pictures.of(scene)
             made.append(validation_scene(image, scale, scene.subjects, layout.size))
         else:
-            made.append((_in_another_light(pasted[0], pasted[2], rng), pasted[1]))
+            image, truths, bars = pasted
+            made.append((_in_another_light(image, bars, rng), _seen(truths, bars)))
     anchors = anchor_boxes(layout)
-    crops, truths = [crop for crop, _ in made], [truth for _, truth in made]
+    crops, found = [crop for crop, _ in made], [truths for _, truths in made]
     return [
-        stacked_scenes(crops[i : i + batch], truths[i : i + batch], layout, anchors)
+        stacked_scenes(crops[i : i + batch], found[i : i + batch], layout, anchors)
         for i in range(0, count, batch)
     ]
 
@@ -203,14 +206,27 @@ def stacked_scenes(
 
 
 def _in_another_light(crop: Image, outside: NDArray[np.bool_], rng: np.random.Generator) -> Image:
-    crop = vary_photometry(crop, rng).copy()
+    crop = vary_photometry(crop, rng, WHOLE_PICTURE).copy()
     crop[outside] = 0  # as the letterbox stays black in any light
     return crop
 
 
+def _seen(truths: Sequence[Truth], outside: NDArray[np.bool_]) -> tuple[Truth, ...]:
+    """The truths without what lies where no picture is, (S, S) `outside`."""
+    result = []
+    for truth in truths:
+        low = np.clip(np.round(truth.box[:2] - truth.box[2:] / 2), 0, None).astype(int)
+        high = np.clip(np.round(truth.box[:2] + truth.box[2:] / 2), 0, None).astype(int)
+        pixels = np.count_nonzero(~outside[low[1] : high[1], low[0] : high[0]])
+        inside = pixels / max(1.0, float(truth.box[2:].prod()))
+        result.append(replace(truth, shown=truth.shown * inside))
+    return tuple(result)
+
+
 def _inside(truth: Truth, size: int) -> bool:
     centre, side = truth.box[:2], truth.box[2]
-    return bool((centre > 0).all() and (centre < size).all() and side >= LEAST_SIDE * size)
+    inside = (centre > 0).all() and (centre < size).all()
+    return bool(inside and side >= LEAST_SIDE * size and truth.shown >= LEAST_SHOWN)
 
 
 def _letterbox(image: Image, size: int) -> Roi:
