@@ -19,9 +19,10 @@ from bootstrap.export import MAX_DIFFERENCE
 from bootstrap.networks import DETECTOR_NETWORKS, FaceDetectorNetwork, PalmDetectorNetwork
 from bootstrap.networks.detector import UNIT_PX
 from bootstrap.training.anchors import Truth, anchor_boxes, centred_iou, targets, truth_of
+from bootstrap.training.collage import _covered
 from bootstrap.training.cutouts import ScenePictures, scenes_of
 from bootstrap.training.detector_losses import decoded, detector_losses, pairs
-from bootstrap.training.scenes import stacked_scenes, training_scene, validation_scene
+from bootstrap.training.scenes import _seen, stacked_scenes, training_scene, validation_scene
 from bootstrap.training.subjects import TrainingData, load_training_data
 from bootstrap.training.train import TrainSettings, train
 from runtime.bundle import read_bundle
@@ -149,6 +150,27 @@ def test_subjects_beyond_the_edge_are_not_background() -> None:
     )
     assert batch.truths == ((),)
     assert set(np.unique(batch.state)) == {-1, 0}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(-40, 168), st.integers(-40, 168), st.integers(10, 80), st.integers(0, 60))
+def test_what_the_edges_and_others_leave_of_a_box(x: int, y: int, half: int, bar: int) -> None:
+    """By counting pixels; and a subject of which too little is left is neither found nor missing."""
+    outside = np.zeros((128, 128), bool)
+    outside[:bar] = True
+    cover = np.zeros((128, 128), np.uint8)
+    cover[:, 64:] = 255
+    one = truth(x, y, 2 * half)
+    (seen,) = _seen([one], outside)
+    rows, columns = np.mgrid[:128, :128]
+    inside = (abs(rows + 0.5 - y) < half) & (abs(columns + 0.5 - x) < half)
+    assert seen.shown == pytest.approx((inside & ~outside).sum() / (4 * half**2))
+    if inside.any():
+        assert _covered(one, cover) == pytest.approx((inside & (cover > 0)).sum() / inside.sum())
+    image = np.zeros((128, 128, 3), np.uint8)
+    batch = stacked_scenes([image], [(seen,)], FACE, anchor_boxes(FACE))
+    taught = seen.shown >= 0.6 and 0 < x < 128 and 0 < y < 128
+    assert (len(batch.truths[0]) == 1) == ((batch.state == 1).any()) == taught
 
 
 @pytest.mark.parametrize("kind", ["faces", "hands"])
