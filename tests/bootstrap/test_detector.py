@@ -155,7 +155,7 @@ def test_subjects_beyond_the_edge_are_not_background() -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.integers(-40, 168), st.integers(-40, 168), st.integers(10, 80), st.integers(0, 60))
 def test_what_the_edges_and_others_leave_of_a_box(x: int, y: int, half: int, bar: int) -> None:
-    """By counting pixels; and a subject of which too little is left is neither found nor missing."""
+    """By counting pixels; of a subject of which too little is left nothing is taught."""
     outside = np.zeros((128, 128), bool)
     outside[:bar] = True
     cover = np.zeros((128, 128), np.uint8)
