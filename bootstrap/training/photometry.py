@@ -34,17 +34,18 @@ class Photometry:
         noise: most of it, of a deviation of 32 levels.
     """
 
-    occluded: float = 0.35
-    saturated: float = 0.3
-    shaded: float = 0.25
-    blurred: float = 0.25
-    noisy: float = 0.4
-    compressed: float = 0.15
-    light: float = 1.0
-    noise: float = 0.5
+    occluded: float
+    saturated: float
+    shaded: float
+    blurred: float
+    noisy: float
+    compressed: float
+    light: float
+    noise: float
 
 
-CROP = Photometry()
+CROP = Photometry(0.15, 0.2, 0.2, 0.15, 0.25, 0.15, light=0.8, noise=0.3)
+"""Of a landmark network's crop; the renderer's own camera has been at work already."""
 WHOLE_PICTURE = Photometry(0.0, 0.2, 0.15, 0.12, 0.3, 0.15, light=0.7, noise=0.2)
 """Of a picture as a detector sees it: reduced to a fraction of its size, which leaves little of the
 camera's noise and blur, and with subjects so small in it that a bar could hide one whole."""
