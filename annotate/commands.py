@@ -82,7 +82,7 @@ def annotate(
 
     PROJECT may be an AR recording that `viewfinder session` reads: boxes are placed and dragged in
     its frames and in space, and fitted live; --export writes boxes-ANNOTATOR.json and the data set
-    PROJECT/frames with the layer `propagated`.
+    PROJECT/frames with the layer `propagated@ANNOTATOR`.
 
     Everything has a key: ? shows them all, --keys writes the file in which to change them. Where
     the disk is full or can't be written, work goes on in memory and the window says so.

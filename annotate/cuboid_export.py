@@ -9,7 +9,7 @@ from pathlib import Path
 from annotate.cuboid_session import CuboidSession
 from arsession.cuboid_file import write_cuboids
 from arsession.placing import place
-from arsession.propagate_dataset import LAYER, write_propagated
+from arsession.propagate_dataset import layer_of, write_propagated
 from runtime.errors import ViewfinderError
 
 DATASET_NAME = "frames"
@@ -23,8 +23,8 @@ class BoxExport:
         boxes: how many.
         flagged: boxes left out because they are flagged.
         file: the boxes with their clicks, as `viewfinder session fit` and `propagate` read them.
-        dataset: the frames, with the layer `propagated`.
-        layer: its name.
+        dataset: the frames, with a layer for each annotator who exported.
+        layer: this annotator's.
         labels: how many it holds.
     """
 
@@ -40,7 +40,8 @@ def export_boxes(
     work: CuboidSession, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> BoxExport:
     """Write boxes-<annotator>.json beside the store, and the data set `frames` with the boxes in
-    every frame; pictures are packed the first time alone.
+    every frame as the layer `propagated@<annotator>`; nobody else's file or layer changes. Pictures
+    are packed the first time alone.
 
     Args:
         work: the session.
@@ -61,5 +62,6 @@ def export_boxes(
     file = folder / f"boxes-{work.annotator}.json"
     placed = place(work.recording, tuple(work.cuboid(n) for n in boxes), file)
     write_cuboids(file, placed.cuboids)
-    report = write_propagated(work.recording, placed, folder / DATASET_NAME, progress=progress)
-    return BoxExport(len(boxes), flagged, file, folder / DATASET_NAME, LAYER, report.labels)
+    dataset, layer = folder / DATASET_NAME, layer_of(work.annotator)
+    report = write_propagated(work.recording, placed, dataset, progress=progress, layer=layer)
+    return BoxExport(len(boxes), flagged, file, dataset, layer, report.labels)

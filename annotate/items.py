@@ -54,6 +54,18 @@ def items_of(dataset: Dataset, layer: str, queue: Path | None = None) -> list[It
     return [items[i] for i in queue_order(ids, read_queue(queue), queue)]
 
 
+def _only(dataset: Dataset, kind: str, several: str) -> str | None:
+    layers = [layer for layer in dataset.layers() if layer.startswith(kind)]
+    if len(layers) > 1:
+        raise ViewfinderError(
+            several,
+            file=dataset.root,
+            field="layer",
+            expected="--layer " + " | ".join(layers),
+        )
+    return layers[0] if layers else None
+
+
 def default_layer(dataset: Dataset) -> str:
     """The layer people most likely want to refine.
 
@@ -61,19 +73,15 @@ def default_layer(dataset: Dataset) -> str:
         ViewfinderError: there is none, or several models predicted and one must be named.
     """
     layers = dataset.layers()
-    predicted = [layer for layer in layers if layer.startswith("predicted@")]
-    if len(predicted) == 1:
-        return predicted[0]
-    if len(predicted) > 1:
-        raise ViewfinderError(
-            "several models labelled this data set",
-            file=dataset.root,
-            field="layer",
-            expected="--layer " + " | ".join(predicted),
-        )
-    for layer in ("synthetic", "propagated", "consensus"):
+    if predicted := _only(dataset, "predicted@", "several models labelled this data set"):
+        return predicted
+    for layer in ("synthetic", "propagated"):
         if layer in layers:
             return layer
+    if theirs := _only(dataset, "propagated@", "several people placed boxes in this data set"):
+        return theirs
+    if "consensus" in layers:
+        return "consensus"
     if len(layers) == 1:
         return layers[0]
     raise ViewfinderError(

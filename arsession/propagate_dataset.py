@@ -24,8 +24,14 @@ from runtime.image import encode_image
 Array = NDArray[np.float64]
 
 LAYER = "propagated"
+"""Of a file of boxes; people who place boxes by hand have one each: `layer_of`."""
 SOURCE = "viewfinder session propagate"
 _JPEG_QUALITY = 95
+
+
+def layer_of(annotator: str) -> str:
+    """The layer of one person's boxes, which nobody else writes: `propagated@ada`."""
+    return f"{LAYER}@{annotator}"
 
 
 @dataclass
@@ -45,6 +51,7 @@ def write_propagated(
     every: int = 1,
     shard_size: int = PHOTO_SHARD_SIZE,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    layer: str = LAYER,
 ) -> PropagationReport:
     """Pack a session's frames and label the boxes in all of them.
 
@@ -58,6 +65,7 @@ def write_propagated(
         every: take every so manieth frame.
         shard_size: frames in a shard.
         progress: called with frames done and in all.
+        layer: of the labels; others stay as they are.
 
     Raises:
         ViewfinderError: no pictures, or another data set in `out`.
@@ -82,9 +90,9 @@ def write_propagated(
         part = frames[shard * shard_size : (shard + 1) * shard_size]
         labels = [label for f in part for label in _labels(session, placed, seen, f)]
         if shard in committed:
-            ds.write_layer_shard(LAYER, shard, labels)
+            ds.write_layer_shard(layer, shard, labels)
         else:
-            ds.write_shard(shard, [_sample(session, pictures, f) for f in part], {LAYER: labels})
+            ds.write_shard(shard, [_sample(session, pictures, f) for f in part], {layer: labels})
             report.packed += len(part)
         report.labels += len(labels)
         report.labelled_frames += len({label.sample_id for label in labels})

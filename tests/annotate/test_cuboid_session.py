@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from annotate.agreement import project_agreement
 from annotate.cuboid_dragging import PictureDrag, SpaceDrag
 from annotate.cuboid_export import export_boxes
 from annotate.cuboid_handles import Handle, facing, front_turned, pick
 from annotate.cuboid_placing import Placement
 from annotate.cuboid_session import CuboidSession
+from annotate.items import default_layer
 from annotate.store import STORE_NAME, AnnotationStore
 from arsession.cuboid_evidence import PlacedBox
 from arsession.cuboid_file import read_cuboids
@@ -19,6 +21,7 @@ from arsession.cuboid_fit import fit_box, follow_box
 from arsession.views import Views
 from bootstrap.box_overlap import FACE_LOOPS
 from bootstrap.dataset import Dataset
+from bootstrap.training.subjects import _best_labels
 from runtime.errors import ViewfinderError
 from tests.arsession.filmed import filmed_session
 from tests.arsession.orbit import random_box
@@ -263,7 +266,7 @@ def test_the_export_is_the_boxes_file_and_the_labels_of_every_frame(work, truth,
     done = export_boxes(work)
     (cuboid,) = read_cuboids(done.file)
     same_points(cuboid.box, truth, 1e-6)
-    labels = Dataset.open(done.dataset).labels("propagated")
+    labels = Dataset.open(done.dataset).labels("propagated@ada")
     assert len(labels) == done.labels == work.frames
     for label in labels:
         wanted = work.views.seen_in(int(label.sample_id), truth.points_world_m())
@@ -272,6 +275,33 @@ def test_the_export_is_the_boxes_file_and_the_labels_of_every_frame(work, truth,
     work.set_status("flagged", "moves")
     with pytest.raises(ViewfinderError, match="no box"):
         export_boxes(work)
+
+
+def test_what_one_annotator_exports_stays_when_another_does(truth, tmp_path):
+    away = PlacedBox(truth.rotation, truth.centre_m + [0.03, 0, 0.02], truth.size_m)
+    boxes = {"ada": truth, "bob": away}
+    for _ in range(2):
+        for who, box in boxes.items():
+            store = AnnotationStore.open(tmp_path / STORE_NAME, who)
+            with CuboidSession(filmed_session(truth), store, tmp_path) as work:
+                if not work.boxes():
+                    place(work, box)
+                assert export_boxes(work).layer == f"propagated@{who}"
+                views = work.views
+    dataset = Dataset.open(tmp_path / "frames")
+    assert dataset.layers() == ["propagated@ada", "propagated@bob"]
+    for who, box in boxes.items():
+        for label in dataset.labels(f"propagated@{who}"):
+            wanted = views.seen_in(int(label.sample_id), box.points_world_m())
+            np.testing.assert_allclose(label.keypoints_px, wanted, atol=0.01)
+        same_points(read_cuboids(tmp_path / f"boxes-{who}.json")[0].box, box, 1e-6)
+    (agreement,) = project_agreement(tmp_path)
+    centimetres = agreement.to_json()["by"]["cm between centres"]
+    assert centimetres == pytest.approx(100 * np.hypot(0.03, 0.02), abs=1e-3)
+    with pytest.raises(ViewfinderError, match="several people"):
+        default_layer(dataset)
+    _, labels = _best_labels(dataset, "cuboid9@1")  # training takes one of them, not both
+    assert len(labels) == 24
 
 
 def test_without_planes_a_second_frame_brings_the_scale(truth, tmp_path):

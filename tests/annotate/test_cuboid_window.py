@@ -136,7 +136,7 @@ def test_open_place_drag_undo_next_frame_restart_export(display, qtbot, recordin
         views = hand.work.views
     (cuboid,) = read_cuboids(recording / "boxes-ada.json")
     assert cuboid.category == "box"
-    labels = Dataset.open(recording / "frames").labels("propagated")
+    labels = Dataset.open(recording / "frames").labels("propagated@ada")
     assert len(labels) == 12
     for label in labels:
         wanted = views.seen_in(int(label.sample_id), truth.points_world_m())
