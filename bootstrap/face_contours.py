@@ -41,8 +41,8 @@ def of_outline() -> NDArray[np.bool_]:
 
 
 @cache
-def mirror() -> tuple[int, ...]:
-    """(155,) each point's partner when left and right are swapped."""
+def mirror() -> NDArray[np.intp]:
+    """(155,) each point's partner when left and right are swapped; not to be written to."""
     face = topology("face478@1")
     swapped = {"left": "right", "right": "left"}
     places = {point: place for place, point in enumerate(points())}
@@ -51,7 +51,7 @@ def mirror() -> tuple[int, ...]:
         side, _, rest = name.partition("_")
         other = f"{swapped[side]}_{rest}" if side in swapped else name
         partners.append(places[other, face.mirror[index]])
-    return tuple(partners)
+    return np.array(partners, dtype=np.intp)
 
 
 def drawn_points(

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from importlib import resources
 from types import MappingProxyType
 
@@ -68,6 +68,11 @@ class Topology:
         """Name with version, as stored in labels, cards and output."""
         return f"{self.name}@{self.version}"
 
+    @cached_property
+    def mirror_order(self) -> NDArray[np.intp]:
+        """`mirror` to index arrays with; not to be written to."""
+        return np.array(self.mirror, dtype=np.intp)
+
     @property
     def size(self) -> int:
         """Number of keypoints."""
@@ -100,7 +105,7 @@ class Topology:
         Returns:
             (N, D) keypoints, left and right swapped by name.
         """
-        flipped = np.array(keypoints, dtype=np.float64)[list(self.mirror)]
+        flipped = np.asarray(keypoints, dtype=np.float64)[self.mirror_order]
         flipped[:, 0] = width - flipped[:, 0]
         return flipped
 

@@ -92,7 +92,7 @@ class Subject:
 
     def mirrored(self, topology: Topology, width: float) -> Subject:
         """The same subject in the horizontally flipped picture of that width; its own inverse."""
-        order = list(topology.mirror)
+        order = topology.mirror_order
         points = topology.mirrored(self.keypoints_px, width).astype(np.float32)
         weight = self.weight[order]
         world = None
@@ -100,9 +100,10 @@ class Subject:
             world = topology.mirrored(self.world_m, 0.0).astype(np.float32)
         swapped = {"left": "right", "right": "left", None: None}
         roi = replace(self.roi, cx=width - self.roi.cx, rotation_rad=-self.roi.rotation_rad)
-        drawn = list(face_contours.mirror()) if len(self.drawn_px) else []
-        drawn_px = self.drawn_px[drawn] * (-1, 1) + (width, 0)
-        drawn_weight = self.drawn_weight[drawn]
+        drawn_px, drawn_weight = self.drawn_px, self.drawn_weight
+        if len(drawn_px):
+            drawn_px = drawn_px[face_contours.mirror()] * (-1, 1) + (width, 0)
+            drawn_weight = drawn_weight[face_contours.mirror()]
         return replace(
             self,
             drawn_px=np.where(drawn_weight[:, None] > 0, drawn_px, 0).astype(np.float32),
