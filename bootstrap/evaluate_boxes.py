@@ -1,8 +1,8 @@
 """How well a model's boxes fit the true ones in space: Objectron's table for one's own data.
 
-A model says where a box's nine keypoints are in the picture. They are lifted (EPnP) with the
-picture's own camera. One picture leaves the scale open: it is taken from the plane that the box
-stands on where its label tells that, else from the true distance.
+A model says where a box's nine keypoints are in the picture. They are lifted (EPnP, then made
+right-angled) with the picture's own camera. One picture leaves the scale open: it is taken from the
+plane that the box stands on where its label tells that, else from the true distance.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from bootstrap.cuboid_metrics import (
 )
 from bootstrap.metrics import RESAMPLES, Estimate, bootstrap_mean
 from bootstrap.subjects import Subject
+from runtime.box_refinement import right_angled
 from runtime.camera import Camera
 from runtime.cuboid import Cuboid, lift_cuboid
 from runtime.errors import ViewfinderError
@@ -85,10 +86,7 @@ def measure_boxes(subjects: Sequence[Subject], predicted_px: Array) -> MeasuredB
         [s.label.cuboid["size_m"] for s in subjects if s.label.cuboid],
     )
     cameras = [camera for s in subjects if (camera := _camera(s)) is not None]
-    lifted = [
-        lift_cuboid(px, camera) if np.isfinite(px).all() else None
-        for px, camera in zip(predicted_px, cameras)
-    ]
+    lifted = [_lifted(px, camera) for px, camera in zip(predicted_px, cameras)]
     found = np.array([one is not None for one in lifted])
     standing = [_on_plane(one, s) for one, s in zip(lifted, subjects)]
     boxes = [a or b for a, b in zip(standing, lifted) if b is not None]
@@ -167,6 +165,11 @@ def by_group(
 
 def _camera(subject: Subject) -> Camera | None:
     return subject.ds.camera(subject.label.sample_id)
+
+
+def _lifted(px: Array, camera: Camera) -> Cuboid | None:
+    box = lift_cuboid(px, camera) if np.isfinite(px).all() else None
+    return None if box is None else right_angled(box, px, camera)
 
 
 def _category(subject: Subject) -> str:

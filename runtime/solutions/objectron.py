@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from runtime.box_refinement import right_angled
 from runtime.camera import Camera
 from runtime.cuboid import Cuboid, lift_cuboid, ndc_camera
 from runtime.errors import ViewfinderError
@@ -97,7 +98,7 @@ def open_objectron(options: SolutionOptions) -> GraphSolution:
     single = is_single_stage(parts["landmarks"].card)
     least = SINGLE_MIN_SCORE if single else MIN_SCORE
     score = least if options.min_score is None else options.min_score
-    lift = Lift(options.focal_px, options.principal_px, options.size_m)
+    lift = Lift(options.focal_px, options.principal_px, options.size_m, single)
     if single:
         return _single_stage(parts["landmarks"], options, lift, score)
     detector = ObjectDetector(
@@ -223,6 +224,7 @@ class Lift:
         focal_px: of the camera; None for that of MediaPipe's default camera.
         principal_px: of the camera; None for the picture's middle.
         size_m: the longest edge of the objects; None leaves the scale open.
+        right_angles: refine what EPnP says; MediaPipe doesn't.
     """
 
     def __init__(
@@ -230,7 +232,9 @@ class Lift:
         focal_px: float | None = None,
         principal_px: tuple[float, float] | None = None,
         size_m: float | None = None,
+        right_angles: bool = False,
     ) -> None:
+        self._right_angles = right_angles
         self._focal_px = focal_px
         self._principal_px = principal_px
         self._size_m = size_m
@@ -248,6 +252,8 @@ class Lift:
     def _lifted(self, found: Found, camera: Camera) -> Cuboid | None:
         pixels = found.landmarks.keypoints.astype(np.float64) * (camera.width, camera.height)
         cuboid = lift_cuboid(pixels, camera)
+        if cuboid is not None and self._right_angles:
+            cuboid = right_angled(cuboid, pixels, camera)
         if cuboid is None or self._size_m is None:
             return cuboid
         return cuboid.with_size(self._size_m)
