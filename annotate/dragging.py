@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from annotate.box_keypoints import BOX, BoxDrag, begin_box_drag
 from annotate.contours import handle_mask
 from annotate.editing import Document, Move, bounding_box
 from annotate.following import WHOLE_FACE, Drag, begin_drag
@@ -73,7 +74,7 @@ class Dragging:
         self._picture: NDArray[np.uint8] | None = None
         self._edges: EdgeField | None = None
         self._camera = usual_camera(1, 1)
-        self._drag: Drag | BoneDrag | None = None
+        self._drag: Drag | BoneDrag | BoxDrag | None = None
         self._grip = np.zeros(2)
         self._ends_at: tuple[float, float] | None = None
 
@@ -117,6 +118,8 @@ class Dragging:
         hangs = document.topology_id == HAND and document.depth is not None
         if hangs and tools.keep_bones and not soft and not alone:
             self._drag = begin_bone_drag(document, index, self._camera)
+        elif document.topology_id == BOX:
+            self._drag = begin_box_drag(document, index, self._camera)
         self._drag = self._drag or begin_drag(
             document,
             index,
@@ -142,8 +145,8 @@ class Dragging:
             drawn_px[self._drag.indices] = self._drag.at(*self._ends_at)
 
     def deepen(self, depth: NDArray[np.float64]) -> None:
-        """Put the depth of the keypoints that move into (N,) shares of the wrist's."""
-        if isinstance(self._drag, BoneDrag) and self._ends_at is not None:
+        """Put the depth of the keypoints that move into (N,) shares of the first one's."""
+        if isinstance(self._drag, BoneDrag | BoxDrag) and self._ends_at is not None:
             depth[self._drag.indices] = self._drag.placed(*self._ends_at)[:, 2]
 
     def let_go(self) -> Move | None:

@@ -54,8 +54,8 @@ class Document:
         placed: (N,) bool, keypoints that somebody put where they are with their own hand, not
             those that followed.
         confirmed: names of contours that somebody said are right.
-        depth: (N,) of a hand, every keypoint's distance along the optical axis as a share of the
-            wrist's; None where nobody knows.
+        depth: (N,) of a hand or a box, every keypoint's distance along the optical axis as a share
+            of the first one's (wrist, centre); None where nobody knows.
         handedness: of a hand, the person's own: `left`, `right`, or "" where nobody said.
     """
 

@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from annotate.box_keypoints import BOX, box_m
 from annotate.editing import Document, bounding_box, contour_lines
 from annotate.hand_bones import in_space
 from annotate.history import ItemKey, ItemState
 from annotate.store import AnnotationStore, annotator_name, store_place
+from arsession.cuboid_evidence import PlacedBox
 from bootstrap.dataset import Dataset, Label
 from bootstrap.dataset.schema import row_camera
 from runtime.camera import Camera
@@ -174,19 +177,22 @@ def human_label(
     box = bounding_box(document)
     untouched = item.keypoint_edits == 0
     space = origin.keypoints_camera_m if untouched else space_m(document, origin, camera)
+    box_in_m = None
+    if key.topology_id == BOX and camera is not None and origin.keypoints_camera_m is not None:
+        box_in_m = box_m(document, origin.keypoints_camera_m, camera)
     return replace(
         origin,
         topology=key.topology_id,
         keypoints_px=document.keypoints_px.astype(np.float32),
         # What was measured in three dimensions no longer belongs to points moved in two, but for
-        # hands, whose points are moved in three.
+        # hands and boxes, whose points are moved in three.
         keypoints_camera_m=space,
         handedness=document.handedness or origin.handedness,
         detector_keypoints_px=origin.detector_keypoints_px if untouched else None,
         visibility=document.visibility,
         contours={name: line for name, line in lines.items() if np.isfinite(line).all()},
         box_px=None if box is None else np.array(box, np.float32),
-        cuboid=None,
+        cuboid=None if box_in_m is None else _cuboid(box_in_m),
         score=None,
         weight=1.0,
         attributes={
@@ -205,13 +211,25 @@ def human_label(
 
 
 def space_m(document: Document, origin: Label, camera: Camera | None) -> NDArray[np.float32] | None:
-    """(21, 3) camera axes in metres of a hand whose wrist is as far away as it was found to be;
-    None for all else."""
+    """(N, 3) camera axes in metres of a hand or a box whose first keypoint (wrist, centre) is as
+    far away as it was found to be; None for all else."""
     found = origin.keypoints_camera_m
     if document.depth is None or found is None or camera is None:
         return None
+    if document.topology_id == BOX:
+        box = box_m(document, found, camera)
+        return None if box is None else box.points_world_m().astype(np.float32)
     points = in_space(document.keypoints_px, document.depth, camera) * float(found[0, 2])
     return points.astype(np.float32) if np.isfinite(points).all() else None
+
+
+def _cuboid(box: PlacedBox) -> dict[str, Any]:
+    return {
+        "rotation": box.rotation.ravel(),
+        "translation_m": box.centre_m,
+        "size_m": box.size_m,
+        "frame": "camera",
+    }
 
 
 class _Origin:

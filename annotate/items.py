@@ -5,31 +5,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from annotate.box_keypoints import BOX, found_depth
 from annotate.editing import Document, new_document
 from annotate.hand_bones import HAND, depth_of
 from annotate.history import ItemKey
 from annotate.ordering import queue_order, read_queue
 from bootstrap.dataset import Dataset, Label
+from bootstrap.dataset.schema import row_camera
+from runtime.camera import Camera
 from runtime.errors import ViewfinderError
 
 
 @dataclass(frozen=True)
 class Item:
-    """One subject of one picture, with its label as the layer has it."""
+    """One subject of one picture, with its label as the layer has it; of a box, and only there, the
+    picture's camera."""
 
     key: ItemKey
     label: Label
+    camera: Camera | None = None
 
     def found(self) -> Document:
         """The label as a document, before anybody changed it."""
         assert self.label.keypoints_px is not None
         points, space = self.label.keypoints_px[:, :2], self.label.keypoints_camera_m
-        depth = None
+        depth, handedness = None, ""
         if self.key.topology_id == HAND:
             depth = None if space is None else depth_of(space)
             handedness = self.label.handedness or ""
-        else:
-            handedness = ""
+        elif self.key.topology_id == BOX and self.camera is not None:
+            depth = found_depth(self.label, self.camera)
         return new_document(self.key.topology_id, points, self.label.visibility, depth, handedness)
 
 
@@ -40,13 +45,28 @@ def items_of(dataset: Dataset, layer: str, queue: Path | None = None) -> list[It
         ViewfinderError: no such layer, nothing in it that can be edited, or no such queue.
     """
     items = [
-        Item(ItemKey(label.sample_id, label.subject_id, label.topology), label)
+        Item(
+            ItemKey(label.sample_id, label.subject_id, label.topology),
+            label,
+            row_camera(dataset.row(label.sample_id)) if label.topology == BOX else None,
+        )
         for label in dataset.labels(layer)
         if label.topology and label.keypoints_px is not None
     ]
     if not items:
         raise ViewfinderError(
             "nothing to annotate: no subject with keypoints", file=dataset.root, field=layer
+        )
+    blind = [i.key.sample_id for i in items if i.key.topology_id == BOX and i.camera is None]
+    if blind:
+        raise ViewfinderError(
+            "a box's keypoints can't be moved as a box: what the camera was isn't known",
+            file=dataset.root,
+            field=f"camera of {blind[0]}",
+            expected="fx, fy, cx, cy for every picture with a box",
+            found=f"none for {len(blind)} labels",
+            hint="import the pictures with their camera (Objectron, BOP, or photographs whose EXIF "
+            "has the focal length), or place boxes in the recording: viewfinder annotate RECORDING",
         )
     if queue is None:
         return items

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotate.assignment import assigned_items
+from annotate.box_keypoints import BOX, begin_box_drag
 from annotate.editing import (
     Change,
     Confirm,
@@ -289,13 +290,18 @@ class AnnotationSession:
     # -- edits: on the disk when the method returns -------------------------------------------
 
     def move(self, index: int, x_px: float, y_px: float, *, radius_px: float = 0.0) -> Document:
-        """Put a keypoint somewhere, and draw its neighbours within a radius along.
+        """Put a keypoint somewhere, and draw its neighbours within a radius along; a box goes along
+        as one.
 
         Raises:
             ViewfinderError: no such keypoint, no such place, or it couldn't be kept.
         """
         document = self.document
         points = document.keypoints_px
+        if document.topology_id == BOX and 0 <= index < len(points):
+            box = begin_box_drag(document, index, self.camera())
+            if box is not None:
+                return self._record(box.move(float(x_px), float(y_px)))
         if radius_px > 0 and 0 <= index < len(points) and np.isfinite(points[index]).all():
             drag = begin_drag(document, index, radius_px)
             return self._record(drag.move(float(x_px), float(y_px)))

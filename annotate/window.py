@@ -8,6 +8,7 @@ from typing import Any
 
 from annotate import drawing
 from annotate.actions import Actions
+from annotate.box_keypoints import BOX
 from annotate.canvas import KeypointCanvas
 from annotate.editing import Move
 from annotate.guide import next_to_place, region_of
@@ -264,6 +265,8 @@ class AnnotateWindow:
             words = words if document.depth is not None else ["depth unknown"]
             words.insert(0, f"{document.handedness or 'left or right?'} hand")
             words += [self.canvas.wrong.text()] if self.canvas.wrong.text() else []
+        elif document.topology_id == BOX:
+            words = ["a drag moves the box as one" if document.depth is not None else "no box yet"]
         asked = ""
         if tools.asked is not None:
             title = drawing.keypoint_title(document.topology, tools.asked)
