@@ -70,6 +70,7 @@ FORMATS: dict[str, Format] = {
     "wflw": Format("a list of WFLW", **_own("wflw")),
     "bop": Format("BOP: a scene's folder, boxes in space", **_own("bop")),
     "freihand": Format("FreiHAND's unpacked folder", **_own("freihand", writes=False)),
+    "onehand10k": Format("OneHand10K's unpacked folder", **_own("onehand10k", writes=False)),
 }  # fmt: skip
 """Name -> format."""
 

@@ -115,6 +115,61 @@ def test_wflw_has_several_faces_a_picture(tmp_path: Path) -> None:
     assert {name for name, on in first.attributes.items() if on} == {"expression", "occlusion"}
 
 
+def onehand10k_line(name: str, points: np.ndarray, hand: int = 1) -> str:
+    return ",".join([name, "48", "32", str(hand), *(f"{v:g}" for v in points.ravel())])
+
+
+def test_onehand10k_has_lists_of_its_own(tmp_path: Path) -> None:
+    root = tmp_path / "OneHand10K"
+    put(root / "Train" / "source", "0.jpg", "1.jpg", "2.jpg")
+    put(root / "Test" / "source", "0.jpg")
+    points = np.arange(42).reshape(21, 2)
+    partly = points.copy()
+    partly[[3, 20]] = -1
+    (root / "Train" / "label_joint.txt").write_text(
+        f"{onehand10k_line('0.jpg', points)}\n{onehand10k_line('1.jpg', partly)}\r\n\n"
+        f"{onehand10k_line('1.jpg', points + 2, hand=2)}\n"
+        f"{onehand10k_line('2.jpg', np.full((21, 2), -1))}\n"
+    )
+    (root / "Test" / "label_joint.txt").write_text(onehand10k_line("0.jpg", points + 1))
+    labels = read("onehand10k", root, tmp_path / "out")
+    ds = Dataset.open(tmp_path / "out")
+    assert len(ds.samples()) == 4
+    found: dict[str, list[Label]] = {}
+    for label in labels:
+        row = ds.row(label.sample_id)
+        place = json.loads(row["attributes"])
+        found.setdefault(f"{place['list']} {label.subject_id}", []).append(label)
+    assert {key: len(group) for key, group in found.items()} == {
+        "train 0": 2, "train 1": 1, "test 0": 1
+    }  # fmt: skip
+    # A pixel's number is its centre's, half a pixel from the corner.
+    np.testing.assert_array_equal(found["test 0"][0].keypoints_px, points + 1.5)
+    some = next(x for x in found["train 0"] if not x.visibility.all())
+    assert np.flatnonzero(some.visibility == 0).tolist() == [3, 20]
+    assert np.isnan(some.keypoints_px[[3, 20]]).all()
+    np.testing.assert_array_equal(some.keypoints_px[4], points[4] + 0.5)
+    assert some.handedness is None
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("0.jpg,1,1,1", "isn't a line of OneHand10K"),
+        (onehand10k_line("0.jpg", np.zeros((21, 2))) + "x", "isn't a number"),
+        (onehand10k_line("0.jpg", np.full((21, 2), np.nan)), "isn't a number"),
+        (onehand10k_line("../0.jpg", np.zeros((21, 2))), "outside the folder"),
+        ("", "is empty"),
+    ],
+)
+def test_a_damaged_list_of_onehand10k(tmp_path: Path, line: str, problem: str) -> None:
+    put(tmp_path / "Train" / "source", "0.jpg")
+    (tmp_path / "Train" / "label_joint.txt").write_text(line)
+    with pytest.raises(ViewfinderError, match=problem):
+        read("onehand10k", tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out" / "labels").exists()
+
+
 def test_freihand_comes_with_cameras(tmp_path: Path) -> None:
     root = tmp_path / "freihand"
     put(root / "training" / "rgb", *(f"{i:08d}.jpg" for i in (0, 1, 2, 3)))
@@ -433,6 +488,7 @@ BAD: list[tuple[str, str, Any, str]] = [
     ("cvat", "a.xml", CVAT.replace('name="p.jpg"', 'name="/p.jpg"'), "outside the folder"),
     ("cvat", "a.xml", CVAT.replace("thumb_tip", "beak"), "no topology has these"),
     ("freihand", "a.json", "{}", "isn't FreiHAND's folder"),
+    ("onehand10k", "a.json", "{}", "isn't OneHand10K's folder"),
     ("bop2", "a.json", "{}", "unknown format"),
 ]  # fmt: skip
 
