@@ -94,7 +94,7 @@ def face(
     size: Size = NetworkSize.lite,
 ) -> None:
     """Train the face network: 478 keypoints with depth, and presence, from a crop of 192 pixels
-    (full: 256).
+    (full: 256). Renders of hands, if they are given, too, teach it what is none.
 
     Example: viewfinder train face --data faces --out face.task --minutes 30
     """
@@ -149,7 +149,7 @@ def hand(
     size: Size = NetworkSize.lite,
 ) -> None:
     """Train the hand network: 21 keypoints, metric shape, handedness and presence, from a
-    crop of 160 pixels (full: 224).
+    crop of 160 pixels (full: 224). Renders of faces, if they are given, too, teach it what is none.
 
     Example: viewfinder train hand --data hands --out hand.task --minutes 60
     """
@@ -188,7 +188,8 @@ def detector(
     """Train a detector of faces or palms on whole pictures, in MediaPipe's SSD layout.
 
     Learns from the labels that train face and train hand learn from; pictures labelled as empty
-    teach it what is none. Pack it with a landmark model: viewfinder models pack.
+    teach it what is none, and so do renders of the other kind, if they are given, too. Pack it
+    with a landmark model: viewfinder models pack.
 
     Example: viewfinder train detector --kind palm --data hands --out palm.task --minutes 30
     """
