@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -109,6 +110,52 @@ def pairs(found: Sequence[Detection], truths: Sequence[Truth], size: int) -> lis
             free.discard(best)
             result.append((i, best))
     return result
+
+
+def best_threshold(scores: Sequence[float], hits: Sequence[bool], positives: int) -> float:
+    """The score from which on precision and recall are in the best balance (F1 is greatest).
+
+    Args:
+        scores: of all detections.
+        hits: whether each is a subject's.
+        positives: subjects that there are.
+
+    Returns:
+        Half way to the next lower score; `FOUND_SCORE` where nothing is found.
+    """
+    order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
+    right = np.cumsum(np.asarray(hits, dtype=np.float64)[order])
+    if not len(order) or right[-1] == 0:
+        return FOUND_SCORE
+    balance = 2 * right / (np.arange(1, len(order) + 1) + positives)
+    best = int(balance.argmax())
+    ordered = np.append(np.asarray(scores, dtype=np.float64)[order], LEAST_SCORE)
+    return float((ordered[best] + ordered[best + 1]) / 2)
+
+
+def balance_scores(network: DetectorNetwork, batches: Sequence[SceneBatch]) -> None:
+    """Shift all scores so that `FOUND_SCORE`, what the runtime asks for, is the best threshold.
+
+    The focal loss leaves scores low: it hardly counts what is right already.
+    """
+    scores: list[float] = []
+    hits: list[bool] = []
+    positives = 0
+    network.eval()
+    for batch in batches:
+        with torch.no_grad():
+            outputs = network(picture_tensor(batch.image, network))
+        for found, truths in zip(decoded(outputs, network.layout, LEAST_SCORE), batch.truths):
+            matched = dict(pairs(found, truths, network.input_size))
+            positives += len(truths)
+            scores += [one.score for one in found]
+            hits += [i in matched for i in range(len(found))]
+    threshold = best_threshold(scores, hits, positives)
+    shift = math.log(FOUND_SCORE / (1 - FOUND_SCORE)) - math.log(threshold / (1 - threshold))
+    for layer in network.scores.convolutions():
+        assert layer.bias is not None
+        with torch.no_grad():
+            layer.bias += shift
 
 
 def keypoint_error(found: Detection, truth: Truth, size: int) -> float:

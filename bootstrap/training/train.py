@@ -16,9 +16,10 @@ import torch
 
 from bootstrap.export import Exported, Parent, export_bundle, load_parent
 from bootstrap.metrics import Estimate
-from bootstrap.networks import LANDMARK_NETWORKS, NETWORKS, Network
+from bootstrap.networks import LANDMARK_NETWORKS, NETWORKS, DetectorNetwork, Network
 from bootstrap.training.batches import single_threaded_opencv
 from bootstrap.training.checkpoint import Progress, read_progress
+from bootstrap.training.detector_losses import balance_scores
 from bootstrap.training.loop import Loop
 from bootstrap.training.process import keep_large_blocks
 from bootstrap.training.report import Log, Reporter, Silent
@@ -149,6 +150,8 @@ def train(
         if not loop.finished:
             return _result(settings, loop, None, None)
         everything = teaching.validation(FINAL_VALIDATION_LIMIT)
+        if isinstance(loop.average, DetectorNetwork):
+            balance_scores(loop.average, everything)
         error, metrics = teaching.judged(loop.average, everything) if everything else (None, [])
         if everything:
             write_image(worst_path(settings.out), teaching.worst(loop.average, everything))

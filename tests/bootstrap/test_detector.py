@@ -21,7 +21,13 @@ from bootstrap.networks.detector import UNIT_PX
 from bootstrap.training.anchors import Truth, anchor_boxes, centred_iou, targets, truth_of
 from bootstrap.training.collage import _covered
 from bootstrap.training.cutouts import ScenePictures, scenes_of
-from bootstrap.training.detector_losses import decoded, detector_losses, pairs
+from bootstrap.training.detector_losses import (
+    balance_scores,
+    best_threshold,
+    decoded,
+    detector_losses,
+    pairs,
+)
 from bootstrap.training.scenes import _seen, stacked_scenes, training_scene, validation_scene
 from bootstrap.training.subjects import TrainingData, load_training_data
 from bootstrap.training.train import TrainSettings, train
@@ -150,6 +156,65 @@ def test_subjects_beyond_the_edge_are_not_background() -> None:
     )
     assert batch.truths == ((),)
     assert set(np.unique(batch.state)) == {-1, 0}
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0.06, 0.99), st.booleans()), min_size=1, max_size=20),
+    st.integers(0, 10),
+)
+def test_the_best_threshold(found: list[tuple[float, bool]], missed: int) -> None:
+    """No other has a better balance of precision and recall."""
+    scores, hits = [score for score, _ in found], [hit for _, hit in found]
+    positives = sum(hits) + missed
+
+    def balance(threshold: float) -> float:
+        taken = [hit for score, hit in found if score >= threshold]
+        return 2 * sum(taken) / (len(taken) + positives) if any(taken) else 0.0
+
+    best = best_threshold(scores, hits, positives)
+    assert 0 < best < 1
+    if len(set(scores)) == len(scores):
+        assert balance(best) == pytest.approx(max(map(balance, scores)))
+
+
+class Unsure(FaceDetectorNetwork):
+    """Finds the faces it is told of, and as many that are none, with scores below one half."""
+
+    def __init__(self, right: list[Truth], wrong: list[Truth]) -> None:
+        super().__init__()
+        anchors = anchor_boxes(FACE)
+        state, values, _ = targets(right + wrong, anchors, FACE)
+        good = targets(right, anchors, FACE)[0] == 1
+        self.values = torch.from_numpy(values * FACE.size / UNIT_PX)[None]
+        logits = np.where(good, -1.0, np.where(state == 1, -2.0, -9.0)).astype(np.float32)
+        self.logits = torch.from_numpy(logits)[None, :, None]
+        for layer in self.scores.convolutions():
+            torch.nn.init.zeros_(layer.bias)
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        bias = self.scores.convolutions()[0].bias
+        assert bias is not None
+        return {"boxes": self.values, "scores": self.logits + bias[0].detach()}
+
+
+def test_scores_are_balanced_at_what_the_runtime_asks_for() -> None:
+    """Right answers with low scores are lifted over one half, wrong ones stay below."""
+    right, wrong = [truth(30, 30, 30), truth(90, 40, 40)], [truth(60, 100, 35)]
+    network = Unsure(right, wrong)
+    image = np.zeros((128, 128, 3), np.uint8)
+    batch = stacked_scenes([image], [tuple(right)], FACE, anchor_boxes(FACE))
+    assert decoded(network(torch.zeros(1)), FACE) == [[]]
+    balance_scores(network, [batch])
+    (found,) = decoded(network(torch.zeros(1)), FACE)
+    assert len(found) == 2
+    assert len(pairs(found, right, 128)) == 2
+    shifts = {float(v) for layer in network.scores.convolutions() for v in layer.bias}
+    assert len(shifts) == 1, "the same for every anchor"
+    (shift,) = shifts
+    assert 1 < shift < 2
+    balance_scores(network, [batch])
+    assert float(network.scores.convolutions()[0].bias[0]) == pytest.approx(shift, abs=0.2)
 
 
 @settings(max_examples=30, deadline=None)
