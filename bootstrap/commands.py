@@ -281,10 +281,11 @@ def evaluate(
     Faces are measured by the interocular distance, hands by the palm's size; where labels are
     metric, as renders' are, that length is taken in space, so that turned subjects count alike. A
     detector alone is measured on whole pictures: average precision, and its keypoints by the side
-    of the box.
+    of the box. An iris network is measured on the eyes of labelled faces, by their widths.
     """
     from bootstrap.detector_evaluation import evaluate_detector, is_detector
     from bootstrap.evaluate import evaluate_model
+    from bootstrap.iris_evaluation import evaluate_iris, is_iris
     from bootstrap.progress import progress_bar
     from bootstrap.report_table import print_evaluation
     from bootstrap.subjects import Settings
@@ -300,6 +301,20 @@ def evaluate(
             )
         with progress_bar("evaluating", "nothing was written") as advance:
             found = evaluate_detector(model, settings, advance)
+        if as_json:
+            typer.echo(json.dumps(found))
+        else:
+            print_evaluation(found)
+        return
+    if is_iris(model):
+        if picture is not None or crop is not CropChoice.truth:
+            raise ViewfinderError(
+                "an iris network is measured in the crops of true eyes, and draws no picture",
+                field="--crop, --picture",
+            )
+        with progress_bar("evaluating", "nothing was written") as advance:
+            found = evaluate_iris(model, settings, against, advance)
+        _note_evaluation(data, found)
         if as_json:
             typer.echo(json.dumps(found))
         else:

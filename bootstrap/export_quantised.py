@@ -108,18 +108,22 @@ def keypoint_difference_px(
     """
     worst = 0.0
     for picture in pictures:
-        points = []
         first = _by_meaning(exact, meanings, picture)
-        for named in (first, _by_meaning(smaller, meanings, picture)):
-            if "boxes" in named:
-                sure = int(first["scores"].argmax())
-                points.append(named["boxes"][0, sure, 4:].reshape(-1, 2))
-            else:
-                landmarks = "landmarks" if "landmarks" in named else "iris"
-                points.append(named[landmarks].reshape(-1, 3)[:, :2])
-        off = float(np.linalg.norm(points[0] - points[1], axis=1).mean())
-        worst = max(worst, off) if np.isfinite(off) else np.inf
+        second = _by_meaning(smaller, meanings, picture)
+        for one, other in zip(_keypoints(first, first), _keypoints(second, first)):
+            off = float(np.linalg.norm(one - other, axis=1).mean())
+            worst = max(worst, off) if np.isfinite(off) else np.inf
     return worst
+
+
+def _keypoints(
+    answers: Mapping[str, NDArray[np.float32]], exact: Mapping[str, NDArray[np.float32]]
+) -> list[NDArray[np.float32]]:
+    """Sets of (N, 2) keypoints that each must stay: an iris isn't lost in the eye around it."""
+    if "boxes" in answers:
+        return [answers["boxes"][0, int(exact["scores"].argmax()), 4:].reshape(-1, 2)]
+    sets = ("landmarks",) if "landmarks" in answers else ("eye", "iris")
+    return [answers[name].reshape(-1, 3)[:, :2] for name in sets]
 
 
 def _by_meaning(

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bootstrap.iris_evaluation import LEAST_PX, LEAST_SEEN
 from bootstrap.metrics import Estimate, bootstrap_mean
 from bootstrap.networks.iris import IrisNetwork
 from bootstrap.training.ahead import EXAMPLES, SHAPES, VALIDATION, Ahead, ShuffledPlaces, chance
@@ -44,10 +45,6 @@ JITTER = Jitter(0.1, 1.15, math.radians(10), 0.0, 0.0)
 """Of crops against labels: what a face mesh is off at the corners of eyes, and room beyond."""
 IRIS_WEIGHT = 4.0
 """Of the iris's five points against one of the eye's 71."""
-LEAST_PX = 6.0
-"""Smaller eyes show no iris."""
-LEAST_SEEN = 0.3
-"""Share of the eye's contour that isn't occluded."""
 _SHAPES_DRAWN = 1000
 
 

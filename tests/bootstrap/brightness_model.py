@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from runtime.bundle import Card, CardInput, CardModel, CardOutput, write_bundle
 
-SIDE = 192
+SIDE, EYE_SIDE = 192, 64
 
 
 class _Graph:
@@ -54,8 +54,10 @@ class _Graph:
         operator.builtinOptionsType, operator.builtinOptions = kind, options
         self.graph.operators.append(operator)
 
-    def line(self, source: int, name: str, slope: np.ndarray, offset: np.ndarray) -> int:
-        shape = (1, 1, 1, slope.size)
+    def line(
+        self, source: int, name: str, slope: np.ndarray, offset: np.ndarray, dims: int = 4
+    ) -> int:
+        shape = (*(1,) * (dims - 1), slope.size)
         ops, options = schema.BuiltinOperator, schema.BuiltinOptions
         scaled, out = self.tensor(f"{name}_scaled", shape), self.tensor(name, shape)
         slope_at = self.tensor(f"{name}_slope", shape, slope.astype(np.float32))
@@ -64,6 +66,23 @@ class _Graph:
         self.operator(ops.MUL, options.MulOptions, mul, [source, slope_at], scaled)
         self.operator(ops.ADD, options.AddOptions, add, [scaled, offset_at], out)
         return out
+
+    def mean(self, side: int, dims: int) -> tuple[int, int]:
+        """The picture and its mean, of so many dimensions."""
+        picture = self.tensor("image", (1, side, side, 3))
+        axes = self.tensor("axes", (3,), np.array([1, 2, 3], np.int32))
+        mean = self.tensor("mean", (1,) * dims if dims == 4 else (1,))
+        reducer = schema.ReducerOptionsT()
+        reducer.keepDims = dims == 4
+        ops, options = schema.BuiltinOperator, schema.BuiltinOptions
+        self.operator(ops.MEAN, options.ReducerOptions, reducer, [picture, axes], mean)
+        return picture, mean
+
+    def packed(self, source: int, *answers: int) -> bytes:
+        self.graph.inputs, self.graph.outputs = [source], list(answers)
+        builder = flatbuffers.Builder(1024)
+        builder.Finish(self.model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
 
 
 def brightness_tflite(
@@ -76,20 +95,11 @@ def brightness_tflite(
         slope: (N, 3) by how much a white picture moves them against a black one.
     """
     graph = _Graph()
-    picture = graph.tensor("image", (1, SIDE, SIDE, 3))
-    axes = graph.tensor("axes", (3,), np.array([1, 2, 3], np.int32))
-    mean = graph.tensor("mean", (1, 1, 1, 1))
-    reducer = schema.ReducerOptionsT()
-    reducer.keepDims = True
-    ops, options = schema.BuiltinOperator, schema.BuiltinOptions
-    graph.operator(ops.MEAN, options.ReducerOptions, reducer, [picture, axes], mean)
+    picture, mean = graph.mean(SIDE, 4)
     moved = np.zeros_like(template) if slope is None else slope
     landmarks = graph.line(mean, "landmarks", SIDE * moved.reshape(-1), SIDE * template.reshape(-1))
     presence = graph.line(mean, "presence", np.array([20.0]), np.array([-2.0]))
-    graph.graph.inputs, graph.graph.outputs = [picture], [landmarks, presence]
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(graph.model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return graph.packed(picture, landmarks, presence)
 
 
 def brightness_bundle(
@@ -104,5 +114,27 @@ def brightness_bundle(
     entry = CardModel(
         "face_landmarks_detector.tflite", "landmarks", CardInput(SIDE, SIDE), outputs,
         f"face{len(template)}@1", hashlib.sha256(data).hexdigest(),
+    )  # fmt: skip
+    return write_bundle(path, {entry.file: data}, Card(task="face", models=(entry,)))
+
+
+def iris_bundle(path: Path, template: NDArray[np.floating]) -> str:
+    """Write an iris bundle that sees the same eye in every crop; returns the bundle's SHA-256.
+
+    Args:
+        path: of the bundle.
+        template: (76, 3) a right eye's keypoints over the crop, 0..1.
+    """
+    graph = _Graph()
+    picture, mean = graph.mean(EYE_SIDE, 2)
+    answers = [
+        graph.line(mean, name, np.zeros(part.size), EYE_SIDE * part.reshape(-1), dims=2)
+        for name, part in (("eye", template[:71]), ("iris", template[71:]))
+    ]
+    data = graph.packed(picture, *answers)
+    outputs = (CardOutput("eye", (1, 213), "eye"), CardOutput("iris", (1, 15), "iris"))
+    entry = CardModel(
+        "iris_landmark.tflite", "iris", CardInput(EYE_SIDE, EYE_SIDE), outputs, "",
+        hashlib.sha256(data).hexdigest(),
     )  # fmt: skip
     return write_bundle(path, {entry.file: data}, Card(task="face", models=(entry,)))
