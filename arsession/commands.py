@@ -23,6 +23,7 @@ register(
     "objectron",
     Format(
         "Objectron: a folder a session, video, cameras and boxes as its messages",
+        reader="arsession.objectron_import:read_objectron_annotations",
         writer="arsession.objectron_export:write_objectron_layer",
     ),
 )

@@ -17,22 +17,20 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arsession.boundary import MOST_FRAMES, check_rigid, checked_camera, file_size, since_start
+from arsession.boundary import MOST_FRAMES, check_rigid, file_size, since_start
+from arsession.objectron_cameras import CameraFrame, CameraTrack, camera_frame, camera_track
 from arsession.pictures import VideoPictures
 from arsession.protobuf_wire import (
-    BYTES,
     FIXED32,
     VARINT,
     Value,
     WireError,
-    double_of,
     fields,
     floats,
     integers,
@@ -53,8 +51,6 @@ _SAME_TIME_S = 1e-4
 
 # ARFrame
 _TIMESTAMP, _CAMERA, _PLANE_ANCHOR, _FEATURE_POINTS = 1, 4, 7, 8
-# ARCamera
-_STATE, _TRANSFORM, _WIDTH, _HEIGHT, _INTRINSICS = 1, 3, 5, 6, 7
 # ARPlaneAnchor
 _IDENTIFIER, _ANCHOR_TRANSFORM, _ALIGNMENT, _GEOMETRY, _CENTRE, _EXTENT = 1, 2, 3, 4, 5, 6
 _ALIGNMENTS = {1: "horizontal", 2: "vertical"}
@@ -62,38 +58,6 @@ _BOUNDARY_VERTICES = 7  # of ARPlaneGeometry
 _POINT, _POINT_ID = 2, 3  # of ARPointCloud
 _POINT_BYTES = struct.Struct("<BfBfBf")  # x, y, z as fields 1 to 3, the way they are written
 _POINT_KEYS = (0x0D, 0x15, 0x1D)
-
-
-class CameraFrame(NamedTuple):
-    """What one ARFrame says of its camera, not yet checked."""
-
-    timestamp_s: float
-    state: int
-    width: int
-    height: int
-    transform: bytes
-    intrinsics: bytes
-
-
-@dataclass(frozen=True)
-class CameraTrack:
-    """All cameras of a pbdata file.
-
-    Attributes:
-        timestamps_s: (F,) the recorder's clock.
-        world_from_arkit: (F, 4, 4).
-        intrinsics_px: (F, 4) fx, fy, cx, cy in the landscape picture.
-        sizes: (F, 2) its width and height.
-        states: (F,) ARCamera.TrackingState.
-        offsets: (F,) byte at which each frame's length stands.
-    """
-
-    timestamps_s: Array
-    world_from_arkit: Array
-    intrinsics_px: Array
-    sizes: NDArray[np.int64]
-    states: NDArray[np.int64]
-    offsets: NDArray[np.int64]
 
 
 def read_objectron(pbdata: Path) -> Session:
@@ -108,17 +72,13 @@ def read_objectron(pbdata: Path) -> Session:
     track = read_cameras(pbdata)
     times_s = since_start(track.timestamps_s, pbdata)
     check_rigid(track.world_from_arkit, pbdata)
-    cameras = tuple(
-        checked_camera(row, tuple(size), pbdata, f"frame {index}, camera.intrinsics")
-        for index, (row, size) in enumerate(zip(track.intrinsics_px, track.sizes), 1)
-    )
     session = Session(
         format="objectron-sfm" if pbdata.name == ADJUSTED else "objectron",
         path=pbdata,
         timestamps_s=times_s,
         world_from_camera=track.world_from_arkit @ OPENCV_FROM_OPENGL,
         world_up="+y",
-        cameras=cameras,
+        cameras=track.cameras(pbdata),
         pictures=_video(pbdata, track),
         tracking=tuple(map(_state_name, track.states)) if track.states.any() else (),
         start_s=float(track.timestamps_s[0]),
@@ -141,39 +101,7 @@ def read_cameras(pbdata: Path) -> CameraTrack:
     for index, message in enumerate(frame_messages(pbdata)):
         found.append(_parsed(pbdata, index, message, _camera_frame))
         offsets.append(offsets[-1] + 4 + len(message))
-    for index, frame in enumerate(found):
-        for name, data, count in (
-            ("transform", frame.transform, 16),
-            ("intrinsics", frame.intrinsics, 9),
-        ):
-            if len(data) != 4 * count:
-                raise ViewfinderError(
-                    "not as many numbers as belong here",
-                    file=pbdata,
-                    field=f"frame {index + 1}, camera.{name}",
-                    expected=count,
-                    found=len(data) / 4,
-                )
-    transforms = np.frombuffer(b"".join(f.transform for f in found), "<f4").astype(np.float64)
-    matrices = np.frombuffer(b"".join(f.intrinsics for f in found), "<f4").astype(np.float64)
-    track = CameraTrack(
-        np.array([f.timestamp_s for f in found]),
-        transforms.reshape(-1, 4, 4),
-        matrices.reshape(-1, 9)[:, [0, 4, 2, 5]],
-        np.array([(f.width, f.height) for f in found]),
-        np.array([f.state for f in found]),
-        np.array(offsets[:-1]),
-    )
-    same = (track.sizes == track.sizes[0]).all(axis=1)
-    if not same.all():
-        index = int(np.argmin(same))
-        raise ViewfinderError(
-            "the picture changes its size",
-            file=pbdata,
-            field=f"frame {index + 1}, camera.image_resolution",
-            found=f"{track.sizes[index]}",
-        )
-    return track
+    return camera_track(found, offsets[:-1], pbdata)
 
 
 def frame_messages(pbdata: Path, start: int = 0) -> Iterator[memoryview]:
@@ -221,31 +149,7 @@ def _parsed(
 
 
 def _camera_frame(message: memoryview) -> CameraFrame:
-    timestamp, camera = float("nan"), None
-    for number, kind, value in fields(message):
-        if number == _CAMERA and kind == BYTES:
-            camera = value
-        elif number == _TIMESTAMP:
-            timestamp = double_of(value)
-    if camera is None or isinstance(camera, int):
-        raise WireError("no camera")
-    numbers = {_STATE: 0, _WIDTH: 0, _HEIGHT: 0}
-    transform = intrinsics = b""
-    for number, kind, value in fields(camera):
-        if isinstance(value, int):
-            if number in numbers:
-                numbers[number] = value
-        elif kind in (BYTES, FIXED32):
-            if number == _TRANSFORM:
-                transform += bytes(value)
-            elif number == _INTRINSICS:
-                intrinsics += bytes(value)
-    for number in (_WIDTH, _HEIGHT):
-        if numbers[number] >= 2**31:
-            raise WireError(f"a picture of {numbers[number]} pixels a side")
-    return CameraFrame(
-        timestamp, numbers[_STATE] & 3, numbers[_WIDTH], numbers[_HEIGHT], transform, intrinsics
-    )
+    return camera_frame(message, _TIMESTAMP, _CAMERA)
 
 
 def _state_name(state: int) -> str:
@@ -253,16 +157,32 @@ def _state_name(state: int) -> str:
 
 
 def _video(pbdata: Path, track: CameraTrack) -> VideoPictures | None:
-    for name in VIDEO_NAMES:
-        video = pbdata.with_name(name)
-        if video.is_file():
-            pictures = VideoPictures(video, _video_frames(pbdata, track))
-            upright = pictures.size[0] < pictures.size[1]
-            landscape = track.sizes[0][0] > track.sizes[0][1]
-            if pictures.quarter_turns == 0 and upright and landscape:
-                pictures.quarter_turns = 1  # written turned, so that nothing is left to note
-            return pictures
-    return None
+    video = find_video(pbdata.parent)
+    if video is None:
+        return None
+    return upright_video(video, _video_frames(pbdata, track), track.landscape)
+
+
+def find_video(folder: Path) -> Path | None:
+    """The video of the recording in a folder, or None."""
+    return next((folder / name for name in VIDEO_NAMES if (folder / name).is_file()), None)
+
+
+def upright_video(video: Path, frames: NDArray[np.int64], landscape: bool) -> VideoPictures:
+    """The pictures of an Objectron video.
+
+    Args:
+        video: the file.
+        frames: its frame number for each frame of the recording, rising.
+        landscape: whether the intrinsics are of a landscape picture.
+
+    Raises:
+        ViewfinderError: it can't be opened, or is too short.
+    """
+    pictures = VideoPictures(video, frames)
+    if pictures.quarter_turns == 0 and pictures.size[0] < pictures.size[1] and landscape:
+        pictures.quarter_turns = 1  # written turned, so that nothing is left to note
+    return pictures
 
 
 def _video_frames(pbdata: Path, track: CameraTrack) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -49,11 +50,14 @@ class LabelFile:
         pictures: in the file's order, each once.
         folder: where they are, when the format says so.
         left_out: what had no place in our labels, and how often.
+        read: gives one of `pictures` as a sample of that id, where they aren't files of their own
+            but frames of a video; `file` only names them then.
     """
 
     pictures: list[AnnotatedPicture]
     folder: Path | None = None
     left_out: Counter[str] = field(default_factory=Counter)
+    read: Callable[[AnnotatedPicture, str], Sample] | None = None
 
 
 def import_labels(
@@ -92,12 +96,13 @@ def import_labels(
         ids = _known_ids(ds, found.pictures)
     else:
         folder = images or found.folder
-        if folder is None:
+        sample = found.read if folder is None else partial(_sample, folder)
+        if sample is None:
             raise ViewfinderError(
                 "the pictures' folder is needed: this file doesn't say where they are",
                 file=source, field="--images",
             )  # fmt: skip
-        ds, ids = _packed(found.pictures, folder, out, info, progress)
+        ds, ids = _packed(found.pictures, sample, out, info, progress)
     labels, warnings = [], Counter(found.left_out)
     for picture in found.pictures:
         sample_id = ids.get(picture.file)
@@ -227,7 +232,7 @@ def _known_ids(ds: Dataset, pictures: list[AnnotatedPicture]) -> dict[PurePosixP
 
 def _packed(
     pictures: list[AnnotatedPicture],
-    folder: Path,
+    sample: Callable[[AnnotatedPicture, str], Sample],
     out: Path,
     info: DatasetInfo,
     progress: Callable[[int, int], None],
@@ -241,12 +246,12 @@ def _packed(
     for shard, first in enumerate(range(0, len(files), info.shard_size)):
         part = files[first : first + info.shard_size]
         if shard not in committed:
-            ds.write_shard(shard, [_sample(folder, id_of[f], by_file[f]) for f in part])
+            ds.write_shard(shard, [sample(by_file[f], id_of[f]) for f in part])
         progress(first + len(part), len(files))
     return ds, id_of
 
 
-def _sample(folder: Path, sample_id: str, picture: AnnotatedPicture) -> Sample:
+def _sample(folder: Path, picture: AnnotatedPicture, sample_id: str) -> Sample:
     sample = read_photo(folder / picture.file, sample_id, picture.file.as_posix())
     camera = picture.camera or sample.camera
     return replace(sample, camera=camera, attributes={**picture.attributes, **sample.attributes})
