@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from annotate.cuboid_drift import poses_file
 from annotate.keys import FONT_SCALES
 from annotate.viewing import CONTRASTS, TEXT_STEP, beside
 from runtime.errors import ViewfinderError
@@ -173,6 +174,22 @@ class CuboidActions:
     def next_plane(self) -> None:
         """Stand on another plane, or on none."""
         self._edit(self._w.work.next_plane, "stands on another plane")
+
+    def drift_pictures(self) -> None:
+        """Take the tracker's drift out as the pictures say; pressed again, see it as it was."""
+        work = self._w.work
+        if work.correction.by == "pictures":
+            self._w.correct("none")
+        elif poses_file(work.project).exists():
+            self._w.correct("pictures")
+        else:
+            self._w.refine()
+
+    def drift_clicks(self) -> None:
+        """Take the tracker's drift out as clicks in several frames say; pressed again, as it
+        was."""
+        now = self._w.work.correction.by
+        self._w.correct("none" if now == "annotations" else "annotations")
 
     def _edit(self, edit: Callable[[], object], did: str) -> None:
         if self._w.kept(edit, did):

@@ -25,6 +25,8 @@ Colours = NDArray[np.float32]
 
 FRONT_COLOUR, EDGE_COLOUR, OTHER_COLOUR = "#ffb84d", "#4dd2ff", "#c3c9d1"
 CLICK_COLOUR, OFF_COLOUR, HELD_COLOUR, PLACING_COLOUR = "#7ae582", "#ff5a5a", "#ffe14d", "#ff4df0"
+BEFORE_COLOUR = "#b48cff"
+"""Of a box as the tracker's poses have it, where others are in use."""
 SPREAD_COLOURS = {"dark": "#ffe14d", "light": "#b87700"}
 """Of uncertainty, by theme."""
 _HIDDEN_ALPHA, _OTHER_ALPHA, _ELLIPSE_ALPHA = 0.3, 0.7, 0.9

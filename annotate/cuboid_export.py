@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from annotate.cuboid_session import CuboidSession
@@ -26,6 +26,7 @@ class BoxExport:
         dataset: the frames, with a layer for each annotator who exported.
         layer: this annotator's.
         labels: how many it holds.
+        drift: by what it was taken out of the poses: none, annotations or pictures.
     """
 
     boxes: int
@@ -34,6 +35,7 @@ class BoxExport:
     dataset: Path
     layer: str
     labels: int
+    drift: str = "none"
 
 
 def export_boxes(
@@ -60,8 +62,11 @@ def export_boxes(
             found=f"{flagged} flagged" if flagged else None,
         )  # fmt: skip
     file = folder / f"boxes-{work.annotator}.json"
-    placed = place(work.recording, tuple(work.cuboid(n) for n in boxes), file)
+    # The poses that the window shows; the data set says the tracker's, as nothing there changes.
+    poses = work.correction.world_from_camera()
+    corrected = replace(work.recording, world_from_camera=poses)
+    placed = place(corrected, tuple(work.cuboid(n) for n in boxes), file)
     write_cuboids(file, placed.cuboids)
     dataset, layer = folder / DATASET_NAME, layer_of(work.annotator)
     report = write_propagated(work.recording, placed, dataset, progress=progress, layer=layer)
-    return BoxExport(len(boxes), flagged, file, dataset, layer, report.labels)
+    return BoxExport(len(boxes), flagged, file, dataset, layer, report.labels, work.correction.by)

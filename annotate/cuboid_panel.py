@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from annotate.cuboid_document import BoxDocument
 from annotate.cuboid_drawing import (
+    BEFORE_COLOUR,
     CLICK_COLOUR,
     EDGE_COLOUR,
     FRONT_COLOUR,
@@ -95,6 +96,8 @@ class CuboidPanel(QWidget):
         self._theme = THEMES["dark"]
         self._title, self._where, self._status = label("title"), label("muted"), label()
         self._asked, self._size, self._legend = label(), label(), label("muted")
+        self._drift, self._working = label(), label("muted")
+        self._working.hide()
         self._saved, self._error, self._who = label("muted"), label("error"), label("muted")
         self._error.hide()
         self._error_text = ""
@@ -109,10 +112,10 @@ class CuboidPanel(QWidget):
         ):
             layout.addWidget(widget)
         layout.addLayout(buttons([a for a in BOX_ACTIONS if a.button and keys[a.name]], keys, run))
-        for widget in (rule(), self._size, self.bars, rule(), self._legend):
+        for widget in (rule(), self._size, self._drift, self.bars, rule(), self._legend):
             layout.addWidget(widget)
         layout.addStretch(1)
-        for widget in (self._error, self._saved, self._who):
+        for widget in (self._working, self._error, self._saved, self._who):
             layout.addWidget(widget)
         self.set_theme("dark", 1.0)
 
@@ -182,6 +185,29 @@ class CuboidPanel(QWidget):
             agree = "the clicks agree" if fit.misfit < 2 else f"misfit {fit.misfit:.1f}"
             words += f"<br>{agree}" + (f", {off} far off" if off else "")
         self._size.setText(words)
+
+    def set_drift(self, by: str, before_px: float, after_px: float, moved_m: float) -> None:
+        """By what drift was taken out, what clicks missed before and after, and how far cameras
+        went; nothing for the tracker's own poses."""
+        words = {"pictures": "by the pictures", "annotations": "by the clicks"}.get(by, "")
+        if words:
+            clicks = (
+                "" if before_px != before_px else f": clicks {before_px:.1f} → {after_px:.1f} px"
+            )
+            words = f"drift out {words}{clicks}, cameras up to {100 * moved_m:.1f} cm"
+            words += f"<br><span style='color:{BEFORE_COLOUR}'>━</span>&nbsp;as it was before"
+        self._drift.setText(words)
+        self._drift.setVisible(bool(words))
+
+    @property
+    def drift_text(self) -> str:
+        """What is said of drift, "" for nothing."""
+        return str(self._drift.text())
+
+    def set_working(self, text: str) -> None:
+        """What goes on in the background, "" for nothing."""
+        self._working.setText(html.escape(text))
+        self._working.setVisible(bool(text))
 
     @property
     def error_text(self) -> str:

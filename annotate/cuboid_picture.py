@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from annotate import drawing
 from annotate.cuboid_drawing import (
+    BEFORE_COLOUR,
     CLICK_COLOUR,
     EDGE_COLOUR,
     HELD_COLOUR,
@@ -22,6 +23,7 @@ from annotate.cuboid_drawing import (
 )
 from annotate.cuboid_handles import Handle, facing, pick
 from annotate.cuboid_lines import LineVisual, MarkVisual
+from annotate.cuboid_placing import EDGES
 from annotate.cuboid_pointer import (
     Pointer,
     PointerHandlers,
@@ -139,6 +141,8 @@ class PictureView:
         if chosen is not None:
             px, turned = views.seen_in(frame, chosen.box.points_world_m()), facing(chosen.box, eye)
             corners = px[1:]
+            if self.work.correction.by != "none" and self.work.chosen is not None:
+                lines.append(self._as_tracked(frame, self.work.chosen))
             lines.append(box_lines(px, turned, chosen=True))
             found = click_marks(chosen, frame, px)
             lines.append(Lines.of(found.misses, OFF_COLOUR))
@@ -159,6 +163,12 @@ class PictureView:
         at = np.concatenate([m[0] for m in marks]) if marks else np.empty((0, 2))
         colours = np.concatenate([m[1] for m in marks]) if marks else np.empty((0, 4), np.float32)
         self.clicked.show(at - 0.5, colours.astype(np.float32), colours.astype(np.float32))
+
+    def _as_tracked(self, frame: int, number: int) -> Lines:
+        """Where the tracker's poses would have the box."""
+        before = self.work.fitted(number, tracked=True)
+        px = self.work.tracked.seen_in(frame, before.box.points_world_m())
+        return Lines.of(px[np.array(EDGES)], BEFORE_COLOUR)
 
     def _placing_lines(self) -> Lines:
         placement, frame = self.work.placement, self.work.frame

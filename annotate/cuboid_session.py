@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotate.cuboid_document import BoxDocument, SetCuboid
+from annotate.cuboid_drift import Correction, by_clicks, poses_file, poses_sha256, read_refined
 from annotate.cuboid_handles import front_turned, picture_sigma_px
 from annotate.cuboid_placing import Placement, level_planes
 from annotate.history import ItemKey
@@ -35,7 +36,7 @@ from annotate.worked_time import WorkedTime
 from arsession.cuboid_evidence import Evidence, PlacedBox, PlaneSnap
 from arsession.cuboid_file import Cuboid
 from arsession.cuboid_fit import Fit, follow_box
-from arsession.placing import fit_cuboid
+from arsession.placing import DriftFrom, fit_cuboid
 from arsession.propagate import NextFrame, Propagated, next_frames, propagate
 from arsession.readers import open_session
 from arsession.session import Session
@@ -111,17 +112,21 @@ class CuboidSession:
         self.recording = recording
         self.store = store
         self.project = project
-        self.views = Views.of(recording)
+        self.tracked = Views.of(recording)
+        self.correction = Correction("none", self.tracked)
         self.frame = 0
         self.chosen: int | None = None
         self.placement: Placement | None = None
         self.category = ""
         self._sample_id = project.name if project.is_file() else "session"
         self._worked = WorkedTime(clock)
-        self._fitted: dict[int, tuple[BoxDocument, Views, Fitted]] = {}
+        self._fitted: dict[tuple[int, bool], tuple[BoxDocument, Views, Fitted]] = {}
         self.pictures: Pictures[int] | None = None
         if recording.pictures is not None:
             self.pictures = Pictures(recording.pictures.read, keep=_KEEP_FRAMES)
+        if poses_file(project).exists():
+            with suppress(ViewfinderError):  # whoever asks for them is told what is wrong
+                self.correction = read_refined(recording, poses_file(project))
         self.choose(self._last_box())
         clicks = () if self.chosen is None else self.cuboid(self.chosen).clicks
         self.go(clicks[-1].frame if clicks else 0)
@@ -153,7 +158,7 @@ class CuboidSession:
         recording = open_session(project)
         Views.of(recording)  # a recording without a camera is refused before a store is made
         folder = project if project.is_dir() else project.parent
-        poses = sha256(np.ascontiguousarray(recording.world_from_camera).tobytes()).hexdigest()
+        poses = poses_sha256(recording)
         opened = AnnotationStore.open(
             folder / STORE_NAME if store is None else store,
             name,
@@ -183,6 +188,41 @@ class CuboidSession:
     def annotator(self) -> str:
         """Whose work this is."""
         return self.store.annotator
+
+    # -- poses ------------------------------------------------------------------------------------
+
+    @property
+    def views(self) -> Views:
+        """The cameras that boxes are fitted with."""
+        return self.correction.views
+
+    def correct(self, by: DriftFrom) -> None:
+        """Fit with other poses from now on: the tracker's ("none"), shifted to where clicks want
+        them ("annotations"), or as the pictures say ("pictures"). What is stored stays: boxes
+        follow from their clicks.
+
+        Raises:
+            ViewfinderError: too few clicks, poses that weren't refined yet or are of another
+                recording, or no box fits.
+        """
+        if by == "annotations":
+            boxes = [self.cuboid(n) for n in self.boxes()]
+            correction = by_clicks(self.recording, boxes, self.project)
+        elif by == "pictures":
+            correction = read_refined(self.recording, poses_file(self.project))
+        else:
+            correction = Correction("none", self.tracked)
+        self.correction, self.placement = correction, None
+
+    def click_errors_px(self, tracked: bool = False) -> float:
+        """How far the boxes are from their clicks, root mean square; NaN without any.
+
+        Args:
+            tracked: with the tracker's poses.
+        """
+        fits = [self.fitted(n, tracked).fit for n in self.boxes()]
+        errors = [fit.click_errors_px for fit in fits if fit is not None]
+        return float(np.sqrt(np.mean(np.concatenate(errors) ** 2))) if errors else float("nan")
 
     # -- frames -----------------------------------------------------------------------------------
 
@@ -256,22 +296,27 @@ class CuboidSession:
         if number is not None:
             self.category = self.cuboid(number).category or self.category
 
-    def fitted(self, number: int) -> Fitted:
+    def fitted(self, number: int, tracked: bool = False) -> Fitted:
         """A box and what its fit says, as the store has it.
+
+        Args:
+            number: of the box.
+            tracked: with the tracker's poses, whatever was done about drift.
 
         Raises:
             ViewfinderError: its clicks fit no box.
         """
         document = self.document(number)
-        known = self._fitted.get(number)
-        if known is not None and known[0] is document and known[1] is self.views:
+        views = self.tracked if tracked else self.views
+        known = self._fitted.get((number, tracked))
+        if known is not None and known[0] is document and known[1] is views:
             return known[2]
         assert document.cuboid is not None
-        _, fit, plane = fit_cuboid(self.recording, self.views, document.cuboid)
+        _, fit, plane = fit_cuboid(self.recording, views, document.cuboid)
         box = document.cuboid.box if fit is None else fit.box
         assert box is not None
-        found = Fitted(document.cuboid, box, fit, plane, self.views)
-        self._fitted[number] = (document, self.views, found)
+        found = Fitted(document.cuboid, box, fit, plane, views)
+        self._fitted[number, tracked] = (document, views, found)
         return found
 
     def tried(self, before: Fitted, cuboid: Cuboid, start: PlacedBox) -> Fitted:
@@ -426,6 +471,7 @@ class CuboidSession:
         if key is not None:
             there = self.document(key.subject_id).cuboid is not None
             self.choose(key.subject_id if there else self._beside(key.subject_id))
+            self._shift_again()
         return key
 
     def _beside(self, number: int) -> int | None:
@@ -445,6 +491,14 @@ class CuboidSession:
             source=self.recording.format,
             duration_s=self._worked.spent(),
         )
+        self._shift_again()
+
+    def _shift_again(self) -> None:
+        """Poses that follow from clicks follow from these."""
+        if self.correction.by == "annotations":
+            boxes = [self.cuboid(n) for n in self.boxes()]
+            with suppress(ViewfinderError):  # then they stay as the clicks before had them
+                self.correction = by_clicks(self.recording, boxes, self.project)
 
     def present(self) -> None:
         """The person moved mouse or keyboard: time since the last such sign is work."""

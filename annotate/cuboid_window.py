@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from annotate.background import Job
 from annotate.cuboid_actions import CuboidActions
 from annotate.cuboid_dragging import PictureDrag, SpaceDrag
+from annotate.cuboid_drift import poses_file
 from annotate.cuboid_handles import Handle
 from annotate.cuboid_panel import CuboidPanel
 from annotate.cuboid_picture import PictureView
@@ -21,6 +25,7 @@ from annotate.help import KeyOverview
 from annotate.keys import BOX_ACTIONS, Settings, settings_path
 from annotate.shortcuts import Shortcuts
 from annotate.theme import THEMES
+from arsession.placing import DriftFrom
 from runtime.errors import ViewfinderError
 
 Array = NDArray[np.float64]
@@ -29,6 +34,7 @@ _RETRY_MS = 3000
 # While a drag goes on every frame's expected error is told this often.
 _ERRORS_MS = 120
 _SPACE_SHARE = 0.42
+_WATCH_MS = 150
 
 
 class CuboidWindow:
@@ -70,6 +76,8 @@ class CuboidWindow:
         self._retry = _timer(main, _RETRY_MS, self.try_to_save)
         self._soon = _timer(main, 0, lambda: self._draw(*self.fitted()))
         self._late = _timer(main, _ERRORS_MS, self._show_errors)
+        self._refining: Job | None = None
+        self._watch = _timer(main, _WATCH_MS, self._hear)
         self._soon.setSingleShot(True)
         self.strip.row.on_laid_out = self._soon.start
         self._late.setSingleShot(True)
@@ -114,8 +122,10 @@ class CuboidWindow:
 
     def end(self) -> None:
         """Stop what runs by itself, before the viewer is closed; the session stays open."""
-        for timer in (self._retry, self._soon, self._late):
+        for timer in (self._retry, self._soon, self._late, self._watch):
             timer.stop()
+        if self._refining is not None:
+            self._refining.end()
         self.strip.row.end()
 
     def apply_looks(self, settings: Settings) -> None:
@@ -218,6 +228,53 @@ class CuboidWindow:
         self.panel.set_frame(work.frame, work.frames, here, len(clicks))
         asked = "" if work.placement is None else f"{work.placement.step}"
         self.panel.set_asked(asked[:1].upper() + asked[1:])
+        self._show_drift()
+
+    # -- the tracker's drift ----------------------------------------------------------------------
+
+    def _show_drift(self) -> None:
+        by, px = self.work.correction.by, (math.nan, math.nan)
+        if by != "none":
+            with suppress(ViewfinderError):  # a box that doesn't fit was told of already
+                px = (self.work.click_errors_px(tracked=True), self.work.click_errors_px())
+        self.panel.set_drift(by, *px, self.work.correction.moved_most_m)
+
+    def correct(self, by: DriftFrom) -> None:
+        """Fit with the tracker's poses, or with those that drift was taken out of."""
+        self.let_go()
+        try:
+            self.work.correct(by)
+        except ViewfinderError as error:
+            self.tell(error)
+        self.space.show_frame()
+        self.show_boxes()
+
+    def refine(self) -> None:
+        """Follow the pictures in the background; when that is done the poses change."""
+        if self._refining is None:
+            project = self.work.project
+            self._refining = Job("annotate.refining", str(project), str(poses_file(project)))
+            self.panel.set_working("following the pictures ...")
+            self._watch.start()
+
+    def _hear(self) -> None:
+        job = self._refining
+        if job is None:
+            return
+        over = not job.running  # asked first: what it said last mustn't be missed
+        for said in job.news():
+            if "error" in said:
+                self.tell(ViewfinderError("the poses stay as they were", found=said["error"]))
+            elif said.get("finished"):
+                self.correct("pictures")
+            else:
+                words = f"following the pictures: {said['done']} of {said['total']}"
+                last = said["done"] == said["total"]
+                self.panel.set_working("refining the poses ..." if last else words)
+        if over:
+            self._refining = None
+            self._watch.stop()
+            self.panel.set_working("")
 
     # -- what the mouse does ----------------------------------------------------------------------
 

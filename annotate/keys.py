@@ -123,6 +123,8 @@ BOX_ACTIONS: tuple[ActionInfo, ...] = (
     _I("turn_front", "Turn which side is the front", ("R",), "Edits"),
     _I("square", "As wide as deep, or not", ("Q",), "Edits"),
     _I("next_plane", "Stand on the next plane, or none", ("P",), "Edits"),
+    _I("drift_pictures", "Drift out by the pictures, and back", ("K",), "Edits"),
+    _I("drift_clicks", "Drift out by the clicks, and back", ("Shift+K",), "Edits"),
     _I("leave", "Leave placing", ("Escape",), "Edits"),
     _I("fit", "Whole picture", ("F",), "View"),
     _I("zoom_box", "Zoom to the box", ("Z",), "View"),
