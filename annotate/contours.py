@@ -32,9 +32,8 @@ _FACE_HANDLES: dict[str, tuple[int, ...]] = {
 }
 _OVAL_EVERY = 3
 _IRIS_CENTRES = {"right_iris": 468, "left_iris": 473}
-# Contours that lie on edges of the picture; the nose is drawn by shading alone, and an iris's four
-# points under lids are too few to tell its edge from theirs.
-_MAGNETIC = ("lips", "eye", "brow", "oval")
+# Contours that can be seen in a picture: on edges, the bridge of the nose along a streak of light.
+_MAGNETIC = ("lips", "eye", "brow", "oval", "nose", "iris")
 
 
 @cache
@@ -80,8 +79,13 @@ def contours_of(layout: Topology, index: int) -> list[str]:
 
 
 def is_magnetic(name: str) -> bool:
-    """Whether a contour lies on an edge of the picture."""
+    """Whether a contour can be seen in a picture."""
     return any(word in name for word in _MAGNETIC)
+
+
+def iris_centre(name: str) -> int | None:
+    """The keypoint in the middle of an iris's contour; None for other contours."""
+    return _IRIS_CENTRES.get(name)
 
 
 def led_by(layout: Topology, index: int, points_px: Array) -> dict[int, Array]:

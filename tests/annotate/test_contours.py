@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -11,7 +12,7 @@ from annotate.drawing import region_box
 from annotate.editing import Confirm, Move, apply, bounding_box, new_document
 from annotate.following import WHOLE_FACE, begin_drag, fixed_points
 from annotate.guide import ASKED, next_to_place, placing_order, region_of
-from annotate.magnet import edge_field, snapped
+from annotate.magnet import edge_field, snapped, snapped_ring
 from annotate.sample import drawn_face
 from runtime.topology import topology
 
@@ -201,6 +202,94 @@ def test_an_open_line_is_drawn_to_a_step_and_its_points_slide_nowhere():
     to, _ = snapped(edges, line, False, 6.0)
     np.testing.assert_allclose(to[:, 1], 52.0, atol=0.3)
     np.testing.assert_allclose(to[:, 0], line[:, 0], atol=1e-6)
+
+
+def drawn_eye(middle: tuple[float, float], radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """(100, 160, 3) a dark iris with a pupil in a white eye under lids, and the lids' outline."""
+    turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    lids = np.stack([80 + 55 * np.cos(turn), 50 + 17 * np.sin(turn)], axis=1)
+    eye = np.full((100, 160, 3), (190, 140, 120), np.uint8)
+    ball = np.full_like(eye, 235)
+    at = tuple(round(16 * (v - 0.5)) for v in middle)
+    for size, colour in ((radius, (90, 70, 50)), (0.45 * radius, (15, 12, 10))):
+        cv2.circle(ball, at, round(16 * size), colour, -1, cv2.LINE_AA, 4)
+    mask = np.zeros(eye.shape[:2], np.uint8)
+    cv2.fillPoly(mask, [np.round((lids - 0.5) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    share = mask[..., None] / 255
+    return np.round(eye * (1 - share) + ball * share).astype(np.uint8), lids
+
+
+def four(middle: tuple[float, float], radius: float) -> np.ndarray:
+    return np.array(middle) + radius * np.array([[1.0, 0], [0, -1], [-1, 0], [0, 1]])
+
+
+@pytest.mark.parametrize("middle", [(80.0, 50.0), (70.0, 47.0), (92.5, 53.0)])
+def test_an_iris_goes_to_its_edge_though_lids_cover_its_top_and_bottom(middle):
+    image, lids = drawn_eye(middle, 22.0)
+    edges = edge_field(image, (20, 28, 120, 44), 200.0)
+    off = np.array([4.0, -2.5])
+    to = snapped_ring(edges, four(middle, 22.0) + off, lids, 10.0, widen=False)
+    assert np.linalg.norm(to.mean(axis=0) - middle) < 1.2
+    np.testing.assert_allclose(to - to.mean(axis=0), four((0, 0), 22.0), atol=1e-9)
+    for wrong in (18.5, 26.0):  # not the pupil's edge, nor the lids'
+        to = snapped_ring(edges, four(middle, wrong), lids, 10.0, widen=True)
+        np.testing.assert_allclose(to.mean(axis=0), middle, atol=1e-9)
+        assert np.linalg.norm(to - middle, axis=1).mean() == pytest.approx(22.0, abs=0.8)
+
+
+def test_an_iris_of_which_nothing_shows_stays():
+    image, lids = drawn_eye((80.0, 50.0), 22.0)
+    edges = edge_field(image, (20, 28, 120, 44), 200.0)
+    closed = lids * [1, 0.05] + [0, 47.5]
+    ring_px = four((80.0, 50.0), 20.0)
+    np.testing.assert_array_equal(snapped_ring(edges, ring_px, closed, 10.0, False), ring_px)
+
+
+def test_the_bridge_of_a_nose_is_drawn_to_the_middle_of_its_streak_of_light():
+    """Not to either side of it, where edges are; of a head turned aside, to the edge it is."""
+    x = np.arange(120) + 0.5
+    light = 120 + 70 * np.exp(-(((x - 63.0) / 5.0) ** 2))
+    streak = np.repeat(np.tile(light, (100, 1)).astype(np.uint8)[..., None], 3, axis=2)
+    line = np.stack([np.full(10, 59.0), np.linspace(20, 80, 10)], axis=1)
+    field = edge_field(streak, (20, 10, 80, 80), 100.0)
+    to, _ = snapped(field, line, False, 8.0, ridge=True)
+    np.testing.assert_allclose(to[:, 0], 63.0, atol=1.0)
+    to, _ = snapped(field, line, False, 8.0)
+    assert np.abs(to[:, 0] - 63.0).min() > 2.0
+    aside = np.zeros((100, 120, 3), np.uint8)
+    aside[:, 62:] = 160
+    to, _ = snapped(edge_field(aside, (20, 10, 80, 80), 100.0), line, False, 8.0, ridge=True)
+    np.testing.assert_allclose(to[:, 0], 62.0, atol=1.0)
+
+
+@pytest.mark.parametrize("index", [468, 469])
+def test_a_dragged_iris_of_a_drawn_face_ends_on_the_iris(drawn, face, index):
+    """Shifted or widened off its edge, then dragged a part of the way back. The sample's irises
+    have four corners: a round one is drawn over."""
+    image, truth = drawn
+    radius = float(np.linalg.norm(truth[469:473] - truth[468], axis=1).mean())
+    disc, white = np.zeros(image.shape[:2], np.uint8), np.zeros(image.shape[:2], np.uint8)
+    at = tuple(np.round(16 * (truth[468] - 0.5)).astype(int).tolist())
+    cv2.circle(disc, at, round(16 * radius), 255, -1, cv2.LINE_AA, 4)
+    lids = truth[list(FACE.contours["right_eye"].indices)]
+    cv2.fillPoly(white, [np.round((lids - 0.5) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    image = image.copy()
+    for mask, colour in ((white, (245, 245, 245)), (np.minimum(disc, white), (70, 50, 40))):
+        share = mask[..., None] / 255
+        image = np.round(image * (1 - share) + np.array(colour) * share).astype(np.uint8)
+    aside = np.array([0.5 * radius, 0.0])
+    wrong = begin_drag(face, index, 0.0, contour=True)
+    document = apply(face, wrong.move(*(truth[index] + aside)))
+    ring_px, ends = [469, 470, 471, 472], {}
+    for magnet in (False, True):
+        dragging = Dragging(DragTools(magnet=magnet))
+        dragging.set_picture(image)
+        drawn_px = document.keypoints_px.copy()
+        dragging.take_hold(document, drawn_px, index, drawn_px[index])
+        dragging.to(truth[index] + 0.25 * aside)
+        dragging.place(drawn_px)
+        ends[magnet] = np.linalg.norm(drawn_px[ring_px] - truth[ring_px], axis=1).mean()
+    assert ends[True] < ends[False]
 
 
 def test_a_region_outside_the_picture_has_no_edges():
