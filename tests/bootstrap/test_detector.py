@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 from bootstrap.commands import evaluate
 from bootstrap.export import MAX_DIFFERENCE
+from bootstrap.export_quantised import MAX_KEYPOINT_PX, PRECISIONS
 from bootstrap.networks import DETECTOR_NETWORKS, FaceDetectorNetwork, PalmDetectorNetwork
 from bootstrap.networks.detector import UNIT_PX
 from bootstrap.training.anchors import Truth, anchor_boxes, centred_iou, targets, truth_of
@@ -170,7 +172,10 @@ def test_the_best_threshold(found: list[tuple[float, bool]], missed: int) -> Non
 
     def balance(threshold: float) -> float:
         taken = [hit for score, hit in found if score >= threshold]
-        return 2 * sum(taken) / (len(taken) + positives) if any(taken) else 0.0
+        if not any(taken):
+            return 0.0
+        precision, recall = sum(taken) / len(taken), sum(taken) / positives
+        return 5 * precision * recall / (4 * precision + recall)
 
     best = best_threshold(scores, hits, positives)
     assert 0 < best < 1
@@ -316,6 +321,30 @@ def test_a_training_learns_and_runs_in_the_runtime(trained: Path) -> None:
         expected = truth_of(subject)
         assert np.abs((best.box[:2] + best.box[2:] / 2) * 128 - expected.box[:2]).max() < 16
         assert np.linalg.norm(best.keypoints * 128 - expected.keypoints, axis=1).mean() < 16
+
+
+@pytest.mark.long
+def test_smaller_detectors_keep_the_surest_keypoints(trained: Path, tmp_path: Path) -> None:
+    """From the checkpoint of the training above, which has no step left."""
+    shutil.copytree(trained.parent, tmp_path / "again", dirs_exist_ok=True)
+    out = tmp_path / "again" / "m.task"
+    data = (tmp_path / "again" / "data",)
+    again = TrainSettings(
+        "face-detector", data, out, steps=60, batch=8, threads=1, resume=True, also=PRECISIONS
+    )
+    train(again)
+    for precision in PRECISIONS:
+        bundle = read_bundle(out.with_name(f"m.{precision}.task"))
+        assert bundle.card is not None
+        (entry,) = bundle.card.models
+        model = Model.from_bytes(bundle.members[entry.file], precision)
+        assert model.runs_whole_in_xnnpack()
+        metrics = {one.metric: one.value for one in bundle.card.metrics}
+        assert 0 < metrics[f"keypoints of {precision} from fp32, px"] <= MAX_KEYPOINT_PX
+        detector = Detector(model, entry, min_score=0.05)
+        subjects = load_training_data(data, topology("face478@1"))
+        image = subjects.datasets[0].read_image(subjects.train[0].source[1])
+        assert detector.detect(image)
 
 
 def test_a_detector_of_ours_opens_alone_and_packed(trained: Path, tmp_path: Path) -> None:
