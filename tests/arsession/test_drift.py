@@ -86,6 +86,12 @@ def test_poses_without_drift_stay_where_they_are(table, tracks):
     )
 
 
+def test_the_issues_figures_without_drift():
+    sessions = [cuboids.one_session(seed, drift_m=0.0, refine=False) for seed in range(24)]
+    for name, most_px in (("3 frames + plane", 3), ("1 frame + plane", 7)):
+        assert np.mean([one[name] for one in sessions]) < most_px
+
+
 def test_the_issues_figure_at_two_centimetres_per_root_second():
     pytest.importorskip("pyceres")
     errors = cuboids.one_session(seed=1, drift_m=0.02, refine=True)
