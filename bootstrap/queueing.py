@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -26,7 +26,8 @@ from runtime.durable import write_bytes_durably
 from runtime.errors import ViewfinderError
 from runtime.face_layouts import in_layout
 from runtime.roi import Roi, crop_from_image, warp_crop
-from runtime.solutions.landmarks import CropLandmarks, LandmarkModel
+from runtime.solutions.landmarks import CropLandmarks
+from runtime.topology import Topology
 
 QUEUE_FILE, REASONS_FILE = "queue.txt", "queue.json"
 """In the data set's folder: sample ids, the first to do on top, as `viewfinder annotate` reads
@@ -101,14 +102,24 @@ def queue(
     wanted = [name for name in ds.samples()["sample_id"] if name not in done_by_people]
     if not wanted:
         raise ViewfinderError("every picture has been labelled by a person", file=root)
-    judge = _Judge(one, other)
-    candidates = []
-    for number, sample_id in enumerate(wanted):
-        candidates.append(judge.candidate(sample_id, ds.read_image(sample_id), number))
-        progress(number + 1, len(wanted))
-    ordered = in_order(candidates, diverse)
+    ordered = judged(ds, wanted, _judge(one, other), diverse, progress)
     write_queue(root, ordered, one.sha256, "" if other is None else other.sha256)
     return ordered
+
+
+def judged(
+    ds: Dataset,
+    sample_ids: Sequence[str],
+    judge: Judge,
+    diverse: int = 200,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Queued]:
+    """Photographs of a data set in the order of what `judge` expects of them; see `queue`."""
+    candidates = []
+    for number, sample_id in enumerate(sample_ids):
+        candidates.append(judge.candidate(sample_id, ds.read_image(sample_id), number))
+        progress(number + 1, len(sample_ids))
+    return in_order(candidates, diverse)
 
 
 def labelled_by_people(ds: Dataset) -> set[str]:
@@ -189,66 +200,94 @@ def _mean_ranks(signals: Sequence[dict[str, float]]) -> Floats:
     return np.where(counted > 0, np.nansum(ranks, axis=1) / np.maximum(counted, 1), 0.5)
 
 
-class _Judge:
-    """Runs the models on a picture and asks how sure they are."""
+class Landmarks(Protocol):
+    """A landmark network, as `runtime.solutions.landmarks.LandmarkModel` runs one."""
 
-    def __init__(self, model: OpenedModel, against: OpenedModel | None) -> None:
-        self._model = model
-        self._solution = model.solution()
-        self._landmarks = model.landmark_model()
-        self._against = None if against is None else against.landmark_model()
-        self._jitter = TRAINING_JITTER[_FULL.get(model.topology.id, model.topology.id)]
+    def run(
+        self, image: NDArray[np.uint8], roi: Roi, *, min_presence: float
+    ) -> CropLandmarks | None:
+        """What it sees in a region of a picture."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Runs models on a picture and asks how sure they are.
+
+    Attributes:
+        shape: of the keypoints.
+        crop_around: the region that the pipeline would look at next, from (N, 2) px.
+        landmarks: whose doubts count.
+        find: subjects of a picture with its number, each (N, 2) px.
+        against: a second model.
+    """
+
+    shape: Topology
+    crop_around: Callable[[NDArray[np.float32]], Roi]
+    landmarks: Landmarks
+    find: Callable[[NDArray[np.uint8], int], Sequence[NDArray[np.floating]]]
+    against: Landmarks | None = None
 
     def candidate(self, sample_id: str, rgb: NDArray[np.uint8], number: int) -> Candidate:
         """How unsure the models are of a picture's subjects, the least sure one counting."""
         height, width = rgb.shape[:2]
-        self._solution.reset()
-        found = self._solution.process(rgb, number)
         signals: dict[str, float] = {}
         feature = _colours(rgb, Roi(width / 2, height / 2, width, height))
-        shape = np.zeros(2 * len(_pattern(self._model, np.zeros((self._model.topology.size, 2)))))
-        for subject in found:
-            points = subject.keypoints_px(width, height)[:, :2]
-            roi = self._model.truth_roi(points.astype(np.float32))
+        pattern = np.zeros(_pattern(self.shape, np.zeros((self.shape.size, 2))).size)
+        for points in self.find(rgb, number):
+            roi = self.crop_around(points.astype(np.float32))
             if not roi.width > 2:
                 continue
             here = self._signals(rgb, roi)
             if not signals or _most(here) > _most(signals):
                 signals = here
                 feature = _colours(rgb, roi)
-                shape = _pattern(self._model, crop_from_image(roi, points)).ravel()
-        return Candidate(sample_id, signals, np.concatenate([shape, feature]))
+                pattern = _pattern(self.shape, crop_from_image(roi, points)).ravel()
+        return Candidate(sample_id, signals, np.concatenate([pattern, feature]))
 
     def _signals(self, rgb: NDArray[np.uint8], roi: Roi) -> dict[str, float]:
         rng = np.random.default_rng(0)  # the same crops of every subject, so that they compare
         size = np.array([rgb.shape[1], rgb.shape[0]])
+        jitter = TRAINING_JITTER[_FULL.get(self.shape.id, self.shape.id)]
 
-        def points(landmarks: LandmarkModel, picture: NDArray[np.uint8], at: Roi) -> _Answer:
+        def points(landmarks: Landmarks, picture: NDArray[np.uint8], at: Roi) -> _Answer:
             return _Answer(landmarks.run(picture, at, min_presence=-1.0), size)
 
-        first = points(self._landmarks, rgb, roi)
-        length = float(self._model.topology.normalising_length(first.px))
+        first = points(self.landmarks, rgb, roi)
+        length = float(self.shape.normalising_length(first.px))
         if not (length > 0 and math.isfinite(length)):
             return {}
-        views = [points(self._landmarks, rgb, self._jitter.applied(roi, rng)) for _ in range(VIEWS)]
+        views = [points(self.landmarks, rgb, jitter.applied(roi, rng)) for _ in range(VIEWS)]
         spread = np.stack([first.px, *(view.px for view in views)]).std(axis=0)
         width = rgb.shape[1]
         other_side = Roi(width - roi.cx, roi.cy, roi.width, roi.height, -roi.rotation_rad)
-        mirrored = points(self._landmarks, cv2.flip(rgb, 1), other_side)
-        back = self._model.topology.mirrored(mirrored.px, width)
+        mirrored = points(self.landmarks, cv2.flip(rgb, 1), other_side)
+        back = self.shape.mirrored(mirrored.px, width)
         presence = float(np.mean([first.presence, *(view.presence for view in views)]))
         result = {
             "views": float(np.linalg.norm(spread, axis=1).mean()) / length,
             "flip": _distance(back, first.px) / length,
             "presence": _entropy(presence),
         }
-        if self._model.topology.name == "face478":
+        if self.shape.name == "face478":
             result["shape"] = _distance(_shaped(first.px), first.px) / length
-        if self._against is not None:
-            second = points(self._against, rgb, roi)
+        if self.against is not None:
+            second = points(self.against, rgb, roi)
             count = min(len(second.px), len(first.px))
             result["against"] = _distance(second.px[:count], first.px[:count]) / length
         return {name: round(value, 6) for name, value in result.items() if math.isfinite(value)}
+
+
+def _judge(model: OpenedModel, against: OpenedModel | None) -> Judge:
+    """By a model's whole pipeline, each picture on its own."""
+    solution = model.solution()
+
+    def find(rgb: NDArray[np.uint8], number: int) -> list[NDArray[np.floating]]:
+        height, width = rgb.shape[:2]
+        solution.reset()
+        return [found.keypoints_px(width, height)[:, :2] for found in solution.process(rgb, number)]
+
+    second = None if against is None else against.landmark_model()
+    return Judge(model.topology, model.truth_roi, model.landmark_model(), find, second)
 
 
 class _Answer:
@@ -290,10 +329,10 @@ def _shaped(points_px: Floats) -> Floats:
     return points_px - (rest - columns @ weights).reshape(-1, 2)
 
 
-def _pattern(model: OpenedModel, points: NDArray[np.floating]) -> Floats:
+def _pattern(shape: Topology, points: NDArray[np.floating]) -> Floats:
     """(K, 2) of the keypoints, few enough to compare thousands of pictures."""
-    if model.topology.id in ("face478@1", "face468@1"):
-        return in_layout(points, model.topology.id, "face68@1")
+    if shape.id in ("face478@1", "face468@1"):
+        return in_layout(points, shape.id, "face68@1")
     return np.asarray(points, dtype=np.float64)
 
 

@@ -24,7 +24,7 @@ from bootstrap.training.cutouts import is_of
 from bootstrap.training.subjects import Floats, Subject, TrainingData
 from runtime.topology import Topology
 
-_SHAPES_DRAWN = 1500
+SHAPES_DRAWN = 1500
 OTHERS_SHARE = 0.08
 """Of the examples: hands for a network of faces and faces for one of hands, where there are any."""
 
@@ -148,7 +148,7 @@ def validation_batches(
 
 
 def shape_models(
-    data: TrainingData, topology: Topology, seed: int
+    data: TrainingData, topology: Topology, seed: int, draws: int = SHAPES_DRAWN
 ) -> dict[str, tuple[Floats, Floats]]:
     """What each head of a landmark network starts from, as training crops show it.
 
@@ -156,6 +156,7 @@ def shape_models(
         data: whose training subjects are drawn from, with training's jitter and mirroring.
         topology: of the network.
         seed: of the training.
+        draws: examples that mean and components are of.
 
     Returns:
         "landmarks" and "world" (N points, 3 axes) and, of faces, "contours" (155 points, 2 axes):
@@ -165,7 +166,7 @@ def shape_models(
     rng = chance(seed, SHAPES, 0)
     blank = np.zeros((1, 1, 3), dtype=np.uint8)
     examples = []
-    for i in range(_SHAPES_DRAWN):
+    for i in range(draws):
         subject = data.train[i % len(data.train)]
         if rng.random() < 0.5:
             subject = subject.mirrored(topology, 0.0)
