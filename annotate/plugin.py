@@ -1,4 +1,7 @@
-"""What napari's menus offer: opening a data set, a sample, and the annotation panel."""
+"""What napari's menus offer: opening a data set, a sample, and the annotation panel.
+
+Saving keypoints is `annotate.plugin_writer`'s.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from magicgui.types import FileDialogMode
+from magicgui.widgets import Container, FileEdit, Label, LineEdit, PushButton
 
 from annotate import drawing
 from annotate.editing import rowcol_from_px
@@ -17,6 +22,8 @@ from annotate.session import AnnotationSession
 from bootstrap.dataset import Dataset
 from runtime.errors import ViewfinderError
 
+LAYER_KEY = "viewfinder_layer"
+"""In a points layer's metadata: the layer of labels that it shows."""
 LayerData = tuple[Any, dict[str, Any], str]
 # A stack of more would hide memory use behind one menu entry; the annotation panel has no limit.
 MAX_STACKED = 500
@@ -99,6 +106,7 @@ def _keypoints(dataset: Dataset, layer: str, ids: list[str]) -> LayerData:
         "size": 5,
         "face_color": np.concatenate(faces),
         "features": features,
+        "metadata": {LAYER_KEY: layer},
         "canvas_size_limits": (2, 10),
     }
     return np.concatenate(positions), options, "points"
@@ -122,32 +130,48 @@ def sample_face() -> list[LayerData]:
     ]
 
 
-def annotate_panel(napari_viewer: Any) -> Any:
-    """The dock widget behind Plugins > Viewfinder: choose a data set, then annotate it here."""
-    from magicgui.types import FileDialogMode
-    from magicgui.widgets import Container, FileEdit, Label, LineEdit, PushButton
+def show_panel() -> None:
+    """The entry Layers > Annotate: the panel in napari's current viewer."""
+    import napari
 
-    folder = FileEdit(mode=FileDialogMode.EXISTING_DIRECTORY, label="Data set")
-    layer = LineEdit(label="Layer", tooltip="Empty: the one predicted layer, else synthetic.")
-    annotator = LineEdit(label="Annotator", tooltip="Empty: your login name.")
-    start = PushButton(text="Annotate")
-    message = Label(value="")
-    panel = Container(widgets=[folder, layer, annotator, start, message])
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        viewer.window.add_plugin_dock_widget("viewfinder-live", "Annotate keypoints")
 
-    def begin() -> None:
+
+class AnnotatePanel(Container):
+    """The dock widget behind Plugins > Viewfinder: choose a data set, then annotate it here.
+
+    Args:
+        napari_viewer: where; napari gives a proxy that holds back what is private.
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self._folder = FileEdit(mode=FileDialogMode.EXISTING_DIRECTORY, label="Data set")
+        self._layer = LineEdit(
+            label="Layer", tooltip="Empty: the one predicted layer, else synthetic."
+        )
+        self._annotator = LineEdit(label="Annotator", tooltip="Empty: your login name.")
+        self._start = PushButton(text="Annotate")
+        self._message = Label(value="")
+        widgets = [self._folder, self._layer, self._annotator, self._start, self._message]
+        super().__init__(widgets=widgets)
+        self._start.changed.connect(self._begin)
+
+    def _begin(self) -> None:
         from annotate.window import AnnotateWindow
 
         try:
             session = AnnotationSession.open(
-                str(folder.value), annotator=annotator.value or None, layer=layer.value or None
+                str(self._folder.value),
+                annotator=self._annotator.value or None,
+                layer=self._layer.value or None,
             )
         except ViewfinderError as error:
-            message.value = str(error)
+            self._message.value = str(error)
             return
-        message.value = f"{len(session.items)} items"
-        start.enabled = False
-        panel.annotation = AnnotateWindow(napari_viewer, session)
-        panel.native.destroyed.connect(lambda *_: session.close())
-
-    start.changed.connect(begin)
-    return panel
+        self._message.value = f"{len(session.items)} items"
+        self._start.enabled = False
+        self.annotation = AnnotateWindow(self._viewer, session)
+        self.native.destroyed.connect(lambda *_: session.close())
