@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.box_fields import KEYPOINTS as BOX_KEYPOINTS
 from runtime.errors import ViewfinderError
 from runtime.model import Model
 
@@ -22,7 +23,7 @@ MAX_KEYPOINT_PX = 1.0
 """Mean keypoint difference from fp32 that the worst validation picture may have, input pixels."""
 
 SIGNATURE = "serving_default"
-_HALF = (("FULLY_CONNECTED", ".*"), ("CONV_2D", "_Heads_"))
+_HALF = (("FULLY_CONNECTED", ".*"), ("CONV_2D", "_Heads_|_Fields_"))
 _AS_IS = (
     "INPUT", "OUTPUT", "RESHAPE",
     "LOGISTIC", "MUL", "AVERAGE_POOL_2D", "MAXIMUM", "DIV",  # the means of the hand's maps
@@ -99,7 +100,7 @@ def keypoint_difference_px(
 ) -> float:
     """The greatest over some pictures of the mean distance between keypoints, input pixels.
 
-    Of a detector, those of the anchor that is surest in fp32.
+    Of a detector, those of the anchor that is surest in fp32; of a box network, of that cell.
 
     Args:
         exact, smaller: with the same outputs; their names may differ.
@@ -122,6 +123,9 @@ def _keypoints(
     """Sets of (N, 2) keypoints that each must stay: an iris isn't lost in the eye around it."""
     if "boxes" in answers:
         return [answers["boxes"][0, int(exact["scores"].argmax()), 4:].reshape(-1, 2)]
+    if "centres" in answers:
+        surest = int(exact["centres"].argmax())
+        return [answers["keypoint_offsets"].reshape(-1, BOX_KEYPOINTS, 2)[surest]]
     sets = ("landmarks",) if "landmarks" in answers else ("eye", "iris")
     return [answers[name].reshape(-1, 3)[:, :2] for name in sets]
 

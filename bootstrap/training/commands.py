@@ -214,6 +214,7 @@ def box(
     batch: Batch = 16,
     threads: Threads = 0,
     resume: Resume = False,
+    also: Also = None,
     tensorboard: Tensorboard = None,
     as_json: AsJson = False,
 ) -> None:
@@ -224,7 +225,7 @@ def box(
     Example: viewfinder train box --data chairs --category chair --out chair.task --minutes 30
     """
     _train(
-        "box", data, out, start_from, minutes, steps, seed, batch, threads, resume, None,
+        "box", data, out, start_from, minutes, steps, seed, batch, threads, resume, also,
         tensorboard, as_json, category,
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 from bootstrap.dataset import Dataset, DatasetInfo, Label, Sample
 from bootstrap.evaluate import evaluate_model
 from bootstrap.export import export_bundle
+from bootstrap.export_quantised import PRECISIONS
 from bootstrap.networks.box import STRIDE, UNIT_PX
 from bootstrap.subjects import Settings
 from bootstrap.training.anchors import Truth
@@ -236,12 +237,26 @@ def learnt(boxes, tmp_path_factory) -> tuple[Path, float]:
     out = tmp_path_factory.mktemp("box") / "crate.task"
     _, metrics = teaching.judged(network, [val])
     assert teaching.worst(network, [val]).shape[2] == 3
-    export_bundle(network, out, data, list(val.image), metrics, None)
+    shown = [crops[i][0] for i in (0, 1, 2, 3, 1, 2, 3, 0)]  # int8 is calibrated on all four
+    export_bundle(network, out, data, shown, metrics, None, PRECISIONS)
     return out, float(errors.mean())
 
 
 def test_a_tiny_set_is_learnt_by_heart(learnt):
     assert learnt[1] < 0.05
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_smaller_models_find_the_same_boxes(learnt, boxes, precision):
+    exact, smaller = learnt[0], learnt[0].with_suffix(f".{precision}.task")
+    assert smaller.stat().st_size < 0.6 * exact.stat().st_size
+    ds = Dataset.open(boxes)
+    found = [open_solution("objectron", one, focal_px=CAMERA.fx) for one in (exact, smaller)]
+    for frame in range(4):
+        image = ds.read_image(f"{frame:08d}")
+        (one,), (other,) = (solution.process(image, frame) for solution in found)
+        off = one.keypoints_px(SIZE, SIZE)[:, :2] - other.keypoints_px(SIZE, SIZE)[:, :2]
+        assert np.linalg.norm(off, axis=1).mean() < 1
 
 
 def test_run_finds_the_box_in_space_without_a_detector(learnt, boxes):
