@@ -271,6 +271,23 @@ def test_both_recordings_hold_what_was_filmed(rendered):
 
 
 @pytest.mark.long
+def test_any_number_of_workers_gives_the_same_bytes(tmp_path):
+    settings = SessionSettings(8, 2, (64, 64), categories=("cup", "cereal_box"))
+    written = []
+    for workers in (1, 2):
+        out = tmp_path / str(workers)
+        render = session_renderers(settings)
+        render_dataset(Job(out, session_dataset(settings), 6, render, workers=workers))
+        assert write_recordings(out, 3, settings) == 6
+        files = sorted(p for p in out.rglob("*") if p.is_file())
+        written.append({str(p.relative_to(out)): p.read_bytes() for p in files})
+    assert list(written[0]) == list(written[1])
+    assert len([name for name in written[0] if name.endswith(".tar")]) == 3
+    for name, content in written[0].items():
+        assert written[1][name] == content, name
+
+
+@pytest.mark.long
 def test_three_clicked_frames_give_the_true_box_and_refinement_takes_drift_out(tmp_path):
     from benchmarks.sessions import measured
 
