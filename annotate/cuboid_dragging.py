@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from annotate.cuboid_fitted import Fitted
 from annotate.cuboid_handles import (
     Handle,
     Project,
@@ -21,7 +22,7 @@ from annotate.cuboid_handles import (
     with_click,
 )
 from annotate.cuboid_placing import EDGES
-from annotate.cuboid_session import CuboidSession, Fitted
+from annotate.cuboid_session import CuboidSession
 from arsession.cuboid_evidence import Click
 from runtime.errors import ViewfinderError
 

@@ -9,9 +9,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from annotate.cuboid_fitted import Fitted
 from annotate.cuboid_handles import Handle
 from annotate.cuboid_placing import EDGES
-from annotate.cuboid_session import Fitted
 from annotate.drawing import rgba
 from arsession.cuboid_evidence import FACES, PlacedBox
 from arsession.cuboid_fit import ROBUST_FROM

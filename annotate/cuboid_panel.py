@@ -22,7 +22,7 @@ from annotate.cuboid_drawing import (
     PLACING_COLOUR,
     SPREAD_COLOURS,
 )
-from annotate.cuboid_session import Fitted
+from annotate.cuboid_fitted import Fitted
 from annotate.keys import BOX_ACTIONS
 from annotate.panel import Prompt, buttons, label, rule
 from annotate.theme import STATUS_COLOURS, THEMES, Theme, style_sheet

@@ -21,6 +21,7 @@ from annotate.cuboid_drawing import (
     ellipses,
     handle_pieces,
 )
+from annotate.cuboid_fitted import Fitted
 from annotate.cuboid_handles import Handle, facing, pick
 from annotate.cuboid_lines import LineVisual, MarkVisual
 from annotate.cuboid_placing import EDGES
@@ -30,7 +31,7 @@ from annotate.cuboid_pointer import (
     scene_from_screen,
     screen_from_scene,
 )
-from annotate.cuboid_session import CuboidSession, Fitted
+from annotate.cuboid_session import CuboidSession
 from annotate.editing import rowcol_from_px
 
 Array = NDArray[np.float64]

@@ -14,8 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 
 from annotate.cuboid_document import BoxDocument, SetCuboid
 from annotate.cuboid_drift import Correction, by_clicks, poses_file, poses_sha256, read_refined
+from annotate.cuboid_fitted import Fitted
 from annotate.cuboid_handles import front_turned, picture_sigma_px
 from annotate.cuboid_placing import Placement, level_planes
 from annotate.history import ItemKey
@@ -33,11 +33,10 @@ from annotate.revision_log import is_server
 from annotate.status import SetStatus, Status
 from annotate.store import STORE_NAME, AnnotationStore, annotator_name
 from annotate.worked_time import WorkedTime
-from arsession.cuboid_evidence import Evidence, PlacedBox, PlaneSnap
+from arsession.cuboid_evidence import Evidence, PlacedBox
 from arsession.cuboid_file import Cuboid
-from arsession.cuboid_fit import Fit, follow_box
+from arsession.cuboid_fit import follow_box
 from arsession.placing import DriftFrom, fit_cuboid
-from arsession.propagate import NextFrame, Propagated, next_frames, propagate
 from arsession.readers import open_session
 from arsession.session import Session
 from arsession.views import Views
@@ -48,55 +47,6 @@ Array = NDArray[np.float64]
 TOPOLOGY = "cuboid9@1"
 _KEEP_FRAMES = 24
 _PROPOSED, _LEAST_SCORE = ("cup", "camera", "chair", "shoe"), 0.3
-_APART = 0.05
-"""Of the recording: so far from frames with clicks is what is suggested; what a fit can't know of,
-a tracker's drift, is much the same nearby."""
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A box and what is known of it.
-
-    Attributes:
-        cuboid: its clicks, and the fitted box.
-        box: where it is.
-        fit: what the fit says; None for a box without clicks.
-        plane: what it stands on, None for nothing.
-        views: the cameras it is seen by.
-    """
-
-    cuboid: Cuboid
-    box: PlacedBox
-    fit: Fit | None
-    plane: PlaneSnap | None
-    views: Views
-
-    @cached_property
-    def seen(self) -> Propagated:
-        """The box in every frame, with the errors to be expected."""
-        covariance = None if self.fit is None else self.fit.covariance
-        return propagate(self.box, self.views, covariance)
-
-    @cached_property
-    def frame_errors_px(self) -> Array:
-        """(F,) expected error of the keypoints in each frame, root mean square; NaN where the box
-        isn't in the picture."""
-        expected = self.seen.expected_px
-        there = np.isfinite(expected).any(axis=1) & self.seen.seen
-        mean = np.full(len(expected), np.nan)
-        mean[there] = np.sqrt(np.nanmean(expected[there] ** 2, axis=1))
-        return mean
-
-    @cached_property
-    def suggested(self) -> list[NextFrame]:
-        """The frames to annotate next, the one that tells most first, away from those that have
-        clicks; none for a box that was given."""
-        if self.fit is None:
-            return []
-        done = np.array([click.frame for click in self.cuboid.clicks])
-        apart = max(1.0, _APART * len(self.views))
-        left = next_frames(self.fit, self.views)
-        return [one for one in left if np.abs(done - one.frame).min() >= apart]
 
 
 class CuboidSession:

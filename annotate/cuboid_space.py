@@ -24,12 +24,13 @@ from annotate.cuboid_drawing import (
     plane_lines,
     spread_bars,
 )
+from annotate.cuboid_fitted import Fitted
 from annotate.cuboid_handles import Handle, facing, pick
 from annotate.cuboid_lines import LineVisual, MarkVisual
 from annotate.cuboid_picture import Hands
 from annotate.cuboid_placing import up_axis
 from annotate.cuboid_pointer import Pointer, PointerHandlers, screen_from_scene
-from annotate.cuboid_session import CuboidSession, Fitted
+from annotate.cuboid_session import CuboidSession
 from annotate.drawing import rgba
 from annotate.theme import THEMES
 

@@ -25,8 +25,8 @@ from annotate.cuboid_drawing import (
     error_colours,
     error_limit_px,
 )
+from annotate.cuboid_fitted import Fitted
 from annotate.cuboid_placing import EDGES
-from annotate.cuboid_session import Fitted
 from annotate.theme import THEMES, Theme
 from arsession.readers import open_session
 from runtime.errors import ViewfinderError

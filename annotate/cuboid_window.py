@@ -15,10 +15,11 @@ from annotate.background import Job
 from annotate.cuboid_actions import CuboidActions
 from annotate.cuboid_dragging import PictureDrag, SpaceDrag
 from annotate.cuboid_drift import poses_file
+from annotate.cuboid_fitted import Fitted
 from annotate.cuboid_handles import Handle
 from annotate.cuboid_panel import CuboidPanel
 from annotate.cuboid_picture import PictureView
-from annotate.cuboid_session import CuboidSession, Fitted
+from annotate.cuboid_session import CuboidSession
 from annotate.cuboid_space import SpaceView
 from annotate.cuboid_strip import FrameStrip
 from annotate.help import KeyOverview

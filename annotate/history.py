@@ -11,17 +11,8 @@ from dataclasses import dataclass, field
 from typing import Literal, cast
 
 from annotate.cuboid_document import SetCuboid
-from annotate.editing import (
-    Adopt,
-    Change,
-    Document,
-    Move,
-    SetHandedness,
-    SetVisibility,
-    apply,
-    change_from_json,
-    document_from_json,
-)
+from annotate.editing import Adopt, Change, Document, Move, SetHandedness, SetVisibility, apply
+from annotate.editing_json import change_from_json, document_from_json
 
 Kind = Literal["start", "edit", "undo", "redo"]
 # A document is kept after every so many changes of an item: undo replays at most this many.

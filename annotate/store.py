@@ -19,13 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from annotate.editing import (
-    Change,
-    Document,
-    apply,
-    change_to_json,
-    document_to_json,
-)
+from annotate.editing import Change, Document, apply
+from annotate.editing_json import change_to_json, document_to_json
 from annotate.history import History, ItemKey, Kind, Revision
 from annotate.revision_log import DiskError, RevisionLog, checksum, is_server
 from annotate.store_file import FileLog, damaged

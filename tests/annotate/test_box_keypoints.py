@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotate.box_keypoints import BOX, begin_box_drag, box_in_space
-from annotate.editing import apply, document_from_json, document_to_json, new_document
+from annotate.editing import apply, new_document
+from annotate.editing_json import document_from_json, document_to_json
 from annotate.hand_bones import depth_of
 from annotate.session import AnnotationSession
 from arsession.cuboid_evidence import PlacedBox

@@ -11,14 +11,12 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from annotate.cuboid_document import BoxDocument, SetCuboid
-from annotate.editing import (
-    Move,
-    apply,
+from annotate.editing import Move, apply, new_document
+from annotate.editing_json import (
     change_from_json,
     change_to_json,
     document_from_json,
     document_to_json,
-    new_document,
 )
 from annotate.history import ItemKey
 from annotate.status import SetStatus

@@ -17,15 +17,17 @@ from annotate.editing import (
     SetVisibility,
     apply,
     bounding_box,
-    change_from_json,
-    change_to_json,
     contour_lines,
-    document_from_json,
-    document_to_json,
     new_document,
     next_visibility,
     px_from_rowcol,
     rowcol_from_px,
+)
+from annotate.editing_json import (
+    change_from_json,
+    change_to_json,
+    document_from_json,
+    document_to_json,
 )
 from runtime.errors import ViewfinderError
 from runtime.topology import topology, topology_ids

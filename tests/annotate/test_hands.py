@@ -7,15 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotate.editing import (
-    Move,
-    SetHandedness,
-    apply,
+from annotate.editing import Move, SetHandedness, apply, new_document
+from annotate.editing_json import (
     change_from_json,
     change_to_json,
     document_from_json,
     document_to_json,
-    new_document,
 )
 from annotate.hand_bones import (
     HAND,

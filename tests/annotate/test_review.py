@@ -8,14 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotate.contours import contour_points
-from annotate.editing import (
-    Move,
-    adopting,
-    apply,
-    change_from_json,
-    change_to_json,
-    new_document,
-)
+from annotate.editing import Move, adopting, apply, new_document
+from annotate.editing_json import change_from_json, change_to_json
 from annotate.review import ReviewSession, mean_document
 from annotate.session import AnnotationSession
 from bootstrap.dataset import Dataset
