@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from bootstrap.dataset import Dataset, Sample
+from bootstrap.export_quantised import MAX_KEYPOINT_PX, PRECISIONS
 from bootstrap.networks.iris import IrisNetwork
 from bootstrap.training.crops import Jitter
 from bootstrap.training.iris import (
@@ -24,7 +27,10 @@ from bootstrap.training.iris import (
 )
 from bootstrap.training.losses import Target
 from bootstrap.training.subjects import TrainingData, load_training_data
+from bootstrap.training.train import TrainSettings, checkpoint_path, train
+from runtime.bundle import read_bundle
 from runtime.errors import ViewfinderError
+from runtime.model import Model
 from runtime.solutions.face_attention import RIGHT_EYE
 from runtime.topology import topology
 from tests.bootstrap.drawn_subjects import write_drawn_dataset
@@ -151,9 +157,94 @@ def test_the_layout_is_a_right_eye_of_the_mesh() -> None:
     assert IrisNetwork.input_size == 64
 
 
+# -- what can't work ----------------------------------------------------------------------
+
+
+def stopped_after(steps: int) -> Callable[[], bool]:
+    asked = iter(range(steps + 1))
+    return lambda: next(asked) >= steps
+
+
+def settings_for(data: Path, out: Path, **changes: object) -> TrainSettings:
+    base = TrainSettings("iris", (data,), out, steps=50, batch=2, threads=1)
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def test_a_damaged_shard_is_one_line_and_keeps_the_last_checkpoint(
+    faces: TrainingData, tmp_path: Path
+) -> None:
+    folder = tmp_path / "faces"
+    shutil.copytree(faces.datasets[0].root, folder)
+    settings = settings_for(folder, tmp_path / "iris.task")
+    assert train(settings, stop=stopped_after(1)).steps == 1
+    good = checkpoint_path(settings.out).read_bytes()
+    dataset = Dataset.open(folder)
+    row, shard = dataset.row("00000000"), dataset.shard_path(0)
+    data = bytearray(shard.read_bytes())
+    at = int(row["offset"]) + int(row["length"]) // 2
+    data[at : at + 64] = bytes(64)
+    shard.write_bytes(data)
+    with pytest.raises(ViewfinderError, match=r"000000\.tar") as error:
+        train(replace(settings, resume=True))
+    assert "\n" not in str(error.value)
+    assert checkpoint_path(settings.out).read_bytes() == good
+    assert not settings.out.exists()
+
+
+def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(
+    faces: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bootstrap.training import iris
+
+    settings = settings_for(faces.datasets[0].root, tmp_path / "iris.task")
+    train(settings, stop=stopped_after(1))
+    good = checkpoint_path(settings.out).read_bytes()
+    real = iris.losses
+    monkeypatch.setattr(iris, "losses", lambda *a: {k: v / 0 for k, v in real(*a).items()})
+    with pytest.raises(ViewfinderError, match="isn't a number any more"):
+        train(replace(settings, resume=True))
+    assert checkpoint_path(settings.out).read_bytes() == good
+
+
+def test_nothing_to_learn_from(faces: TrainingData, tmp_path: Path) -> None:
+    hands = tmp_path / "hands"
+    write_drawn_dataset(hands, "hand", 4, size=64)
+    with pytest.raises(ViewfinderError, match=r"no labelled subject.*face478@1"):
+        train(settings_for(hands, tmp_path / "iris.task"))
+    source = faces.datasets[0]
+    held_out = Dataset.create(tmp_path / "test", source.info)
+    samples = [
+        Sample(
+            sample_id=name, image=source.read_image_bytes(name), extension="png", width=384,
+            height=384, camera=source.camera(name), split="test",
+        )
+        for name in source.samples()["sample_id"]
+    ]  # fmt: skip
+    held_out.write_shard(0, samples, {"synthetic": source.labels("synthetic")})
+    with pytest.raises(ViewfinderError, match="no labelled subject") as error:
+        train(settings_for(held_out.root, tmp_path / "iris.task"))
+    assert "train split" in str(error.value)
+    assert not checkpoint_path(tmp_path / "iris.task").exists()
+
+
+@pytest.mark.long
+def test_every_precision_keeps_eye_and_iris(faces: TrainingData, tmp_path: Path) -> None:
+    out = tmp_path / "iris.task"
+    train(settings_for(faces.datasets[0].root, out, steps=3, also=PRECISIONS))
+    exact = read_bundle(out)
+    for precision in PRECISIONS:
+        bundle = read_bundle(tmp_path / f"iris.{precision}.task")
+        assert bundle.card is not None
+        (entry,) = bundle.card.models
+        model = Model.from_bytes(bundle.members[entry.file], precision)
+        assert model.runs_whole_in_xnnpack()
+        assert len(bundle.members[entry.file]) < 0.75 * len(exact.members[entry.file])
+        metrics = {one.metric: one.value for one in bundle.card.metrics}
+        assert 0 < metrics[f"keypoints of {precision} from fp32, px"] <= MAX_KEYPOINT_PX
+
+
 @pytest.mark.long
 def test_run_iris_takes_the_bundle(faces: TrainingData, tmp_path: Path) -> None:
-    from bootstrap.training.train import TrainSettings, train
     from runtime.model_store import missing_released
     from runtime.solutions import open_solution
 
