@@ -255,14 +255,34 @@ def _run_live(walk: Walk, report: Report) -> None:
                 *("run", "face", "--source", str(source), *choice, "--out", str(result)),
                 makes=result,
             )
-            caption = {"ours": "our model", "mediapipe": "MediaPipe's model"}[whose]
-            shown.append((result, f"{caption} on the {name}"))
+            shown.append((result, f"{_CAPTIONS[whose]} on the {name}"))
         report.pictures(*shown)
+    worst = out / "pictures" / "hands_worst.png"
+    evaluated = walk.run(
+        "Evaluate the hand model that Viewfinder brings on the rendered hands",
+        *("evaluate", "viewfinder_hand", "--data", out / "hands", "--split", "all"),
+        *("--json", "--picture", worst),
+        makes=worst,
+    )
+    result = json.loads(evaluated.output)
+    report.text(
+        f"The hand model that Viewfinder brings errs by {result['mean']:.1f} % of the palm on the "
+        f"{result['n']} hands rendered above, which it never saw."
+    )
+    report.pictures((worst, "the hands it does worst on"))
+
+
+_CAPTIONS = {
+    "ours": "the model just trained",
+    "bundled": "the models that Viewfinder brings, trained on renders alone,",
+    "mediapipe": "MediaPipe's models",
+}
 
 
 def _models(plan: Plan) -> dict[str, tuple[str, ...]]:
     return {
         "ours": ("--model", str(plan.out / "face.task")),
+        "bundled": ("--models", "bundled"),
         "mediapipe": ("--models", "mediapipe"),
     }
 

@@ -176,7 +176,7 @@ def face_bundle(folder: Path, **changes: object) -> Path:
 
 @pytest.mark.usefixtures("mediapipe_models")
 def test_our_bundle_runs_behind_mediapipes_detector(tmp_path: Path, astronaut: np.ndarray) -> None:
-    solution = open_solution("face", face_bundle(tmp_path), static=True)
+    solution = open_solution("face", face_bundle(tmp_path), models="mediapipe", static=True)
     (subject,) = solution.process(astronaut, 0)
     assert subject.topology == "face478@1"
     assert subject.keypoints.shape == (478, 3)
