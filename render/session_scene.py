@@ -119,7 +119,7 @@ def drawn_scene(
         hdris: how many there are.
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
-    category = categories[number % len(categories)]
+    category = main_category(number, categories)
     on_table = CATEGORIES[category].small and rng.random() < 0.6
     objects = _placed_objects(rng, category)
     walk = _walk(rng, objects[0], (frames - 1) / rate_hz)
@@ -134,6 +134,12 @@ def drawn_scene(
         phone_camera(*size, rng), times, poses,
     )  # fmt: skip
     return _moved(scene, world_from_scene)
+
+
+def main_category(number: int, categories: tuple[str, ...]) -> str:
+    """What a session is about: each category in turn, begun one later every tenth session, since
+    every tenth is of one split, which must not be all of one category."""
+    return categories[(number + number // 10) % len(categories)]
 
 
 def _placed_objects(rng: np.random.Generator, category: str) -> tuple[PlacedObject, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from arsession.readers import open_session
 from arsession.session import Plane, Points
 from bootstrap.dataset import Dataset
 from bootstrap.dataset.verify import verify_dataset
-from render.job import Job, render_dataset
+from render.job import Job, render_dataset, split_of
 from render.session_path import UP, Walk, arkit_world, phone_camera, swinging, walked
 from render.session_recordings import NOISY, RECORDINGS, write_recordings
+from render.session_scene import main_category
 from render.session_shapes import CATEGORIES, built
 from render.session_solids import Solid, Surface, about, block, bounds_m, tube
 from render.session_textures import PATTERNS, noise, painted
@@ -169,6 +171,16 @@ def test_without_mistakes_nothing_changes_and_each_mistake_is_its_own():
     assert kept[0] == 0
     assert kept[-1] == 999
     assert len(kept) == pytest.approx(800, abs=50)
+
+
+@pytest.mark.parametrize("count", range(1, len(CATEGORIES) + 1))
+def test_every_split_shows_every_category_as_often(count):
+    names = tuple(CATEGORIES)[:count]
+    for split in ("train", "val", "test"):
+        numbers = [n for n in range(20 * count) if split_of(n) == split]
+        times = Counter(main_category(number, names) for number in numbers)
+        assert set(times) == set(names)
+        assert max(times.values()) <= 1.25 * min(times.values())
 
 
 def test_bad_settings_are_named():
