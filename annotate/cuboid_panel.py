@@ -76,7 +76,7 @@ class SigmaBars(QWidget):
             painter.fillRect(QRectF(_NAME, top + 4, max(room * share, 2.0), 6), QColor(colour))
             painter.setPen(QColor(self._theme.text))
             place = QRectF(_NAME + room + 6, top, _VALUE, _ROW)
-            painter.drawText(place, f"± {value:.{1 if value < 100 else 0}f} {unit}")
+            painter.drawText(place, f"± {value:.{1 if value < 10 else 0}f} {unit}")
         painter.end()
 
 
