@@ -74,6 +74,7 @@ bench: $(STAMP) ## speed against the floors, on an idle machine; writes benchmar
 	$(PYTHON) benchmarks/runtime.py --out benchmarks/results/runtime.json
 	$(PYTHON) benchmarks/models.py --out benchmarks/results/models.json
 	$(PYTHON) benchmarks/cuboids.py --out benchmarks/results/cuboids.json
+	$(PYTHON) -m benchmarks.boxes --out benchmarks/results/boxes
 	$(PYTHON) benchmarks/footprint.py --install --out benchmarks/results/footprint.json
 	$(PYTHON) benchmarks/annotate_boxes_people.py --out benchmarks/results/annotate_boxes_people.json
 	$(DISPLAYED) $(PYTHON) benchmarks/annotate.py --out benchmarks/results/annotate.json
