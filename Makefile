@@ -31,7 +31,7 @@ MODELS ?= build/models
 FACE_STEPS ?= 15000
 HAND_STEPS ?= 14000
 FACE_DETECTOR_STEPS ?= 16000
-PALM_DETECTOR_STEPS ?= 13000
+PALM_DETECTOR_STEPS ?= 18000
 BOTH := --data $(MODELS)/faces --data $(MODELS)/hands
 
 models: $(STAMP) ## render, train and pack the bundled models anew: hours on two cores; FACES=, HANDS=, *_STEPS=

@@ -213,12 +213,12 @@ def test_scores_are_balanced_at_what_the_runtime_asks_for() -> None:
     (found,) = decoded(network(torch.zeros(1)), FACE)
     assert len(found) == 2
     assert len(pairs(found, right, 128)) == 2
-    shifts = {float(v) for layer in network.scores.convolutions() for v in layer.bias}
+    shifts = {v for layer in network.scores.convolutions() for v in layer.bias.tolist()}
     assert len(shifts) == 1, "the same for every anchor"
     (shift,) = shifts
     assert 1 < shift < 2
     balance_scores(network, [batch])
-    assert float(network.scores.convolutions()[0].bias[0]) == pytest.approx(shift, abs=0.2)
+    assert network.scores.convolutions()[0].bias[0].item() == pytest.approx(shift, abs=0.2)
 
 
 @settings(max_examples=30, deadline=None)
