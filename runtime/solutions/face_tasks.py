@@ -49,17 +49,20 @@ class TasksLandmarkModel(LandmarkModel):
 
 class AssociateDetectionsLast:
     """New and followed regions as one list without doubles; a new one takes the place of the
-    followed one it overlaps, and its number.
+    followed one it overlaps, and its number. Of single pictures nothing is left out as a double.
 
     Args:
         most: regions looked at.
+        static: the pictures have nothing to do with each other.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, most: int, static: bool) -> None:
+        self._most, self._static = most, static
 
     def process(self, detected: list[Track], followed: list[Track] | None) -> list[Track]:
         """The regions to look at: followed ones first."""
+        if self._static:
+            return list(detected[: self._most])
         kept: list[Track] = []
         for track in (*(followed or ()), *detected):
             doubles = [

@@ -116,7 +116,7 @@ def _face_graph(
     if any(output.meaning == "lips" for output in part.card.outputs):
         kind = AttentionLandmarkModel
     elif _is_of_tasks(part):
-        kind, associate = TasksLandmarkModel, AssociateDetectionsLast(most)
+        kind, associate = TasksLandmarkModel, AssociateDetectionsLast(most, options.static)
         min_iou = TASKS_MIN_SUPPRESSION_IOU
     found = parts["detector"]
     detector = Detector(found.load(options), found.card, score, min_iou)

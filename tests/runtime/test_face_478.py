@@ -165,13 +165,20 @@ def test_smoothing_steadies_what_is_seen_and_not_the_crop(astronaut: np.ndarray)
 
 
 def test_a_detection_takes_over_a_followed_regions_number() -> None:
-    associate = AssociateDetectionsLast(most=2)
+    associate = AssociateDetectionsLast(most=2, static=False)
     followed = [Track(Roi(100, 100, 50, 50), 7), Track(Roi(300, 100, 50, 50), 8)]
     fresh = Track(Roi(104, 100, 52, 52))
     assert associate.process([fresh], followed) == [followed[1], Track(fresh.roi, 7)]
     assert associate.process([Track(Roi(500, 100, 50, 50))], followed) == followed
     assert associate.process([fresh], None) == [fresh]
     assert associate.process([], followed[:1]) == followed[:1]
+
+
+def test_doubles_in_single_pictures_stay() -> None:
+    """As MediaPipe's graph associates in streams alone."""
+    double = [Track(Roi(100, 100, 50, 50)), Track(Roi(104, 100, 52, 52)), Track(Roi(9, 9, 5, 5))]
+    assert AssociateDetectionsLast(most=2, static=True).process(double, None) == double[:2]
+    assert len(AssociateDetectionsLast(most=2, static=False).process(double[:2], None)) == 1
 
 
 @pytest.mark.usefixtures("tasks_models")
