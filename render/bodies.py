@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bootstrap.dataset import DatasetInfo
 from render.body_model import PARTS, TOPOLOGY
 from render.body_poses import SHIPPED, BodyPoseSettings
+from render.hand_truth import TOPOLOGY as HAND
 from render.job import description
 from render.settings import RenderSettings
 from runtime.errors import ViewfinderError
@@ -64,7 +65,7 @@ def body_dataset(settings: BodySettings, shard_size: int) -> DatasetInfo:
         | {"poses": settings.body_poses.described(), "shares": asdict(settings.body_shares)},
         shard_size,
         licences_inherited=settings.licences(),
-        topologies=(TOPOLOGY,),
+        topologies=(TOPOLOGY, HAND),
         device=settings.device,
         classes=CLASSES,
     )

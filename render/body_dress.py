@@ -6,6 +6,7 @@ wherever the body goes. NumPy alone; `render.body_stage` hands the result to Ble
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,7 @@ class DressedBody:
         albedo: (N, 4) of the skin.
         field: (N,) positive where a layer is there.
         keypoints_m: (33, 3) of the body, where it stands.
+        hands_m: (21, 3) of each hand by side, likewise.
         seat_height_m: of what the person sits on, 0 without.
     """
 
@@ -60,6 +62,7 @@ class DressedBody:
     albedo: NDArray[np.float32]
     field: Floats
     keypoints_m: Floats
+    hands_m: Mapping[str, Floats]
     seat_height_m: float
 
 
@@ -144,6 +147,7 @@ class Wardrobe:
             np.concatenate([albedo, ones]),
             np.concatenate([field, np.ones(24)]),
             points,
+            {side: hand + shift for side, hand in body.hands_m.items()},
             height,
         )
 

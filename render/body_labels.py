@@ -1,4 +1,5 @@
-"""Ground truth of a picture of a body: 33 keypoints, visibility, boxes, what a detector learns."""
+"""Ground truth of a picture of a body: 33 keypoints, visibility, boxes, what a detector learns, and
+its hands."""
 
 from __future__ import annotations
 
@@ -9,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bootstrap.dataset import Label
+from bootstrap.dataset.hand_frames import WRIST
 from render.bodies import CLASSES, PERSON
+from render.body_joints import SIDES
 from render.body_model import TOPOLOGY, BodyModel
 from render.body_scene import BodyScene
+from render.hand_truth import SeenHand, hand_label
 from render.labels import box_of_mask, box_of_points, silhouette, visibility
 from runtime.camera import transform_points
 from runtime.topology import topology
@@ -70,6 +74,32 @@ def body_label(
         attributes=_attributes(scene, points, pixels, classes),
         source=source,
     )
+
+
+def hand_labels(
+    name: str,
+    scene: BodyScene,
+    model: BodyModel,
+    depth_m: NDArray[np.floating],
+    classes: NDArray[np.uint8],
+    source: str,
+) -> list[Label]:
+    """The labels of what is seen of a person's hands, subjects 1 and 2, however small or hidden.
+    Arguments as for `body_label`."""
+    camera_from_body = np.linalg.inv(scene.world_from_camera) @ scene.world_from_body
+    thickness = model.hand.thickness(scene.shape.hand)
+    found: list[Label] = []
+    for side in SIDES:
+        in_hand = classes == CLASSES[f"{side} hand"]
+        if not in_hand.any():
+            continue
+        points = transform_points(camera_from_body, scene.body.hands_m[side])
+        own = np.repeat(in_hand[None], len(points), axis=0)
+        own[WRIST] |= classes == CLASSES[f"{side} forearm"]
+        hand = SeenHand(points, thickness, side, own, in_hand)
+        facts = {"tone": scene.look.tone}
+        found.append(hand_label(name, len(found) + 1, hand, scene.camera, depth_m, source, facts))
+    return found
 
 
 def _inside_m(keypoint: str) -> float:

@@ -18,7 +18,7 @@ from scipy.spatial import cKDTree
 from render.anny_asset import AnnyAsset, AnnyRegion, Identity, Rest, skinned
 from render.body_joints import BONES, SIDES, bone_of, frames, parent_of, rest_frames
 from render.face_mapping import shipped_mapping
-from render.hand_model import HandModel, HandShape
+from render.hand_model import HandModel, HandShape, posed_keypoints, rest_keypoints
 from runtime.topology import topology
 
 Floats = NDArray[np.float64]
@@ -86,18 +86,21 @@ class BodyPose:
 
 @dataclass(frozen=True)
 class PosedBody:
-    """vertices_m (V, 3), keypoints_m (33, 3), and transforms (B, 4, 4) posed_from_rest of every
-    bone of `BodyModel.bones`; the pelvis stays where it is at rest."""
+    """vertices_m (V, 3), keypoints_m (33, 3), hands_m the (21, 3) keypoints of `hand21` by side,
+    and transforms (B, 4, 4) posed_from_rest of every bone of `BodyModel.bones`; the pelvis stays
+    where it is at rest."""
 
     vertices_m: Floats
     keypoints_m: Floats
+    hands_m: Mapping[str, Floats]
     transforms: Floats
 
     def moved(self, shift_m: Floats) -> PosedBody:
         """The same body elsewhere."""
         transforms = self.transforms.copy()
         transforms[:, :3, 3] += shift_m
-        return PosedBody(self.vertices_m + shift_m, self.keypoints_m + shift_m, transforms)
+        hands = {side: points + shift_m for side, points in self.hands_m.items()}
+        return PosedBody(self.vertices_m + shift_m, self.keypoints_m + shift_m, hands, transforms)
 
 
 class BodyModel:
@@ -150,7 +153,15 @@ class BodyModel:
             "nij,nj->ni", transforms[self._anchors, :3, :3], shape.keypoints_m
         ) + transforms[self._anchors, :3, 3]  # fmt: skip
         vertices = skinned(shape.rest.vertices_m, self.weights, transforms)
-        return PosedBody(vertices, points, transforms)
+        hands = {side: self._hand(shape, transforms, side) for side in SIDES}
+        return PosedBody(vertices, points, hands, transforms)
+
+    def _hand(self, shape: BodyShape, transforms: Floats, side: str) -> Floats:
+        """(21, 3) keypoints of the posed hand of that side."""
+        points = rest_keypoints(shape.hand) * (_MIRROR if side == "left" else 1)
+        first = self._row[f"{side} finger 0"]
+        bones = [self._row[f"lowerarm02.{side}"], self._row[f"hand.{side}"]]
+        return posed_keypoints(points, transforms[[*bones, *range(first, first + _FINGER_BONES)]])
 
     def transforms(self, shape: BodyShape, pose: BodyPose) -> Floats:
         """(B, 4, 4) posed_from_rest of every bone; the pelvis turns about the hips' middle."""

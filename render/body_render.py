@@ -21,7 +21,7 @@ from bootstrap.dataset import (
 from render.anny_asset import load_anny, load_anny_body
 from render.backdrop import Backdrop
 from render.bodies import CLASSES, BodySettings
-from render.body_labels import body_label
+from render.body_labels import body_label, hand_labels
 from render.body_model import BodyModel
 from render.body_scene import BodySampler, BodyScene
 from render.body_stage import BodyStage
@@ -78,7 +78,7 @@ class BodyRenderer:
         return self.sampler.draw(index)
 
     def render(self, index: int) -> tuple[Sample, list[Label]]:
-        """Sample `index` and its label."""
+        """Sample `index` and its labels: the body's first, then those of its hands."""
         scene, rng = self.draw(index)
         layers = self.shoot(scene)
         image = self.develop(scene, layers, rng)
@@ -93,6 +93,7 @@ class BodyRenderer:
             labels = [Label(sample_id=name, attributes=facts, source=SOURCE)]
         else:
             labels = [body_label(name, scene, self.model, depth, classes, SOURCE)]
+            labels += hand_labels(name, scene, self.model, depth, classes, SOURCE)
         sample = Sample(
             sample_id=name,
             image=encode_image(image, ".jpg", scene.photo.jpeg_quality),

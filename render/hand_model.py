@@ -152,7 +152,7 @@ class HandModel:
         """
         transforms = self.transforms(shape, angles)
         vertices = skinned(shape.vertices_m, self.weights, transforms)
-        return PosedHand(vertices, _keypoints(shape, transforms))
+        return PosedHand(vertices, posed_keypoints(rest_keypoints(shape), transforms))
 
     def transforms(self, shape: HandShape, angles: Mapping[str, float]) -> Floats:
         """(17, 4, 4) what each bone does to what it carries, from rest to those angles."""
@@ -360,8 +360,9 @@ def _wrist_turn(shape: HandShape, angles: Mapping[str, float]) -> Floats:
     )
 
 
-def _keypoints(shape: HandShape, transforms: Floats) -> Floats:
-    points = rest_keypoints(shape)
+def posed_keypoints(points: Floats, transforms: Floats) -> Floats:
+    """(21, 3) the keypoints of `rest_keypoints`, each carried by its one of the 17 bones' (4, 4)
+    transforms."""
     bones = [1]
     for f in range(5):
         bones += [2 + 3 * f, 3 + 3 * f, 4 + 3 * f, 4 + 3 * f]

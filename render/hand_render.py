@@ -25,9 +25,10 @@ from render.hand_frame import focal_mm
 from render.hand_model import PARTS, HandModel
 from render.hand_scene import HandScene, SceneSampler, ShownHand
 from render.hand_stage import HandStage, Prepared
-from render.hands import CLASSES, PALM_KEYPOINTS, SECOND
+from render.hand_truth import SeenHand, counts, hand_label
+from render.hands import CLASSES, SECOND
 from render.job import sample_id, split_of
-from render.labels import box_of_mask, box_of_points, clear_depth, silhouette, visibility
+from render.labels import clear_depth
 from render.quality import PRESETS
 from render.settings import RenderSettings
 from render.skin_tones import tone_albedo
@@ -35,17 +36,8 @@ from render.sleeve import cloth_name
 from render.webxr_hand import WebXRHandModel
 from runtime.camera import transform_points
 from runtime.image import encode_image
-from runtime.topology import topology
 
 SOURCE = "viewfinder render hands"
-
-LEAST_SHARE, LEAST_SEEN = 0.04, 4
-"""A second hand has a label when its box takes this share of the picture's width and so many of
-its keypoints are seen; "unlabelled_hands" of a sample counts the others."""
-
-# A keypoint counts as seen when the skin before it is no farther than the hand is thick there, seen
-# at a slant, with this much to spare.
-_SLANT, _SPARE_M = 1.35, 0.002
 
 
 class HandRenderer:
@@ -141,51 +133,25 @@ class HandRenderer:
         found = [self.label(name, scene, passes)]
         if scene.second is not None:
             other = self.label(name, scene, passes, 1)
-            if self._counts(other, passes):
+            if (_classes(passes) // SECOND == 1).any() and counts(other, self.settings.size):
                 found.append(other)
         return found
-
-    def _counts(self, label: Label, passes: Passes) -> bool:
-        """Whether a second hand is seen well enough to be labelled."""
-        assert label.box_px is not None
-        assert label.visibility is not None
-        large = float(max(label.box_px[2:])) >= LEAST_SHARE * self.settings.size
-        shown = (_classes(passes) // SECOND == 1).any()
-        return bool(large and shown and (label.visibility == 2).sum() >= LEAST_SEEN)
 
     def label(self, name: str, scene: HandScene, passes: Passes, subject: int = 0) -> Label:
         """Ground truth of one hand of a rendered sample, 0 the first."""
         hand = scene.shown[subject]
         classes = _classes(passes)
         classes = np.where(classes // SECOND == subject, classes % SECOND, 0)
-        camera_m = transform_points(hand.camera_from_hand, hand.posed.keypoints_m * hand.mirror)
-        pixels = scene.camera.project(camera_m)
-        layout = topology("hand21@1")
-        inside = _SLANT * self.model.thickness(hand.shape) + _SPARE_M
-        seen = visibility(camera_m, scene.camera, passes.depth_m, inside, _own_pixels(classes))
-        in_hand = (classes >= CLASSES["palm"]) & (classes <= CLASSES["pinky"])
-        box = box_of_mask(in_hand)
-        contours = {
-            key: pixels[list(contour.indices)].astype(np.float32)
-            for key, contour in layout.contours.items()
-        }
-        outline = silhouette(in_hand)
-        if outline is not None:
-            contours["silhouette"] = outline
-        return Label(
-            sample_id=name,
-            subject_id=subject,
-            topology=layout.id,
-            keypoints_px=pixels.astype(np.float32),
-            keypoints_camera_m=camera_m.astype(np.float32),
-            visibility=seen,
-            contours=contours,
-            box_px=box_of_points(pixels) if box is None else box,
-            detector_keypoints_px=pixels[list(PALM_KEYPOINTS)].astype(np.float32),
-            handedness=hand.hand,
-            gesture=hand.pose.gesture,
-            attributes=_attributes(hand) | {"together": scene.together},
-            source=SOURCE,
+        seen = SeenHand(
+            transform_points(hand.camera_from_hand, hand.posed.keypoints_m * hand.mirror),
+            self.model.thickness(hand.shape),
+            hand.hand,
+            _own_pixels(classes),
+            (classes >= CLASSES["palm"]) & (classes <= CLASSES["pinky"]),
+        )
+        facts = _attributes(hand) | {"together": scene.together}
+        return hand_label(
+            name, subject, seen, scene.camera, passes.depth_m, SOURCE, facts, hand.pose.gesture
         )
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bootstrap.training.subjects import Floats, Subject
+from bootstrap.training.subjects import LEAST_SEEN, Floats, Subject
 from runtime.detection import SsdLayout
 from runtime.roi import FACE_SCALE, PALM_SCALE, PALM_SHIFT_Y
 
@@ -47,7 +47,8 @@ class Truth:
         box: (4,) centre x, y, width, height.
         keypoints: (K, 2).
         weight: (K,) 0 where a keypoint isn't labelled.
-        shown: share of the box that lies within the picture with nothing drawn over it.
+        shown: share of the box that lies within the picture with nothing drawn over it; 0 where
+            the subject itself hides too many of its keypoints.
     """
 
     box: Floats
@@ -75,7 +76,8 @@ def truth_of(subject: Subject) -> Truth:
     groups = [list(group) for group in KEYPOINTS[topology]]
     points = np.array([subject.keypoints_px[g].mean(axis=0) for g in groups], dtype=np.float32)
     weight = np.array([subject.weight[g].min() for g in groups], dtype=np.float32)
-    return Truth(np.array([cx, cy, side, side], dtype=np.float32), points, weight)
+    box = np.array([cx, cy, side, side], dtype=np.float32)
+    return Truth(box, points, weight, 1.0 if subject.seen >= LEAST_SEEN else 0.0)
 
 
 def anchor_boxes(layout: SsdLayout) -> Floats:

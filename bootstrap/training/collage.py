@@ -30,6 +30,8 @@ UPRIGHT_RAD = {"face478@1": math.radians(18), "hand21@1": math.radians(35)}
 ANY_TURN = {"face478@1": 0.0, "hand21@1": 0.5}
 """Share of those that are turned in any way."""
 MOST_TURN_RAD = {"face478@1": math.radians(45), "hand21@1": math.pi}
+MOST_MAGNIFIED = 2.0
+"""Pixels of an example over those of the render: beyond it, small hands of bodies are a blur."""
 MORE_SUBJECTS = (0.5, 0.25, 0.15, 0.1)
 """Chance of so many beside the first: 0, 1, 2, 3."""
 DISTRACTORS = (0.4, 0.35, 0.25)
@@ -256,7 +258,8 @@ def _somewhere(
     else:
         most = MOST_TURN_RAD.get(name, math.pi)
         angle = float(np.clip(rng.normal(0.0, UPRIGHT_RAD.get(name, 0.1)), -most, most))
-    scale = share * supply.size / max(side, 1.0)
+    scale = min(share * supply.size / max(side, 1.0), MOST_MAGNIFIED)
+    share = scale * side / supply.size
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
     turn = np.array([[cos, -sin], [sin, cos]])
     x, y, right, below = visible
@@ -269,7 +272,7 @@ def _somewhere(
 def _moved(truth: Truth, to_input: NDArray[np.float64], scale: float) -> Truth:
     points = np.vstack([truth.box[:2], truth.keypoints]) @ to_input[:, :2].T + to_input[:, 2]
     box = np.concatenate([points[0], truth.box[2:] * scale]).astype(np.float32)
-    return Truth(box, points[1:].astype(np.float32), truth.weight)
+    return replace(truth, box=box, keypoints=points[1:].astype(np.float32))
 
 
 def _paste(canvas: Image, placed: _Placed, rng: np.random.Generator) -> Image:

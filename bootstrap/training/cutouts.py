@@ -26,13 +26,32 @@ Image = NDArray[np.uint8]
 
 KEPT_SIDE = 1024
 """Longer side of a picture as it is kept: beyond it a letterbox shows no more."""
-_CARRIED_ON = frozenset({"forearm", "sleeve", "clothes", "accessory", "object", "distractor"})
+_BODY = (
+    "torso",
+    "head",
+    "hair",
+    "upper clothes",
+    "lower clothes",
+    "jacket",
+    "skirt",
+    "shoes",
+    "seat",
+)
+_LIMBS = ("upper arm", "forearm", "thigh", "shank", "foot")
+_CARRIED_ON = frozenset(
+    {"forearm", "sleeve", "clothes", "accessory", "object", "distractor", *_BODY}
+    | {f"{side} {limb}" for side in ("left", "right") for limb in _LIMBS}
+)
 """What may be cut by the border, "second ..." likewise; and anything by a portrait's lower one."""
+_GROUND = "ground"
+"""Class that belongs to the place, not to who stands there."""
 _SHOWS = {
     "hand21@1": frozenset({"hand", "palm", "thumb", "index", "middle", "ring", "pinky"}),
     "face478@1": frozenset({"lips", "eyes", "mouth", "distractor"}),
 }
 """Classes of renders for other networks that hold such a subject; a bystanding head is one, too."""
+_UNLABELLED = {"hand21@1": "unlabelled_hands", "face478@1": "unlabelled_faces"}
+"""Attribute of a sample that counts subjects without a row."""
 _LEAST_SHOWN = 16
 """Pixels of another subject's sides."""
 _MOST_CUT = 4
@@ -72,7 +91,7 @@ def scenes_of(
     labelled, since it would be taken for background, and those that another kind of data set calls
     empty: a picture without hands may show a face."""
     own = {i for i, ds in enumerate(data.datasets) if is_of(ds, topology_id)}
-    crowded = {(i, name) for i in own for name in _crowded(data.datasets[i])}
+    crowded = {(i, name) for i in own for name in _crowded(data.datasets[i], topology_id)}
     pictures: dict[tuple[int, str], list[Subject]] = {}
     for subject in subjects:
         known = bool(subject.topology_id) or subject.source[0] in own
@@ -192,7 +211,9 @@ class ScenePictures:
         whole = max(row["width"], row["height"]) <= KEPT_SIDE
         if not (whole and ds.info.classes and _segmented(row["extras"])):
             return None
-        return ds.read_segmentation(sample_id)
+        ids = ds.read_segmentation(sample_id)
+        ground = ds.info.classes.get(_GROUND)
+        return ids if ground is None else np.where(ids == ground, 0, ids).astype(np.uint8)
 
     def _shows(self, ids: NDArray[np.uint8], classes: Mapping[str, int]) -> bool:
         """Whether another data set's picture holds one of our subjects."""
@@ -206,17 +227,13 @@ def is_of(ds: Dataset, topology_id: str) -> bool:
     return not ds.info.topologies or any(corresponds(t, topology_id) for t in ds.info.topologies)
 
 
-def _crowded(ds: Dataset) -> list[str]:
-    """Pictures that show more subjects than are labelled, by what the renderer says."""
+def _crowded(ds: Dataset, topology_id: str) -> list[str]:
+    """Pictures that show more such subjects than are labelled, by what the renderer says."""
     from bootstrap.dataset.schema import json_object
 
     index = ds.samples()
     rows = zip(index["sample_id"].tolist(), index["attributes"].tolist())
-    return [
-        name
-        for name, text in rows
-        if any(value for key, value in json_object(text).items() if key.startswith("unlabelled_"))
-    ]
+    return [name for name, text in rows if json_object(text).get(_UNLABELLED.get(topology_id, ""))]
 
 
 def _segmented(extras: Sequence[Mapping[str, object]]) -> bool:

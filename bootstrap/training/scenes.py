@@ -19,7 +19,7 @@ from bootstrap.training.anchors import (
     targets,
     truth_of,
 )
-from bootstrap.training.collage import ANY_TURN, SHARES, Supply, collage
+from bootstrap.training.collage import ANY_TURN, MOST_MAGNIFIED, SHARES, Supply, collage
 from bootstrap.training.cutouts import Image, Scene
 from bootstrap.training.photometry import WHOLE_PICTURE, vary_photometry
 from bootstrap.training.subjects import Floats, Subject
@@ -143,7 +143,7 @@ def training_scene(
         image = cv2.flip(image, 1)
     truths = [truth_of(subject) for subject in subjects]
     boxes = [truth.box * scale for truth in truths]
-    roi = _region(image, boxes, topology, rng, shares or SHARES[topology.id])
+    roi = _region(image, boxes, topology, size, rng, shares or SHARES[topology.id])
     crop = warp_crop(image, roi, size, size, "zero")
     outside = warp_crop(np.full(image.shape[:2], 255, np.uint8), roi, size, size, "zero") < 128
     crop = _in_another_light(crop, outside, rng)
@@ -238,6 +238,7 @@ def _region(
     image: Image,
     boxes: Sequence[Floats],
     topology: Topology,
+    size: int,
     rng: np.random.Generator,
     shares: tuple[float, float],
 ) -> Roi:
@@ -255,7 +256,8 @@ def _region(
         )
     box = boxes[int(rng.integers(len(boxes)))]
     share = math.exp(rng.uniform(math.log(shares[0]), math.log(shares[1])))
-    side = min(float(box[2]) / share, MOST_ZOOM_OUT * whole.width)
+    side = max(float(box[2]) / share, min(size / MOST_MAGNIFIED, whole.width))
+    side = min(side, MOST_ZOOM_OUT * whole.width)
     rotation = rng.normal(0.0, _WOBBLE_RAD)
     if rng.random() < ANY_TURN.get(topology.id, 0.0):
         rotation += math.pi / 2 * int(rng.integers(4))
@@ -272,4 +274,4 @@ def _moved(truth: Truth, scale: float, roi: Roi, size: int) -> Truth:
     sides = truth.box[2:] * (scale * size / roi.width)
     points = crop_from_image(roi, truth.keypoints * scale) * size
     box = np.concatenate([centre, sides]).astype(np.float32)
-    return Truth(box, points.astype(np.float32), truth.weight)
+    return replace(truth, box=box, keypoints=points.astype(np.float32))

@@ -31,6 +31,9 @@ Floats = NDArray[np.float32]
 
 OCCLUDED_WEIGHT = 0.5
 """What a keypoint that can't be seen counts against one that can: its place is partly a guess."""
+LEAST_SEEN, LEAST_CROP_PX = 0.19, 24
+"""Share of its keypoints below which a subject is too hidden to be taught, and side of the crop
+below which it is too small for its keypoints to be."""
 FALLBACK_SCALE = {"face478@1": 1.5, "hand21@1": 1.3, "cuboid9@1": 1.0}
 """Side of the crop over a labelled box, where keypoints don't say the crop themselves. The face's
 is MediaPipe's; the hand's is what HAND_SCALE of the palm comes to over the box of a whole hand."""
@@ -76,6 +79,7 @@ class Subject:
         drawn_px: (155, 2) points of a face's drawn lines (bootstrap.face_contours), pixels; 0 where
             `drawn_weight` is 0. Empty for others than faces.
         drawn_weight: (155,) what each counts.
+        seen: share of the labelled keypoints that the picture shows.
     """
 
     source: tuple[int, str]
@@ -89,6 +93,7 @@ class Subject:
     length_px: float
     drawn_px: Floats = field(default_factory=lambda: np.zeros((0, 2), dtype=np.float32))
     drawn_weight: Floats = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
+    seen: float = 1.0
 
     def mirrored(self, topology: Topology, width: float) -> Subject:
         """The same subject in the horizontally flipped picture of that width; its own inverse."""
@@ -154,6 +159,20 @@ class TrainingData:
     def digest(self) -> str:
         """SHA-256 over pictures and labels: equal for equal data, wherever it lies."""
         return hashlib.sha256(" ".join(s.sha256 for s in self.sources).encode()).hexdigest()
+
+
+def with_keypoints_to_see(data: TrainingData) -> TrainingData:
+    """The data without subjects that only a detector can learn from: a hand of a whole body may be
+    of ten pixels, or behind its back."""
+
+    def sound(subjects: tuple[Subject, ...]) -> tuple[Subject, ...]:
+        return tuple(
+            s
+            for s in subjects
+            if not s.topology_id or (s.seen >= LEAST_SEEN and s.roi.width >= LEAST_CROP_PX)
+        )
+
+    return replace(data, train=sound(data.train), val=sound(data.val))
 
 
 def load_training_data(
@@ -312,6 +331,7 @@ def _subject(
         handedness=label.handedness,
         roi=roi,
         length_px=_length_px(label, points, known, roi, topology, camera),
+        seen=float((visibility[known] == 2).mean()),
         **drawn,
     )
 

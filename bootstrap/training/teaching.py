@@ -31,7 +31,7 @@ from bootstrap.training.batches import (
 )
 from bootstrap.training.cutouts import other_subjects
 from bootstrap.training.losses import Target, keypoint_errors, losses
-from bootstrap.training.subjects import TrainingData
+from bootstrap.training.subjects import TrainingData, with_keypoints_to_see
 from bootstrap.training.worst_examples import worst_crops
 from runtime.card import CardMetric
 from runtime.topology import topology
@@ -69,7 +69,7 @@ class LandmarkTeaching:
         self._kind, self._size = LANDMARK_NETWORKS[name], size
         self._side = self._kind(size).input_size
         self._topology = topology(self._kind.topology_id)
-        self._data = data
+        self._data = with_keypoints_to_see(data)
         self._pictures = Pictures(data.datasets, memory_budget_bytes())
 
     def new_network(self, seed: int) -> Network:

@@ -15,7 +15,7 @@ from bootstrap.dataset.dense import encode_segmentation
 from bootstrap.training import collage as collage_module
 from bootstrap.training import crops as crops_module
 from bootstrap.training.ahead import EXAMPLES, chance
-from bootstrap.training.anchors import Truth
+from bootstrap.training.anchors import Truth, truth_of
 from bootstrap.training.batches import OTHERS_SHARE, Batches, Pictures
 from bootstrap.training.collage import Supply, collage
 from bootstrap.training.cutouts import (
@@ -26,7 +26,11 @@ from bootstrap.training.cutouts import (
     scenes_of,
 )
 from bootstrap.training.scenes import example
-from bootstrap.training.subjects import TrainingData, load_training_data
+from bootstrap.training.subjects import (
+    TrainingData,
+    load_training_data,
+    with_keypoints_to_see,
+)
 from runtime.image import encode_image
 from runtime.topology import topology
 
@@ -251,3 +255,33 @@ def test_landmark_networks_see_what_is_not_theirs(
     assert yellow.mean() == pytest.approx(OTHERS_SHARE, abs=0.04)
     own = {subject.source for subject in batches._subjects}
     assert {source for source in own if source[0] != 0} == set()
+
+
+def test_a_small_hand_is_not_blown_up(supply: Supply) -> None:
+    """A body's hand has few pixels: it stays small, in its own picture and in collages."""
+    tiny = scene(supply, "a0").subjects[0]
+    small = replace(tiny, keypoints_px=(tiny.keypoints_px - 64) * 0.2 + 64,
+                    roi=replace(tiny.roi, width=tiny.roi.width * 0.2,
+                                height=tiny.roi.height * 0.2))  # fmt: skip
+    far = Scene(scene(supply, "a0").source, (small,))
+    pictures = ScenePictures(supply.pictures._datasets, 2**28, supply.topology)
+    own = replace(supply, scenes=(far,), pictures=pictures)
+    side = float(truth_of(small).box[2])
+    sides = [
+        truth.box[2] / side
+        for i in range(40)
+        for truth in example(far, own, chance(0, EXAMPLES, i))[1]
+    ]
+    assert len(sides) >= 40
+    assert max(sides) <= collage_module.MOST_MAGNIFIED * 1.01
+
+
+def test_a_hand_behind_a_back_is_neither_taught_nor_background(data: TrainingData) -> None:
+    hand = next(s for s in data.train if s.topology_id)
+    hidden = replace(hand, seen=0.1)
+    assert truth_of(hand).shown == 1
+    assert truth_of(hidden).shown == 0
+    far = replace(hand, roi=replace(hand.roi, width=12.0, height=12.0))
+    kept = with_keypoints_to_see(replace(data, train=(hand, hidden, far), val=(hidden,)))
+    assert kept.train == (hand,)
+    assert kept.val == ()

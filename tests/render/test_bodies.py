@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 from typer.testing import CliRunner
 
 from bootstrap.dataset import Dataset, Label, Sample
@@ -53,15 +54,20 @@ def shape(model: BodyModel) -> BodyShape:
 
 
 Rendered = list[tuple[BodyScene, Sample, Label]]
+Pictures = list[tuple[Sample, list[Label]]]
 
 
 @pytest.fixture(scope="module")
-def rendered(renderer: BodyRenderer) -> Rendered:
-    result = []
-    for index in range(8):
-        sample, labels = renderer.render(index)
-        result.append((renderer.draw(index)[0], sample, labels[0]))
-    return result
+def pictures(renderer: BodyRenderer) -> Pictures:
+    return [renderer.render(index) for index in range(8)]
+
+
+@pytest.fixture(scope="module")
+def rendered(renderer: BodyRenderer, pictures: Pictures) -> Rendered:
+    return [
+        (renderer.draw(index)[0], sample, labels[0])
+        for index, (sample, labels) in enumerate(pictures)
+    ]
 
 
 def degrees(**angles: float) -> BodyPose:
@@ -144,6 +150,25 @@ def test_a_mirrored_pose_is_the_mirror_image(renderer: BodyRenderer, shape: Body
         points = renderer.model.pose(shape, pose).keypoints_m
         image = renderer.model.pose(shape, swapped).keypoints_m
         assert np.abs(points[list(LAYOUT.mirror)] * flip - image).max() < 2e-3
+        hands = renderer.model.pose(shape, pose).hands_m
+        other = renderer.model.pose(shape, swapped).hands_m
+        assert np.abs(hands["left"] * flip - other["right"]).max() < 2e-3
+
+
+def test_hands_have_the_keypoints_of_the_body_and_lie_in_its_skin(
+    renderer: BodyRenderer, shape: BodyShape
+) -> None:
+    """The wrist, thumb, index and little finger of pose33 are 0, 2, 5 and 17 of hand21; fingers'
+    keypoints are no farther from the skin than fingers are thick."""
+    rng = np.random.default_rng(3)
+    for _ in range(4):
+        body = renderer.model.pose(shape, renderer.sampler.poses.draw(shape, rng).pose)
+        skin = body.vertices_m[np.unique(renderer.model.faces["skin"])]
+        for side, points in body.hands_m.items():
+            own = [INDEX[f"{side}_{name}"] for name in ("wrist", "thumb", "index", "pinky")]
+            assert np.allclose(points[[0, 2, 5, 17]], body.keypoints_m[own], atol=1e-6)
+            away = cKDTree(skin).query(points[[3, 4, 6, 7, 8, 10, 11, 12, 18, 19, 20]])[0]
+            assert away.max() < 0.016
 
 
 # -- poses ----------------------------------------------------------------------------------------
@@ -337,6 +362,24 @@ def test_masks_depth_and_box_agree(rendered: Rendered) -> None:
         assert (columns.max() + 1 - x, rows.max() + 1 - y) == (width, height)
 
 
+def test_hands_are_labelled_where_they_are_seen(pictures: Pictures) -> None:
+    """Every hand with a pixel of its class has a row, and what it calls seen lies on the hand."""
+    seen = 0
+    for sample, (first, *hands) in pictures:
+        classes = cv2.imdecode(np.frombuffer(sample.members["seg.png"], np.uint8), -1)
+        shown = [side for side in ("left", "right") if (classes == CLASSES[f"{side} hand"]).any()]
+        assert [hand.handedness for hand in hands] == (shown if first.topology else [])
+        for hand in hands:
+            assert hand.keypoints_px is not None
+            assert hand.visibility is not None
+            near = cv2.dilate((classes == CLASSES[f"{hand.handedness} hand"]).astype(np.uint8),
+                              np.ones((3, 3), np.uint8))  # fmt: skip
+            for x, y in hand.keypoints_px[hand.visibility == 2][1:].astype(int):
+                assert near[y, x]
+                seen += 1
+    assert seen > 20
+
+
 def test_a_sample_depends_on_its_number_alone(renderer: BodyRenderer, rendered: Rendered) -> None:
     for index in (5, 2):
         sample, labels = renderer.render(index)
@@ -355,9 +398,10 @@ def test_the_command_writes_a_data_set(tmp_path: Path) -> None:
     result = CliRunner().invoke(render_app, [*arguments, "--negatives", "0", "--json"])
     assert result.exit_code == 0, result.output
     dataset = Dataset.open(out)
-    assert dataset.info.topologies == ("pose33@1",)
+    assert dataset.info.topologies == ("pose33@1", "hand21@1")
     labels = list(dataset.labels("synthetic"))
-    assert [label.topology for label in labels] == ["pose33@1"] * 3
+    assert [label.topology for label in labels if label.subject_id == 0] == ["pose33@1"] * 3
+    assert {label.topology for label in labels if label.subject_id} <= {"hand21@1"}
     assert dataset.info.settings["poses"]["pose_count"] == len(body_poses())
 
 
