@@ -80,23 +80,26 @@ def write_recording(folder: Path, frames: list, name: str = "geometry.pbdata") -
     return file
 
 
-@pytest.mark.parametrize("packed", [True, False])
-def test_projection_equals_the_formats_own_formula(tmp_path, packed):
-    world_from_arkit = poses(5)
+@pytest.mark.parametrize(("packed", "side"), [(True, 192), (False, 1920)])
+def test_projection_equals_the_formats_own_formula(tmp_path, packed, side):
+    """With the matrices as the file holds them, single precision, up to a phone's whole picture."""
+    world_from_arkit = poses(3)
     types = message_types(packed)
     frames = [ar_frame(types, pose, 10 + i / 30) for i, pose in enumerate(world_from_arkit)]
     write_recording(tmp_path, frames)
-    write_video(tmp_path / "video.mp4", [np.zeros((192, 144, 3), np.uint8)] * 5)
+    width, height = side * 3 // 4, side
+    write_video(tmp_path / "video.mp4", [np.zeros((height, width, 3), np.uint8)] * 3)
     session = open_session(tmp_path)
-    assert session.pictures.size == (144, 192)
+    assert session.pictures.size == (width, height)
     rng = np.random.default_rng(1)
     for i, pose in enumerate(world_from_arkit):
-        in_arkit = rng.uniform([-0.3, -0.3, -3], [0.3, 0.3, -1], (20, 3))
+        in_arkit = rng.uniform([-0.3, -0.3, -3], [0.3, 0.3, -1], (50, 3))
         world = in_arkit @ pose[:3, :3].T + pose[:3, 3]
-        view, projection = view_and_projection(pose)
-        clip = np.c_[world, np.ones(20)] @ (projection @ view).T
+        view = np.array(frames[i].camera.view_matrix).reshape(4, 4)
+        projection = np.array(frames[i].camera.projection_matrix).reshape(4, 4)
+        clip = np.c_[world, np.ones(50)] @ (projection @ view).T
         ndc = clip[:, :2] / clip[:, 3:]
-        portrait = np.stack([(1 + ndc[:, 1]) / 2 * 144, (1 + ndc[:, 0]) / 2 * 192], axis=1)
+        portrait = (1 + ndc[:, ::-1]) / 2 * (width, height)
         camera_from_world = np.linalg.inv(session.world_from_camera[i])
         seen = world @ camera_from_world[:3, :3].T + camera_from_world[:3, 3]
         np.testing.assert_allclose(session.camera_at(i).project(seen), portrait, atol=1e-3)
