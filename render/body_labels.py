@@ -17,7 +17,7 @@ from render.body_model import TOPOLOGY, BodyModel
 from render.body_scene import BodyScene
 from render.hand_truth import SeenHand, hand_label
 from render.labels import box_of_mask, box_of_points, silhouette, visibility
-from runtime.camera import transform_points
+from runtime.camera import Camera, transform_points
 from runtime.topology import topology
 
 Floats = NDArray[np.float64]
@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 # A joint counts as seen when what is before it is no farther than the body and its clothes are
 # thick there: metres for a person of `_TALL_M`, by keypoint.
 _TALL_M = 1.7
+_FARTHEST = 10.0  # picture widths
 _INSIDE_M = {
     "nose": 0.02, "eye": 0.025, "ear": 0.025, "mouth": 0.02, "shoulder": 0.11, "elbow": 0.075,
     "wrist": 0.055, "pinky": 0.04, "index": 0.04, "thumb": 0.035, "hip": 0.17, "knee": 0.095,
@@ -58,6 +59,7 @@ def body_label(
     inside = scale * np.array([_inside_m(each) for each in layout.keypoint_names])
     own = np.broadcast_to(np.isin(classes, PERSON), (len(points), *classes.shape))
     seen = visibility(points, scene.camera, depth_m, inside, own)
+    seen[~_placed(pixels, scene.camera)] = 0
     person = np.isin(classes, PERSON)
     box = box_of_mask(person)
     outline = silhouette(person)
@@ -70,7 +72,7 @@ def body_label(
         visibility=seen,
         contours={} if outline is None else {"silhouette": outline},
         box_px=box_of_points(pixels) if box is None else box,
-        detector_keypoints_px=detector.astype(np.float32),
+        detector_keypoints_px=detector.astype(np.float32) if np.isfinite(detector).all() else None,
         attributes=_attributes(scene, points, pixels, classes),
         source=source,
     )
@@ -116,10 +118,18 @@ def detector_keypoints(scene: BodyScene, camera_from_body: Floats, pixels: Float
     up = up / length if length > 1e-6 else np.array([0.0, -1.0])
     skin = scene.body.vertices_m[: len(scene.shape.rest.vertices_m)][::7]
     whole = scene.camera.project(transform_points(camera_from_body, skin))
-    whole = whole[np.isfinite(whole).all(axis=1)]
-    radius = float(np.linalg.norm(np.concatenate([whole, pixels]) - hips, axis=1).max())
-    upper = float(np.linalg.norm(pixels[:25] - shoulders, axis=1).max())
+    whole = np.concatenate([whole, pixels])
+    whole = whole[_placed(whole, scene.camera)]
+    bust = pixels[:25][_placed(pixels[:25], scene.camera)]
+    radius = float(np.linalg.norm(whole - hips, axis=1).max(initial=0.0))
+    upper = float(np.linalg.norm(bust - shoulders, axis=1).max(initial=0.0))
     return np.stack([hips, hips + radius * up, shoulders, shoulders + upper * up])
+
+
+def _placed(pixels: Floats, camera: Camera) -> NDArray[np.bool_]:
+    """Which of (N, 2) points have a place in the picture's plane: one beside or behind the camera
+    has none, or one that is nowhere near."""
+    return (np.abs(pixels) < _FARTHEST * camera.width).all(axis=1)
 
 
 def _attributes(
