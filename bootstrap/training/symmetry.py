@@ -19,7 +19,7 @@ from runtime.cuboid import Cuboid
 
 NEARLY_SQUARE = 0.1
 """Share by which width and depth of something round may differ; a cup's handle is a side."""
-_OPPOSITE = (0, 6, 5, 8, 7, 2, 1, 4, 3)
+OPPOSITE = (0, 6, 5, 8, 7, 2, 1, 4, 3)
 """Which keypoint lies where each one did, after half a turn about y."""
 
 
@@ -61,7 +61,7 @@ def _turned(
     points = box.vertices()
     visibility = label.visibility
     if visibility is not None and abs(yaw_rad) > math.pi / 2:
-        visibility = visibility[list(_OPPOSITE)]
+        visibility = visibility[list(OPPOSITE)]
     px = camera.project(points)
     assert label.cuboid is not None
     return replace(

@@ -25,6 +25,7 @@ from arsession.views import Views
 from bootstrap.box_overlap import Boxes, box_iou
 from bootstrap.dataset import Dataset
 from bootstrap.dataset.verify import verify_dataset
+from bootstrap.training.symmetry import OPPOSITE
 from runtime.errors import ViewfinderError
 from runtime.results import Subject
 from tests.arsession.filmed import SMALL, filmed_session
@@ -236,14 +237,23 @@ def test_the_command_line_from_an_objectron_recording(box, tmp_path):
     assert bad.stderr.count("\n") == 1
 
 
+A_QUARTER_ROUND = (0, 2, 6, 4, 8, 1, 5, 3, 7)
+"""Which corner is where each was, when the front is called the side to its left."""
+
+
 class SeesTheBox:
     """A solution that is right about where the box's keypoints are, to a few pixels."""
 
     topology = "cuboid9@1"
     models = ()
 
-    def __init__(self, truth_px: np.ndarray, blind: tuple[int, ...] = ()) -> None:
-        self._truth, self._blind = truth_px, blind
+    def __init__(
+        self,
+        truth_px: np.ndarray,
+        blind: tuple[int, ...] = (),
+        turned: dict[int, int] | None = None,
+    ) -> None:
+        self._truth, self._blind, self._turned = truth_px, blind, turned or {}
 
     def process(
         self, rgb: np.ndarray, timestamp_us: int, focal_px: float | None = None
@@ -252,7 +262,10 @@ class SeesTheBox:
             return []
         assert focal_px == SMALL.fx
         noise = np.random.default_rng(timestamp_us).normal(0, 4, (9, 2))
-        at = (self._truth[timestamp_us] + noise) / (rgb.shape[1], rgb.shape[0])
+        px = self._truth[timestamp_us]
+        for _ in range(self._turned.get(timestamp_us, 0)):
+            px = px[list(A_QUARTER_ROUND)]
+        at = (px + noise) / (rgb.shape[1], rgb.shape[0])
         keypoints = np.concatenate([at, np.zeros((9, 1))], axis=1).astype(np.float32)
         return [Subject(0, "cuboid9@1", 0.9, keypoints, (0.0, 0.0, 1.0, 1.0))]
 
@@ -276,6 +289,20 @@ def test_what_a_network_sees_is_a_box_to_begin_with(box):
     for frame in (9, 99, -1):
         with pytest.raises(ViewfinderError, match=r"--frame.*0 .. 23"):
             propose(session, seer, [frame])
+
+
+def test_a_front_that_is_whatever_faces_the_camera_is_one_front_in_all_frames(box):
+    session = filmed_session(box, FRAMES)
+    views = Views.of(session)
+    truth = seen_px(box, views)
+    seer = SeesTheBox(truth, turned={12: 2, 22: 1})
+    proposed = propose(session, seer, [2, 12, 22], "crate")
+    assert {click.frame for click in proposed.clicks} == {2, 12}  # 22 fits neither way
+    placed = place(session, (proposed,), FILE).cuboids[0]
+    assert np.linalg.norm(seen_px(placed.box, views) - truth, axis=-1).mean() < 6
+    assert placed.fit["misfit"] < 1
+    twice = np.arange(9)[list(A_QUARTER_ROUND)][list(A_QUARTER_ROUND)]
+    assert twice.tolist() == list(OPPOSITE)
 
 
 def test_the_trackers_points_stand_in_for_a_second_view(box):
