@@ -74,6 +74,7 @@ def hand_label(
     contours = {
         key: pixels[list(contour.indices)].astype(np.float32)
         for key, contour in layout.contours.items()
+        if np.isfinite(pixels[list(contour.indices)]).all()  # the camera may be in a body's arms
     }
     outline = silhouette(hand.in_hand)
     if outline is not None:
