@@ -48,6 +48,7 @@ class Loop:
         settings: what a checkpoint must agree in to be resumed.
         checkpoint: the file.
         stop: asked after every step; once true the loop saves and ends.
+        rate: of the network's peak learning rate.
     """
 
     network: Network
@@ -60,6 +61,7 @@ class Loop:
     checkpoint: Path
     reporter: Reporter
     stop: Callable[[], bool]
+    rate: float = 1.0
     step: int = 0
     finished: bool = False
     validation_errors: Tensor = field(default_factory=lambda: torch.zeros(0))
@@ -69,7 +71,8 @@ class Loop:
         # torch's stubs leave this overload out.
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
-        self._peak: float = getattr(self.network, "peak_learning_rate", PEAK_LEARNING_RATE)
+        peak: float = getattr(self.network, "peak_learning_rate", PEAK_LEARNING_RATE)
+        self._peak = self.rate * peak
         self.optimiser = torch.optim.AdamW(parameter_groups(self.network), lr=self._peak)
         self._followed = _float_state(self.network)
         self._averaged = _float_state(self.average)

@@ -51,6 +51,8 @@ class TrainSettings:
         also: smaller models to write beside it, of bootstrap.export_quantised.PRECISIONS.
         category: of the objects that a box network is to find; "" for all.
         size: of the face and hand networks, "lite" or "full".
+        rate: of the usual learning rate; below 1 where a trained network is to learn a little more
+            from few labels and forget nothing.
     """
 
     network: str
@@ -66,6 +68,7 @@ class TrainSettings:
     also: tuple[str, ...] = ()
     category: str = ""
     size: str = "lite"
+    rate: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,7 @@ def train(
             checkpoint=checkpoint_path(settings.out),
             reporter=reporter,
             stop=stop or (lambda: False),
+            rate=settings.rate,
         )
         if settings.resume:
             _check_resumable(read_progress(loop.checkpoint), loop)
@@ -254,6 +258,7 @@ def _resumable(
         "steps": settings.steps,
         "parent": parent.sha256 if parent else "",
         "size": settings.size,
+        **({} if settings.rate == 1.0 else {"rate": settings.rate}),
     }
 
 
