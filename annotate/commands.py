@@ -45,6 +45,13 @@ def annotate(
         typer.Option(min=1, help="Item to begin at. Without it: where you left off."),
     ] = None,
     store: StoreOption = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Bundle that proposes boxes in an AR recording. Without it: MediaPipe's.",
+            show_default=False,
+        ),
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Show what is assigned to others, too.")
     ] = False,
@@ -102,8 +109,10 @@ def annotate(
         given = [name for name, value in only_for_datasets.items() if value]
         if given:
             raise typer.BadParameter(f"{' '.join(given)} is for data sets", param_hint="PROJECT")
-        _annotate_recording(project, annotator, store, export, screenshot, as_json)
+        _annotate_recording(project, annotator, store, model, export, screenshot, as_json)
         return
+    if model:
+        raise typer.BadParameter("--model is for AR recordings", param_hint="PROJECT")
     if export:
         _export(project, annotator, store, review, as_json)
         return
@@ -148,6 +157,7 @@ def _annotate_recording(
     project: Path,
     annotator: str | None,
     store: str | None,
+    model: str | None,
     export: bool,
     screenshot: Path | None,
     as_json: bool,
@@ -159,7 +169,7 @@ def _annotate_recording(
     from annotate.cuboid_session import CuboidSession
 
     with CuboidSession.open(
-        project, annotator=annotator, keep_going=not export, store=store
+        project, annotator=annotator, keep_going=not export, store=store, model=model
     ) as work:
         if not export:
             from annotate.opening import open_cuboid_window

@@ -27,6 +27,7 @@ from annotate.cuboid_drift import Correction, by_clicks, poses_file, poses_sha25
 from annotate.cuboid_fitted import Fitted
 from annotate.cuboid_handles import front_turned, picture_sigma_px
 from annotate.cuboid_placing import Placement, level_planes
+from annotate.cuboid_proposing import proposed
 from annotate.history import ItemKey
 from annotate.pictures import Pictures
 from annotate.revision_log import is_server
@@ -46,7 +47,6 @@ Array = NDArray[np.float64]
 
 TOPOLOGY = "cuboid9@1"
 _KEEP_FRAMES = 24
-_PROPOSED, _LEAST_SCORE = ("cup", "camera", "chair", "shoe"), 0.3
 
 
 class CuboidSession:
@@ -58,6 +58,7 @@ class CuboidSession:
         store: AnnotationStore,
         project: Path,
         clock: Callable[[], float] = time.monotonic,
+        model: str | None = None,
     ) -> None:
         self.recording = recording
         self.store = store
@@ -68,6 +69,7 @@ class CuboidSession:
         self.chosen: int | None = None
         self.placement: Placement | None = None
         self.category = ""
+        self._model = model
         self._sample_id = project.name if project.is_file() else "session"
         self._worked = WorkedTime(clock)
         self._fitted: dict[tuple[int, bool], tuple[BoxDocument, Views, Fitted]] = {}
@@ -90,6 +92,7 @@ class CuboidSession:
         keep_going: bool = False,
         store: str | Path | None = None,
         clock: Callable[[], float] = time.monotonic,
+        model: str | None = None,
     ) -> CuboidSession:
         """Open a recording where this annotator left it.
 
@@ -100,6 +103,7 @@ class CuboidSession:
             keep_going: whether to go on in memory where the disk fails.
             store: another store's file, or a server's URL.
             clock: seconds, for how long edits take.
+            model: a bundle that proposes boxes; MediaPipe's networks when None.
 
         Raises:
             ViewfinderError: no recording, one without intrinsics, or a store that can't be used.
@@ -115,7 +119,7 @@ class CuboidSession:
             keep_going=keep_going,
             project=f"{project.resolve().name} {poses[:16]}" if is_server(store) else "",
         )
-        return cls(recording, opened, project, clock)
+        return cls(recording, opened, project, clock, model)
 
     def __enter__(self) -> CuboidSession:
         return self
@@ -378,20 +382,12 @@ class CuboidSession:
         self.keep(cuboid)
 
     def propose(self) -> None:
-        """Let MediaPipe's network for the category, or a box network, find a box in this frame.
+        """Let a network find a box in this frame.
 
         Raises:
             ViewfinderError: no network for this category, nothing found, or it couldn't be kept.
         """
-        from arsession.proposal import propose
-        from runtime.solutions import open_solution
-
-        variant = self.category if self.category in _PROPOSED else "chair"
-        solution = open_solution(
-            "objectron", None, variant=variant, models="mediapipe", max_subjects=1, static=True,
-            min_score=_LEAST_SCORE,
-        )  # fmt: skip
-        found = propose(self.recording, solution, [self.frame], self.category)
+        found = proposed(self.recording, self.frame, self.category, self._model)
         planes = level_planes(self.recording)
         plane = planes[0].plane.identifier if planes and planes[0].plane else None
         cuboid = replace(found, id=self._free_number(), plane=plane)

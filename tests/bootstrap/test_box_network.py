@@ -12,6 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from annotate.cuboid_session import CuboidSession
+from annotate.store import AnnotationStore
+from arsession.session import Plane, Session
 from bootstrap.dataset import Dataset, DatasetInfo, Label, Sample
 from bootstrap.evaluate import evaluate_model
 from bootstrap.export import export_bundle
@@ -25,7 +28,7 @@ from bootstrap.training.subjects import load_training_data
 from bootstrap.training.symmetry import facing
 from bootstrap.training.teaching import teaching_of
 from runtime.box_fields import found_boxes
-from runtime.camera import Camera
+from runtime.camera import Camera, transform_points
 from runtime.cuboid import Cuboid
 from runtime.errors import ViewfinderError
 from runtime.image import encode_image
@@ -287,3 +290,49 @@ def test_evaluation_is_of_whole_pictures_with_the_planes_scale(learnt, boxes):
     assert facts["boxes"]["average_precision"]["0.5"] > 0.9
     with pytest.raises(ViewfinderError, match="nothing to measure"):
         evaluate_model(learnt[0], Settings((boxes,), split="all", category="cup"))
+
+
+class OnePicture:
+    """A recording's pictures: the same crate in every frame."""
+
+    size = (SIZE, SIZE)
+
+    def __init__(self, rgb: np.ndarray) -> None:
+        self._rgb = rgb
+
+    def has(self, frame: int) -> bool:
+        return True
+
+    def read(self, frame: int) -> np.ndarray:
+        return self._rgb
+
+
+def test_the_bundle_proposes_the_box_where_recordings_are_annotated(learnt, boxes, tmp_path):
+    truth = a_box(np.random.default_rng(0))
+    pose = np.eye(4)
+    pose[:3, :3] = Rotation.from_euler("x", -np.pi - 0.5).as_matrix()  # boxes' y is up
+    foot = pose[:3, :3] @ (truth.translation_m - truth.directions[:, 1] * truth.size_m[1] / 2)
+    square = np.array([[-1, 0, -1], [-1, 0, 1], [1, 0, 1], [1, 0, -1.0]])
+    floor = Plane("floor", foot, np.array([0, 1.0, 0]), foot + square, "horizontal")
+    session = Session(
+        format="test", path=tmp_path, timestamps_s=np.arange(3) / 30,
+        world_from_camera=np.stack([pose] * 3), world_up="+y", cameras=(CAMERA,),
+        pictures=OnePicture(Dataset.open(boxes).read_image("00000000")),
+        load_planes=lambda: (floor,),
+    )  # fmt: skip
+    store = AnnotationStore.open(tmp_path / "kim.sqlite", "kim")
+    with CuboidSession(session, store, tmp_path, model=str(learnt[0])) as work:
+        work.category = "crate"
+        work.propose()
+        ((number, found),) = [(n, work.cuboid(n)) for n in work.boxes()]
+        assert (number, found.category, found.plane) == (0, "crate", "floor")
+        assert found.box is not None
+        points = transform_points(np.linalg.inv(pose), found.box.points_world_m())
+        off = np.linalg.norm(CAMERA.project(points) - CAMERA.project(truth.vertices()), axis=1)
+        assert off.mean() < 5
+        np.testing.assert_allclose(found.box.size_m, truth.size_m, rtol=0.25)
+    store = AnnotationStore.open(tmp_path / "lee.sqlite", "lee")
+    with CuboidSession(session, store, tmp_path, model=str(tmp_path / "none.task")) as work:
+        with pytest.raises(ViewfinderError, match=r"none\.task"):
+            work.propose()
+        assert not work.boxes()
