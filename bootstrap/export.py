@@ -257,7 +257,10 @@ def _in_units(output: Tensor, meaning: str, input_size: int) -> Tensor:
     """An output in the unit of `MAX_DIFFERENCE`, double precision."""
     if meaning in ("landmarks", "contours", "eye", "iris", "boxes", "keypoint_offsets"):
         return output.double() / input_size
-    logits = meaning in ("presence_logit", "scores", "centres", "mask_logit")
+    if meaning == "landmarks_visibility":
+        values = output.double().reshape(-1, 5)
+        return torch.cat([values[:, :3] / input_size, torch.sigmoid(values[:, 3:])], dim=1)
+    logits = meaning in ("presence_logit", "scores", "centres", "mask_logit", "heatmaps")
     return torch.sigmoid(output.double()) if logits else output.double()
 
 

@@ -126,6 +126,9 @@ def _keypoints(
     if "centres" in answers:
         surest = int(exact["centres"].argmax())
         return [answers["keypoint_offsets"].reshape(-1, BOX_KEYPOINTS, 2)[surest]]
+    if "landmarks_visibility" in answers:
+        points = answers["landmarks_visibility"].reshape(-1, 5)
+        return [points[:33, :2], points[33:35, :2]]
     sets = ("landmarks",) if "landmarks" in answers else ("eye", "iris")
     return [answers[name].reshape(-1, 3)[:, :2] for name in sets]
 

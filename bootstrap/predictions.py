@@ -9,24 +9,26 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bootstrap.body_alignment import alignment_of
 from runtime.bundle import Bundle, read_bundle
 from runtime.card import Card
 from runtime.errors import ViewfinderError
 from runtime.model_store import find_model
 from runtime.results import Subject
-from runtime.roi import Roi, face_roi_from_landmarks, hand_roi_from_landmarks
+from runtime.roi import Roi, body_roi, face_roi_from_landmarks, hand_roi_from_landmarks
 from runtime.signatures import card_of
 from runtime.solutions import Solution, open_solution
 from runtime.solutions.landmarks import LandmarkModel
 from runtime.solutions.objectron import BoxLandmarkModel
 from runtime.solutions.objectron_single import LEAST_SCORE, is_single_stage
+from runtime.solutions.pose_model import BodyModel
 from runtime.topology import Topology, topology
 from runtime.trust import load_model
 
 MANY = 16
 """Subjects looked for in a picture; more are rare, and each costs a run of the network."""
 
-_SOLUTIONS = {"face": "face", "hand": "hands", "object": "objectron"}
+_SOLUTIONS = {"face": "face", "hand": "hands", "object": "objectron", "pose": "pose"}
 
 
 def _box_roi(keypoints_px: NDArray[np.float32]) -> Roi:
@@ -35,10 +37,16 @@ def _box_roi(keypoints_px: NDArray[np.float32]) -> Roi:
     return Roi(cx, cy, width, height)
 
 
+def _body_roi(keypoints_px: NDArray[np.float32]) -> Roi:
+    aligning = keypoints_px[topology("pose33@1").size :]
+    return body_roi(aligning if len(aligning) else alignment_of(keypoints_px))
+
+
 _TRUTH_ROIS: dict[str, Callable[[NDArray[np.float32]], Roi]] = {
     "face": face_roi_from_landmarks,
     "hand": hand_roi_from_landmarks,
     "object": _box_roi,  # its model grows it
+    "pose": _body_roi,
 }
 
 
@@ -68,10 +76,12 @@ class OpenedModel:
         """Whether it looks at pictures as they are, so that there is no crop to be true."""
         return any(is_single_stage(entry) for entry in self.card.models)
 
-    def landmark_model(self) -> LandmarkModel:
+    def landmark_model(self) -> LandmarkModel | BodyModel:
         """The landmark network, ready to run."""
         entry = next(model for model in self.card.models if model.role == "landmarks")
         model = load_model(self.bundle.members[entry.file], f"{self.path} {entry.file}")
+        if self.card.task == "pose":
+            return BodyModel(model, entry)
         kind = BoxLandmarkModel if self.card.task == "object" else LandmarkModel
         return kind(model, entry)
 
@@ -85,12 +95,13 @@ class OpenedModel:
         return open_solution(name, self.path, max_subjects=MANY, min_score=min_score, static=True)
 
     def truth_roi(self, keypoints_px: NDArray[np.float32]) -> Roi:
-        """The crop that the pipeline would make of these keypoints."""
+        """The crop that the pipeline would make of these keypoints; a body's may be followed by the
+        two that align it."""
         return _TRUTH_ROIS[self.card.task](keypoints_px)
 
 
 def open_model(model: str | Path) -> OpenedModel:
-    """Read a bundle for faces, hands or boxes, or a bare .tflite whose tensors are known.
+    """Read a bundle for faces, hands, bodies or boxes, or a bare .tflite whose tensors are known.
 
     Raises:
         ViewfinderError: no such file, damaged, or without landmarks of one of these.
@@ -101,7 +112,9 @@ def open_model(model: str | Path) -> OpenedModel:
     entry = next((one for one in card.models if one.role == "landmarks"), None)
     if card.task not in _SOLUTIONS or entry is None:
         raise ViewfinderError(
-            "this model has no landmarks of a face, a hand or a box", file=path, found=card.task
+            "this model has no landmarks of a face, a hand, a body or a box",
+            file=path,
+            found=card.task,
         )
     return OpenedModel(path, bundle, card, topology(entry.topology))
 

@@ -27,6 +27,7 @@ from runtime.errors import ViewfinderError
 from runtime.face_layouts import in_layout
 from runtime.roi import Roi, crop_from_image, warp_crop
 from runtime.solutions.landmarks import CropLandmarks
+from runtime.solutions.pose_model import CropBody
 from runtime.topology import Topology
 
 QUEUE_FILE, REASONS_FILE = "queue.txt", "queue.json"
@@ -205,7 +206,7 @@ class Landmarks(Protocol):
 
     def run(
         self, image: NDArray[np.uint8], roi: Roi, *, min_presence: float
-    ) -> CropLandmarks | None:
+    ) -> CropLandmarks | CropBody | None:
         """What it sees in a region of a picture."""
 
 
@@ -293,13 +294,13 @@ def _judge(model: OpenedModel, against: OpenedModel | None) -> Judge:
 class _Answer:
     """Keypoints in pixels and presence; NaN and 0 of a model that gave none."""
 
-    def __init__(self, found: CropLandmarks | None, size: NDArray[np.int64]) -> None:
+    def __init__(self, found: CropLandmarks | CropBody | None, size: NDArray[np.int64]) -> None:
         self.presence = 0.0 if found is None else found.presence
         points = np.full((1, 2), math.nan) if found is None else found.keypoints[:, :2] * size
         self.px: Floats = np.asarray(points, dtype=np.float64)
 
 
-_FULL = {"face468@1": "face478@1"}
+_FULL = {"face468@1": "face478@1", "pose33@1": "pose35@1"}
 
 
 def _most(signals: dict[str, float]) -> float:

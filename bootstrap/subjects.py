@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bootstrap.body_alignment import BODY, with_alignment
 from bootstrap.dataset import Dataset, Label
 from bootstrap.dataset.card import flattened
 from bootstrap.dataset.layers import best_layer
@@ -33,8 +34,8 @@ class Subject:
         label: its label.
         truth_px: (N, 2) true keypoints in the model's layout, NaN where they aren't known.
         length_px: what its errors are divided by.
-        crop_px: (N, 2) all keypoints, those that aren't known filled in as the crop needs them;
-            None where too few are known.
+        crop_px: (N, 2) all keypoints, those that aren't known filled in as the crop needs them, a
+            body's with the two that align it; None where too few are known.
     """
 
     ds: Dataset
@@ -175,6 +176,10 @@ def _subject(ds: Dataset, label: Label, shape: Topology, crop: Crop) -> Subject 
     known = np.ones(len(label.keypoints_px), bool)
     if label.visibility is not None:
         known = label.visibility > 0
+    if label.topology == BODY:  # its feet may be a metre below the picture
+        row = ds.row(label.sample_id)
+        size = (row["width"], row["height"])
+        known &= ((label.keypoints_px >= 0) & (label.keypoints_px <= size)).all(axis=1)
     points = np.where(known[:, None], label.keypoints_px, np.nan)
     own = topology(label.topology)
     camera = ds.camera(label.sample_id)
@@ -183,6 +188,9 @@ def _subject(ds: Dataset, label: Label, shape: Topology, crop: Crop) -> Subject 
         return None
     truth = in_layout(points, own.id, shape.id).astype(np.float32)
     around = _all_keypoints(truth, shape)
+    if label.topology == BODY:
+        aligned = with_alignment(label).keypoints_px
+        around = aligned if aligned is not None and np.isfinite(aligned[-2:]).all() else None
     if around is None and crop == "truth":
         return None
     return Subject(ds, label, truth, length, around)

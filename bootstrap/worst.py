@@ -69,7 +69,7 @@ def draw_shape(
 ) -> None:
     """A subject's skeleton, or its contours where it is a mesh, in one colour."""
     points = view.tile_points(points_px)
-    if shape.name in ("hand21", "cuboid9"):
+    if shape.name in ("hand21", "cuboid9", "pose33", "pose35"):
         for a, b in shape.edges:
             draw_line(canvas, points[[a, b]], colour, False, 2)
         return

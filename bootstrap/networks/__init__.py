@@ -8,12 +8,13 @@ from bootstrap.networks.detector import DetectorNetwork, FaceDetectorNetwork, Pa
 from bootstrap.networks.face import FaceNetwork
 from bootstrap.networks.hand import HandNetwork
 from bootstrap.networks.iris import IrisNetwork
+from bootstrap.networks.pose import PoseNetwork
 
-LandmarkNetwork = FaceNetwork | HandNetwork
+LandmarkNetwork = FaceNetwork | HandNetwork | PoseNetwork
 Network = LandmarkNetwork | DetectorNetwork | BoxNetwork | IrisNetwork
 
-LANDMARK_NETWORKS: dict[str, type[FaceNetwork] | type[HandNetwork]] = {
-    network.name: network for network in (FaceNetwork, HandNetwork)
+LANDMARK_NETWORKS: dict[str, type[FaceNetwork] | type[HandNetwork] | type[PoseNetwork]] = {
+    network.name: network for network in (FaceNetwork, HandNetwork, PoseNetwork)
 }
 DETECTOR_NETWORKS: dict[str, type[DetectorNetwork]] = {
     network.name: network for network in (FaceDetectorNetwork, PalmDetectorNetwork)
@@ -22,6 +23,7 @@ NETWORKS: dict[
     str,
     type[FaceNetwork]
     | type[HandNetwork]
+    | type[PoseNetwork]
     | type[DetectorNetwork]
     | type[BoxNetwork]
     | type[IrisNetwork],
@@ -45,6 +47,7 @@ __all__ = [
     "LandmarkNetwork",
     "Network",
     "PalmDetectorNetwork",
+    "PoseNetwork",
     "ShapeHead",
     "fuse_batch_norms",
     "multiply_accumulates",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import TypeVar, overload
 
 import cv2
 import numpy as np
@@ -47,13 +48,20 @@ class Batch:
     drawn_weight: Floats
 
 
-def stacked(examples: Sequence[Example]) -> Batch:
-    """A batch of some examples."""
+_Stacked = TypeVar("_Stacked", bound=Batch)
+
+
+@overload
+def stacked(examples: Sequence[Example]) -> Batch: ...
+@overload
+def stacked(examples: Sequence[Example], kind: type[_Stacked]) -> _Stacked: ...
+def stacked(examples: Sequence[Example], kind: type[Batch] = Batch) -> Batch:
+    """A batch of some examples, which have every field of its kind."""
     columns = {
         item.name: np.stack([np.asarray(getattr(e, item.name)) for e in examples])
-        for item in fields(Example)
+        for item in fields(kind)
     }
-    return Batch(
+    return kind(
         **{k: v if v.dtype == np.uint8 else v.astype(np.float32) for k, v in columns.items()}
     )
 
@@ -76,11 +84,14 @@ class Pictures:
         if (kept := self._kept.get(id(subject))) is not None:
             return kept
         number, sample_id = subject.source
-        part = kept_part(self._datasets[number].read_image(sample_id), subject)
+        part = kept_part(self._read(number, sample_id), subject)
         if part[0].nbytes <= self._left_bytes:
             self._left_bytes -= part[0].nbytes
             self._kept[id(subject)] = part
         return part
+
+    def _read(self, number: int, sample_id: str) -> Image:
+        return self._datasets[number].read_image(sample_id)
 
 
 class Batches(Ahead[Batch]):

@@ -159,6 +159,33 @@ def hand(
     )  # fmt: skip
 
 
+@train_app.command()
+def pose(
+    data: Data,
+    out: Out,
+    start_from: From = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    seed: Seed = 0,
+    batch: Batch = 16,
+    threads: Threads = 0,
+    resume: Resume = False,
+    also: Also = None,
+    tensorboard: Tensorboard = None,
+    as_json: AsJson = False,
+    size: Size = NetworkSize.lite,
+) -> None:
+    """Train the pose network: 33 keypoints with depth, visibility and presence, the two points that
+    the next crop follows, and the body's silhouette, from a crop of 192 pixels (full: 256).
+
+    Example: viewfinder train pose --data bodies --out pose.task --minutes 60
+    """
+    _train(
+        "pose", data, out, start_from, minutes, steps, seed, batch, threads, resume, also,
+        tensorboard, as_json, size=size,
+    )  # fmt: skip
+
+
 class DetectorKind(StrEnum):
     """What `train detector` finds."""
 

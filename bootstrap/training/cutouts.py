@@ -111,7 +111,7 @@ def other_scenes(data: TrainingData, topology_id: str) -> tuple[Scene, ...]:
         if is_of(ds, topology_id) or not known:
             continue
         index = ds.samples()
-        trained = index[(index["split"] == "train") & index["extras"].map(_segmented)]
+        trained = index[(index["split"] == "train") & index["extras"].map(segmented)]
         scenes += [Scene((number, name), ()) for name in trained["sample_id"].tolist()]
     return tuple(scenes)
 
@@ -209,7 +209,7 @@ class ScenePictures:
         ds = self._datasets[number]
         row = ds.row(sample_id)
         whole = max(row["width"], row["height"]) <= KEPT_SIDE
-        if not (whole and ds.info.classes and _segmented(row["extras"])):
+        if not (whole and ds.info.classes and segmented(row["extras"])):
             return None
         ids = ds.read_segmentation(sample_id)
         ground = ds.info.classes.get(_GROUND)
@@ -236,7 +236,8 @@ def _crowded(ds: Dataset, topology_id: str) -> list[str]:
     return [name for name, text in rows if json_object(text).get(_UNLABELLED.get(topology_id, ""))]
 
 
-def _segmented(extras: Sequence[Mapping[str, object]]) -> bool:
+def segmented(extras: Sequence[Mapping[str, object]]) -> bool:
+    """Whether a sample's extras hold a segmentation."""
     return any(str(extra["member"]).endswith(".seg.png") for extra in extras)
 
 

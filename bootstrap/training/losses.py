@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -45,9 +46,9 @@ class Target:
     drawn_weight: Tensor
 
     @classmethod
-    def of(cls, batch: Batch) -> Target:
+    def of(cls, batch: Batch) -> Self:
         """The batch, converted."""
-        values = {name: torch.from_numpy(value) for name, value in vars(batch).items()}
+        values = {f.name: torch.from_numpy(getattr(batch, f.name)) for f in fields(cls)}
         # The strides of a permuted NHWC array are channels_last's own: nothing is copied.
         values["image"] = values["image"].permute(0, 3, 1, 2).float().div_(255.0)
         return cls(**values)
@@ -63,19 +64,22 @@ def wing(distance: Tensor) -> Tensor:
     )
 
 
-def losses(outputs: dict[str, Tensor], target: Target) -> dict[str, Tensor]:
+def losses(
+    outputs: dict[str, Tensor], target: Target, world_unit_m: float = WORLD_UNIT_M
+) -> dict[str, Tensor]:
     """Each part of the loss, unweighted, and their weighted sum as "loss".
 
     Args:
         outputs: of the network.
         target: of the same batch.
+        world_unit_m: metres that count as much as a normalising length in the crop.
     """
     count = target.weight.shape[1]
     landmarks = outputs["landmarks"].reshape(-1, count, 3)
     error = (landmarks - target.landmarks).abs() / target.normaliser[:, None, None]
     parts = {
-        "xy": _mean(wing(error[..., :2]).sum(dim=-1), target.weight),
-        "z": _mean(wing(error[..., 2]), target.z_weight),
+        "xy": weighted_mean(wing(error[..., :2]).sum(dim=-1), target.weight),
+        "z": weighted_mean(wing(error[..., 2]), target.z_weight),
     }
     total = parts["xy"] + Z_WEIGHT * parts["z"]
     if "presence" in outputs:
@@ -83,36 +87,41 @@ def losses(outputs: dict[str, Tensor], target: Target) -> dict[str, Tensor]:
         parts["presence"] = F.binary_cross_entropy_with_logits(logits, target.presence)
         total = total + PRESENCE_WEIGHT * parts["presence"]
     if "maps" in outputs:
-        parts["maps"] = _mean(map_surprise(outputs["maps"], target.landmarks), target.weight)
+        parts["maps"] = weighted_mean(
+            map_surprise(outputs["maps"], target.landmarks), target.weight
+        )
         total = total + MAP_WEIGHT * parts["maps"]
     if "contours" in outputs:
         drawn = outputs["contours"].reshape(target.drawn.shape)
         off = (drawn - target.drawn).abs() / target.normaliser[:, None, None]
-        parts["contours"] = _mean(wing(off).sum(dim=-1), target.drawn_weight)
+        parts["contours"] = weighted_mean(wing(off).sum(dim=-1), target.drawn_weight)
         total = total + CONTOUR_WEIGHT * parts["contours"]
     if "world" in outputs:
         world = outputs["world"].reshape(-1, count, 3)
-        distance = wing((world - target.world_m).abs() / WORLD_UNIT_M).sum(dim=-1)
-        parts["world"] = _mean(distance, target.world_weight)
+        distance = wing((world - target.world_m).abs() / world_unit_m).sum(dim=-1)
+        parts["world"] = weighted_mean(distance, target.world_weight)
+        total = total + WORLD_WEIGHT * parts["world"]
+    if "handedness" in outputs:
         handed = F.binary_cross_entropy_with_logits(
             outputs["handedness"][:, 0], target.right, reduction="none"
         )
-        parts["handedness"] = _mean(handed, target.right_weight)
-        total = total + WORLD_WEIGHT * parts["world"] + HANDEDNESS_WEIGHT * parts["handedness"]
+        parts["handedness"] = weighted_mean(handed, target.right_weight)
+        total = total + HANDEDNESS_WEIGHT * parts["handedness"]
     parts["loss"] = total
     return parts
 
 
-def map_surprise(maps: Tensor, landmarks: Tensor) -> Tensor:
+def map_surprise(maps: Tensor, landmarks: Tensor, origin: float = 0.5) -> Tensor:
     """(B, N) cross entropy in nats between what maps should show and what they do; 0 where a
     keypoint is outside of the crop.
 
     Args:
         maps: (B, N, h, w) logits; a map is their sigmoids over their sum.
         landmarks: (B, N, 2|3) crop-normalised.
+        origin: the place within a cell, 0..1, that it stands for.
     """
     height, width = maps.shape[2:]
-    x, y = landmarks[..., 0] * width - 0.5, landmarks[..., 1] * height - 0.5
+    x, y = landmarks[..., 0] * width - origin, landmarks[..., 1] * height - origin
     across = _bump(torch.arange(width) - x[..., None])
     down = _bump(torch.arange(height) - y[..., None])
     wanted = down[..., :, None] * across[..., None, :]
@@ -136,7 +145,8 @@ def keypoint_errors(outputs: dict[str, Tensor], target: Target) -> Tensor:
     return mean / target.normaliser
 
 
-def _mean(values: Tensor, weight: Tensor) -> Tensor:
+def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Sum of weighted values over how many there are."""
     # Over the batch's size, not over the sum of weights: one labelled sample among many without
     # must not count for all of them.
     return (values * weight).sum() / weight.numel()

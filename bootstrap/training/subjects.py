@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bootstrap import face_contours
+from bootstrap.body_alignment import BODY, HIPS, aligned_topology, with_alignment
 from bootstrap.dataset import Dataset, Label
 from bootstrap.face_shapes import completed_face
 from bootstrap.metrics import normalising_length_px
@@ -21,7 +22,13 @@ from runtime.camera import Camera
 from runtime.card import CardData
 from runtime.errors import ViewfinderError
 from runtime.face_layouts import corresponds, in_layout
-from runtime.roi import Roi, face_roi_from_landmarks, hand_roi_from_landmarks, roi_from_box
+from runtime.roi import (
+    Roi,
+    body_roi,
+    face_roi_from_landmarks,
+    hand_roi_from_landmarks,
+    roi_from_box,
+)
 from runtime.topology import Topology
 
 if TYPE_CHECKING:
@@ -34,9 +41,10 @@ OCCLUDED_WEIGHT = 0.5
 LEAST_SEEN, LEAST_CROP_PX = 0.19, 24
 """Share of its keypoints below which a subject is too hidden to be taught, and side of the crop
 below which it is too small for its keypoints to be."""
-FALLBACK_SCALE = {"face478@1": 1.5, "hand21@1": 1.3, "cuboid9@1": 1.0}
+FALLBACK_SCALE = {"face478@1": 1.5, "hand21@1": 1.3, "cuboid9@1": 1.0, "pose35@1": 1.45}
 """Side of the crop over a labelled box, where keypoints don't say the crop themselves. The face's
-is MediaPipe's; the hand's is what HAND_SCALE of the palm comes to over the box of a whole hand."""
+is MediaPipe's; the hand's is what HAND_SCALE of the palm comes to over the box of a whole hand, the
+body's the median of 292 renders."""
 
 TYPICAL_LENGTH, MIN_LENGTH = 0.3, 0.15
 """Normalising length in crop widths: where its keypoints aren't labelled, and at least. Without
@@ -50,10 +58,15 @@ def _roi_around(points: Floats) -> Roi:
     return Roi(cx, cy, width, height)
 
 
+def _roi_of_body(points: Floats) -> Roi:
+    return body_roi(points[-2:])
+
+
 _ROI_FROM_KEYPOINTS: dict[str, Callable[[Floats], Roi]] = {
     "face478@1": face_roi_from_landmarks,
     "hand21@1": hand_roi_from_landmarks,
     "cuboid9@1": _roi_around,
+    "pose35@1": _roi_of_body,
 }
 PROVENANCE_WEIGHTS = {"consensus": 2.0, "human/": 1.5, "synthetic": 1.0, "propagated": 0.5}
 """What a label counts by its layer, most trusted first: refined photographs are few among renders
@@ -67,7 +80,8 @@ class Subject:
 
     Attributes:
         source: (data set number, sample id) of its picture.
-        topology_id: as "face478@1".
+        topology_id: as "face478@1"; "pose35@1" of a body, with the points that align it
+            (bootstrap.body_alignment).
         keypoints_px: (N, 2) pixels; 0 where `weight` is 0.
         weight: (N,) what each keypoint counts, 0 where it isn't labelled.
         z_px: (N,) depth in the picture's pixel scale from the subject's origin, away from the
@@ -80,6 +94,7 @@ class Subject:
             `drawn_weight` is 0. Empty for others than faces.
         drawn_weight: (155,) what each counts.
         seen: share of the labelled keypoints that the picture shows.
+        visible: (N,) 1 for each that it shows, else 0.
     """
 
     source: tuple[int, str]
@@ -94,6 +109,7 @@ class Subject:
     drawn_px: Floats = field(default_factory=lambda: np.zeros((0, 2), dtype=np.float32))
     drawn_weight: Floats = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     seen: float = 1.0
+    visible: Floats = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
 
     def mirrored(self, topology: Topology, width: float) -> Subject:
         """The same subject in the horizontally flipped picture of that width; its own inverse."""
@@ -119,6 +135,7 @@ class Subject:
             world_m=world,
             handedness=swapped[self.handedness],
             roi=roi,
+            visible=self.visible[order] if len(self.visible) else self.visible,
         )
 
     def moved(self, x: float, y: float) -> Subject:
@@ -282,7 +299,10 @@ def _source(
     for label in labels:
         facts = (label.sample_id, label.topology, label.handedness, label.weight)
         digest.update(repr(facts).encode())
-        for value in (label.keypoints_px, label.keypoints_camera_m, label.visibility):
+        values = [label.keypoints_px, label.keypoints_camera_m, label.visibility]
+        if label.topology == BODY:
+            values.append(label.detector_keypoints_px)
+        for value in values:
             digest.update(b"-" if value is None else value.tobytes())
     samples = len({label.sample_id for label in labels})
     info, seed = dataset.info, dataset.info.settings.get("seed")
@@ -302,6 +322,8 @@ def _subject(
         return Subject(source, "", empty, empty[:, 0], None, None, None, whole, 0.0)
     if topology.name == "face478":
         label = _with_lines(label, topology)
+    elif topology.id == BODY:
+        label, topology = with_alignment(label), aligned_topology()
     if label.keypoints_px is None:
         return None
     visibility = label.visibility
@@ -332,6 +354,7 @@ def _subject(
         roi=roi,
         length_px=_length_px(label, points, known, roi, topology, camera),
         seen=float((visibility[known] == 2).mean()),
+        visible=(known & (visibility == 2)).astype(np.float32),
         **drawn,
     )
 
@@ -367,7 +390,7 @@ def _length_px(
 def _labelled_roi(
     points: Floats, known: NDArray[np.bool_], label: Label, topology: Topology
 ) -> Roi | None:
-    if known.all():
+    if known.all() or (topology.name == "pose35" and known[-2:].all()):
         return _ROI_FROM_KEYPOINTS[topology.id](points)
     whole = None
     if topology.name == "face478":
@@ -385,21 +408,28 @@ def _depth(
     """Depth in pixels and metric shape, from the metric keypoints.
 
     Depth takes the scale of weak perspective: pixels per metre across the subject, by least
-    squares between the two sets of keypoints, which needs no focal length. Its origin is the mean
-    of the face or the wrist, as MediaPipe has it.
+    squares between the two sets of keypoints, which needs no focal length. As MediaPipe has it,
+    its origin is the mean of a face, a wrist, or the middle between hips, and a body's metric shape
+    is about the latter. Points that align a body lie in its plane.
     """
     camera_m = label.keypoints_camera_m
-    if camera_m is None or not known.all() or not np.isfinite(camera_m).all():
+    if camera_m is None or not np.isfinite(camera_m).all() or not known[: len(camera_m)].all():
         return None, None
     across_m = camera_m[:, :2] - camera_m[:, :2].mean(axis=0)
-    across_px = points_px - points_px.mean(axis=0)
+    across_px = points_px[: len(camera_m)] - points_px[: len(camera_m)].mean(axis=0)
     spread = float((across_m**2).sum())
     if spread <= 0:
         return None, None
     px_per_m = float((across_m * across_px).sum()) / spread
-    origin = camera_m[0, 2] if topology.name == "hand21" else camera_m[:, 2].mean()
-    z_px = (camera_m[:, 2] - origin) * px_per_m
-    world_m = camera_m - camera_m.mean(axis=0)
+    middle, origin = camera_m.mean(axis=0), camera_m[:, 2].mean()
+    if topology.name == "hand21":
+        origin = camera_m[0, 2]
+    elif topology.name == "pose35":
+        middle = camera_m[list(HIPS)].mean(axis=0)
+        origin = middle[2]
+    z_px, world_m = np.zeros(len(points_px)), np.zeros((len(points_px), 3))
+    z_px[: len(camera_m)] = (camera_m[:, 2] - origin) * px_per_m
+    world_m[: len(camera_m)] = camera_m - middle
     return z_px.astype(np.float32), world_m.astype(np.float32)
 
 

@@ -18,6 +18,7 @@ from bootstrap.networks import (
     IrisNetwork,
     LandmarkNetwork,
     Network,
+    PoseNetwork,
 )
 from bootstrap.training.ahead import Ahead
 from bootstrap.training.batches import (
@@ -82,31 +83,29 @@ class LandmarkTeaching:
         )
         return network
 
-    def batches(self, batch: int, seed: int, first_step: int) -> Ahead[Batch]:
+    def batches(self, batch: int, seed: int, first_step: int) -> Ahead[Any]:
         """Crops of every subject, and of what isn't one."""
         others = other_subjects(self._data, self._topology.id)
         return Batches(
             self._data, self._pictures, self._topology, self._side, batch, seed, first_step, others
         )
 
-    def validation(self, limit: int) -> list[Batch]:
+    def validation(self, limit: int) -> list[Any]:
         """Crops of the val split."""
         side = self._side
         return validation_batches(self._data.val, self._pictures, self._topology, side, limit)
 
-    def losses(self, network: LandmarkNetwork, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, network: Any, batch: Any) -> dict[str, Tensor]:
         """See bootstrap.training.losses."""
         return landmark_losses(network, batch)
 
-    def errors(self, network: LandmarkNetwork, batches: Sequence[Batch]) -> Tensor:
+    def errors(self, network: Any, batches: Sequence[Any]) -> Tensor:
         """(n,) mean 2D error of each crop."""
         return validation_errors(network, batches)
 
-    def judged(
-        self, network: LandmarkNetwork, batches: Sequence[Batch]
-    ) -> tuple[Estimate, list[CardMetric]]:
+    def judged(self, network: Any, batches: Sequence[Any]) -> tuple[Estimate, list[CardMetric]]:
         """The mean error over the crops."""
-        errors = validation_errors(network, batches)
+        errors = self.errors(network, batches)
         subjects = evenly_chosen(self._data.val, len(errors))
         clusters = [f"{number}/{sample}" for number, sample in (s.source for s in subjects)]
         estimate = bootstrap_mean(errors.numpy(), clusters, np.random.default_rng(0))
@@ -114,7 +113,7 @@ class LandmarkTeaching:
         value = CardMetric(_names(self._data), metric, estimate.mean, estimate.interval)
         return estimate, [value]
 
-    def worst(self, network: LandmarkNetwork, batches: Sequence[Batch]) -> NDArray[np.uint8]:
+    def worst(self, network: Any, batches: Sequence[Any]) -> NDArray[np.uint8]:
         """Crops with the labels and the network's keypoints."""
         return worst_crops(network, batches, self._topology)
 
@@ -129,6 +128,10 @@ def teaching_of(name: str, data: TrainingData, size: str = "lite") -> Teaching:
         from bootstrap.training.iris import IrisTeaching
 
         return IrisTeaching(data)
+    if name == PoseNetwork.name:
+        from bootstrap.training.pose import PoseTeaching
+
+        return PoseTeaching(data, size)
     if name in DETECTOR_NETWORKS:
         from bootstrap.training.detector import DetectorTeaching
 

@@ -29,6 +29,8 @@ from runtime.topology import topology
         ("face", "full", 58e6, 66e6, 0.5e6),
         ("hand", "lite", 60e6, 70e6, 0.8e6),
         ("hand", "full", 110e6, 146e6, 0.9e6),
+        ("pose", "lite", 70e6, 80e6, 0.8e6),
+        ("pose", "full", 125e6, 140e6, 1.0e6),
     ],
 )
 def test_cost(name: str, size: str, least: float, most: float, parameters: float) -> None:
@@ -84,7 +86,7 @@ def test_fewer_components_than_coefficients() -> None:
     assert head.basis.weight.abs().max() < 0.01
 
 
-@pytest.mark.parametrize("name", ["face", "hand"])
+@pytest.mark.parametrize("name", ["face", "hand", "pose"])
 def test_folding_batch_norms_changes_nothing(name: str) -> None:
     torch.manual_seed(1)
     network = NETWORKS[name]()
@@ -102,7 +104,7 @@ def test_folding_batch_norms_changes_nothing(name: str) -> None:
         torch.testing.assert_close(after[key], before[key], atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["face", "hand"])
+@pytest.mark.parametrize("name", ["face", "hand", "pose"])
 def test_only_relu(name: str) -> None:
     kinds = {type(layer).__name__ for layer in NETWORKS[name]().modules()}
     activations = {kind for kind in kinds if hasattr(nn.modules.activation, kind)}
