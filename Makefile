@@ -27,6 +27,7 @@ demo: $(STAMP) ## the whole loop once, about ten minutes; writes demo/report.htm
 # A render or training that was stopped goes on where it was.
 FACES ?= 768
 HANDS ?= 3840
+BODIES ?= 600
 MODELS ?= build/models
 FACE_STEPS ?= 15000
 HAND_STEPS ?= 14000
@@ -34,14 +35,15 @@ FACE_DETECTOR_STEPS ?= 16000
 PALM_DETECTOR_STEPS ?= 18000
 BOTH := --data $(MODELS)/faces --data $(MODELS)/hands
 
-models: $(STAMP) ## render, train and pack the bundled models anew: hours on two cores; FACES=, HANDS=, *_STEPS=
+models: $(STAMP) ## render, train and pack the bundled models anew: hours on two cores; FACES=, HANDS=, BODIES=, *_STEPS=
 	mkdir -p $(MODELS)
 	.venv/bin/viewfinder render hands --out $(MODELS)/hands --count $(HANDS) --seed 4001
 	.venv/bin/viewfinder render faces --out $(MODELS)/faces --count $(FACES) --seed 4002 --shard-size 128
+	.venv/bin/viewfinder render bodies --out $(MODELS)/bodies --count $(BODIES) --seed 4003 --size 384 --upper 0.8
 	$(call trained,face,face $(BOTH),$(FACE_STEPS))
 	$(call trained,hand,hand $(BOTH),$(HAND_STEPS))
 	$(call trained,face-detector,detector --kind face $(BOTH),$(FACE_DETECTOR_STEPS))
-	$(call trained,palm-detector,detector --kind palm $(BOTH),$(PALM_DETECTOR_STEPS))
+	$(call trained,palm-detector,detector --kind palm $(BOTH) --data $(MODELS)/bodies,$(PALM_DETECTOR_STEPS))
 	$(PYTHON) -m bootstrap.shipping $(MODELS) --faces $(MODELS)/faces --hands $(MODELS)/hands
 
 # name, network and data, steps: made unless it is there; from its checkpoint where there is one.

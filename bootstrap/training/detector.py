@@ -19,12 +19,12 @@ from bootstrap.training.cutouts import Scene, ScenePictures, other_scenes, scene
 from bootstrap.training.detector_losses import (
     FOUND_SCORE,
     LEAST_SCORE,
-    decoded,
     detector_losses,
     keypoint_error,
     pairs,
     picture_tensor,
     scene_errors,
+    to_judge,
 )
 from bootstrap.training.scenes import SceneBatch, SceneBatches, validation_scenes
 from bootstrap.training.subjects import TrainingData
@@ -95,8 +95,7 @@ class DetectorTeaching:
         for number, batch in enumerate(batches):
             with torch.no_grad():
                 outputs = network(picture_tensor(batch.image, network))
-            everything = decoded(outputs, network.layout, LEAST_SCORE)
-            for place, (found, truths) in enumerate(zip(everything, batch.truths)):
+            for place, (found, truths) in enumerate(to_judge(outputs, network, batch, LEAST_SCORE)):
                 matched = dict(pairs(found, truths, network.input_size))
                 positives += len(truths)
                 scores += [one.score for one in found]

@@ -112,6 +112,27 @@ def pairs(found: Sequence[Detection], truths: Sequence[Truth], size: int) -> lis
     return result
 
 
+def to_judge(
+    outputs: dict[str, Tensor], network: DetectorNetwork, batch: SceneBatch, least: float
+) -> list[tuple[list[Detection], tuple[Truth, ...]]]:
+    """A batch's detections from a score on with what they should have found. One whose middle lies
+    on a subject that may be found or not is left out, unless it is one of those that should be."""
+    size = network.input_size
+    rows = []
+    for found, truths, unsure in zip(
+        decoded(outputs, network.layout, least), batch.truths, batch.unsure
+    ):
+        kept = {i for i, _ in pairs(found, truths, size)}
+        kept |= {i for i, one in enumerate(found) if not _lies_on(one, unsure, size)}
+        rows.append(([found[i] for i in sorted(kept)], truths))
+    return rows
+
+
+def _lies_on(found: Detection, subjects: Sequence[Truth], size: int) -> bool:
+    middle = (found.box[:2] + found.box[2:] / 2) * size
+    return any((np.abs(middle - one.box[:2]) <= one.box[2:] / 2).all() for one in subjects)
+
+
 def best_threshold(scores: Sequence[float], hits: Sequence[bool], positives: int) -> float:
     """The score from which on precision and recall are in the best balance: F2 is greatest (van
     Rijsbergen's measure with recall counted twice), since a landmark network's presence turns down
@@ -147,7 +168,7 @@ def balance_scores(network: DetectorNetwork, batches: Sequence[SceneBatch]) -> N
     for batch in batches:
         with torch.no_grad():
             outputs = network(picture_tensor(batch.image, network))
-        for found, truths in zip(decoded(outputs, network.layout, LEAST_SCORE), batch.truths):
+        for found, truths in to_judge(outputs, network, batch, LEAST_SCORE):
             matched = dict(pairs(found, truths, network.input_size))
             positives += len(truths)
             scores += [one.score for one in found]
@@ -183,9 +204,7 @@ def scene_errors(
     for number, batch in enumerate(batches):
         with torch.no_grad():
             outputs = network(picture_tensor(batch.image, network))
-        for place, (found, truths) in enumerate(
-            zip(decoded(outputs, network.layout), batch.truths)
-        ):
+        for place, (found, truths) in enumerate(to_judge(outputs, network, batch, FOUND_SCORE)):
             matched = pairs(found, truths, size)
             offs = [keypoint_error(found[i], truths[k], size) for i, k in matched]
             here = [min(1.0, off) for off in offs if np.isfinite(off)]

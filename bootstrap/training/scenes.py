@@ -54,6 +54,7 @@ class SceneBatch:
         image: (B, S, S, 3) uint8 RGB.
         state, values, weight: of `bootstrap.training.anchors.targets`, with the batch first.
         truths: what is to be found in each, input pixels.
+        unsure: what may be found or not: cut by the edge, hidden or tiny.
     """
 
     image: Image
@@ -61,6 +62,7 @@ class SceneBatch:
     values: Floats
     weight: Floats
     truths: tuple[tuple[Truth, ...], ...]
+    unsure: tuple[tuple[Truth, ...], ...]
 
 
 class SceneBatches(Ahead[SceneBatch]):
@@ -190,19 +192,20 @@ def stacked_scenes(
     layout: SsdLayout,
     anchors: Floats,
 ) -> SceneBatch:
-    """A batch; subjects that are cut by the edge or tiny are taught as nothing at all."""
-    rows, kept = [], []
+    """A batch; subjects that are cut by the edge, hidden or tiny are taught as nothing at all."""
+    rows, kept, unsure = [], [], []
     for here in truths:
         sound = tuple(truth for truth in here if _inside(truth, layout.size))
         state, values, weight = targets(sound, anchors, layout)
-        for truth in here:
-            if not _inside(truth, layout.size):
-                near = centred_iou(anchors, truth.box[None] / layout.size)[:, 0] >= UNSURE_IOU
-                state[near & (state == 0)] = -1
+        rest = tuple(truth for truth in here if not _inside(truth, layout.size))
+        for truth in rest:
+            near = centred_iou(anchors, truth.box[None] / layout.size)[:, 0] >= UNSURE_IOU
+            state[near & (state == 0)] = -1
         rows.append((state, values, weight))
         kept.append(sound)
+        unsure.append(rest)
     state, values, weight = (np.stack(column) for column in zip(*rows))
-    return SceneBatch(np.stack(crops), state, values, weight, tuple(kept))
+    return SceneBatch(np.stack(crops), state, values, weight, tuple(kept), tuple(unsure))
 
 
 def _in_another_light(crop: Image, outside: NDArray[np.bool_], rng: np.random.Generator) -> Image:

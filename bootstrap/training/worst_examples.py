@@ -14,7 +14,13 @@ from bootstrap.dataset.contact_sheet import lay_out
 from bootstrap.dataset.drawing import Colour, View, draw_line, draw_tile
 from bootstrap.networks import DetectorNetwork, LandmarkNetwork
 from bootstrap.training.batches import Batch
-from bootstrap.training.detector_losses import decoded, keypoint_error, pairs, picture_tensor
+from bootstrap.training.detector_losses import (
+    FOUND_SCORE,
+    keypoint_error,
+    pairs,
+    picture_tensor,
+    to_judge,
+)
 from bootstrap.training.losses import Target, keypoint_errors
 from bootstrap.training.scenes import SceneBatch
 from bootstrap.worst import PREDICTED, TRUTH, draw_shape
@@ -81,8 +87,8 @@ def worst_scenes(
     for batch in batches:
         with torch.no_grad():
             outputs = network(picture_tensor(batch.image, network))
-        for picture, found, truths in zip(
-            batch.image, decoded(outputs, network.layout), batch.truths
+        for picture, (found, truths) in zip(
+            batch.image, to_judge(outputs, network, batch, FOUND_SCORE)
         ):
             matched = pairs(found, truths, size)
             wrong = len(truths) + len(found) - 2 * len(matched)

@@ -23,11 +23,13 @@ from bootstrap.training.anchors import Truth, anchor_boxes, centred_iou, targets
 from bootstrap.training.collage import _covered
 from bootstrap.training.cutouts import ScenePictures, scenes_of
 from bootstrap.training.detector_losses import (
+    LEAST_SCORE,
     balance_scores,
     best_threshold,
     decoded,
     detector_losses,
     pairs,
+    to_judge,
 )
 from bootstrap.training.scenes import _seen, stacked_scenes, training_scene, validation_scene
 from bootstrap.training.subjects import TrainingData, load_training_data
@@ -219,6 +221,25 @@ def test_scores_are_balanced_at_what_the_runtime_asks_for() -> None:
     assert 1 < shift < 2
     balance_scores(network, [batch])
     assert network.scores.convolutions()[0].bias[0].item() == pytest.approx(shift, abs=0.2)
+
+
+def test_what_may_be_found_or_not_is_no_false_alarm() -> None:
+    """A hidden subject counts neither as missed nor, when it is found, as wrong."""
+    right, hidden = truth(30, 30, 30), replace(truth(90, 40, 40), shown=0.2)
+    network = Unsure([right], [truth(88, 44, 40)])
+    image = np.zeros((128, 128, 3), np.uint8)
+    anchors = anchor_boxes(FACE)
+    with_it = stacked_scenes([image], [(right, hidden)], FACE, anchors)
+    without = stacked_scenes([image], [(right,)], FACE, anchors)
+    assert with_it.truths == without.truths == ((right,),)
+    outputs = network(torch.zeros(1))
+    (whole,) = decoded(outputs, FACE, LEAST_SCORE)
+    ((kept, truths),) = to_judge(outputs, network, with_it, LEAST_SCORE)
+    assert truths == (right,)
+    assert (len(kept), len(whole)) == (1, 2)
+    assert len(pairs(kept, truths, 128)) == 1
+    ((everything, _),) = to_judge(outputs, network, without, LEAST_SCORE)
+    assert len(everything) == 2
 
 
 @settings(max_examples=30, deadline=None)
