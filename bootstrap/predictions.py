@@ -18,6 +18,7 @@ from runtime.results import Subject
 from runtime.roi import Roi, body_roi, face_roi_from_landmarks, hand_roi_from_landmarks
 from runtime.signatures import card_of
 from runtime.solutions import Solution, open_solution
+from runtime.solutions.face_attention import AttentionLandmarkModel
 from runtime.solutions.landmarks import LandmarkModel
 from runtime.solutions.objectron import BoxLandmarkModel
 from runtime.solutions.objectron_single import LEAST_SCORE, is_single_stage
@@ -83,6 +84,8 @@ class OpenedModel:
         if self.card.task == "pose":
             return BodyModel(model, entry)
         kind = BoxLandmarkModel if self.card.task == "object" else LandmarkModel
+        if any(output.meaning == "lips" for output in entry.outputs):
+            kind = AttentionLandmarkModel
         return kind(model, entry)
 
     def solution(self, min_score: float = 0.5) -> Solution:
