@@ -6,6 +6,8 @@ Memory is bounded by the limits below, whatever a file claims; its own paths are
 from __future__ import annotations
 
 import json
+import os
+import reprlib
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +27,9 @@ MOST_FRAMES = 1_000_000
 _LONGEST_LINE = 4096
 _ROTATION_TOLERANCE = 1e-3  # the loggers print six decimals
 _MOST_PIXELS_A_SIDE = 65_536
+_FARTHEST_M = 1e9
+"""From the world's origin; places on the globe are given up to 1e7 m from theirs."""
+_LONGEST_PATH, _LONGEST_NAME = 4000, 255
 
 
 def file_size(file: Path, most: int) -> int:
@@ -151,15 +156,15 @@ def json_numbers(values: Any, count: int | None, file: Path, field: str) -> Arra
     """
     try:
         flat = np.asarray(values, dtype=np.float64).ravel()
-    except (TypeError, ValueError):
-        flat = np.full(0, np.nan)
+    except (TypeError, ValueError, OverflowError):
+        flat = np.full(1, np.nan)
     if (count is not None and len(flat) != count) or not np.isfinite(flat).all():
         raise ViewfinderError(
             "not the numbers that belong here",
             file=file,
             field=field,
             expected=f"{'' if count is None else count} finite numbers",
-            found=repr(values)[:60],
+            found=reprlib.repr(values)[:60],
         )
     return flat
 
@@ -168,17 +173,23 @@ def contained(folder: Path, name: str, file: Path, field: str) -> Path:
     """A path that a file names, once it is known to stay in the recording's folder.
 
     Raises:
-        ViewfinderError: it leads out of the folder.
+        ViewfinderError: it leads out of the folder, or no file can have that name.
     """
     try:
+        written = os.fsencode(name)
+        if len(written) > _LONGEST_PATH or max(map(len, written.split(b"/"))) > _LONGEST_NAME:
+            raise ViewfinderError(
+                "no file has so long a name", file=file, field=field, found=reprlib.repr(name)
+            )
         path = (folder / name).resolve()
         inside = path.is_relative_to(folder.resolve())
     except (OSError, ValueError, RuntimeError):
         inside = False
     if not inside:
         raise ViewfinderError(
-            "a path leads out of the recording's folder", file=file, field=field, found=repr(name)
-        )
+            "a path leads out of the recording's folder", file=file, field=field,
+            found=repr(name)[:80],
+        )  # fmt: skip
     return path
 
 
@@ -215,7 +226,8 @@ def transforms_from_quaternions(quat_xyzw: Array, translation_m: Array, file: Pa
 
 
 def check_rigid(transforms: Array, file: Path) -> None:
-    """Raises ViewfinderError, naming the pose, unless all are rotation and translation."""
+    """Raises ViewfinderError, naming the pose, unless all are rotation and translation, and none
+    is out of this world."""
     if len(transforms) > MOST_FRAMES:
         raise ViewfinderError(
             "too many poses", file=file, expected=f"at most {MOST_FRAMES:,}", found=len(transforms)
@@ -235,6 +247,13 @@ def check_rigid(transforms: Array, file: Path) -> None:
             expected=f"R R^T = 1, det R = 1 within {_ROTATION_TOLERANCE}",
             found=f"{error[worst]:.3g}",
         )
+    away = np.abs(transforms[:, :3, 3]).max(axis=1)
+    if (away > _FARTHEST_M).any():
+        row = int(np.argmax(away > _FARTHEST_M))
+        raise ViewfinderError(
+            "a pose is out of this world", file=file, field=f"pose {row + 1}",
+            expected=f"at most {_FARTHEST_M:g} m from the origin", found=f"{away[row]:g}",
+        )  # fmt: skip
 
 
 def since_start(times_s: Array, file: Path) -> Array:

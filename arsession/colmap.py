@@ -8,6 +8,7 @@ Binary files are little-endian; every list is led by its length as uint64.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ _LARGEST_BINARY_BYTES = 2**31
 _LONGEST_LINE = 2**25  # an image's observations stand on one line
 _FRAMES_PER_SECOND = 30.0  # a model has no time
 _NO_POINT = -1
+_UNIT = 1e-2
+"""How far a quaternion's length may be from 1, as everywhere."""
 # Model id, name, and where each of fx fy cx cy k1 k2 p1 p2 k3 k4 k5 k6 stands among the parameters.
 _MODELS = (
     (0, "SIMPLE_PINHOLE", 3, (0, 0, 1, 2)),
@@ -140,15 +143,23 @@ def read_model(images_file: Path) -> Model:
     images = list(_binary_images(images_file) if binary else _text_images(images_file))
     if not images:
         raise ViewfinderError("holds no images", file=images_file)
+    names: set[str] = set()
     for index, image in enumerate(images, 1):
         numbers = [*image.quat_wxyz, *image.translation_m]
-        if image.camera not in cameras or not np.isfinite(numbers).all():
+        turned = abs(math.hypot(*image.quat_wxyz) - 1) <= _UNIT
+        if image.camera not in cameras or not np.isfinite(numbers).all() or not turned:
             raise ViewfinderError(
                 "an image has no such camera, or no pose",
                 file=images_file,
                 field=f"image {index}",
                 found=f"camera {image.camera}, pose {numbers}",
             )
+        if image.name in names:
+            raise ViewfinderError(
+                "two images have one name", file=images_file, field=f"image {index}",
+                found=repr(image.name)[:80],
+            )  # fmt: skip
+        names.add(image.name)
     images.sort(key=lambda image: natural(image.name))
     return Model(cameras, tuple(images))
 

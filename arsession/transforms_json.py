@@ -52,11 +52,12 @@ def read_transforms(file: Path) -> Session:
     for index, frame in enumerate(frames, 1):
         if not isinstance(frame, dict) or not isinstance(frame.get("file_path", ""), str):
             raise ViewfinderError("not a frame", file=file, field=f"frame {index}")
+    matrices = np.array([_matrix(frame, index, file) for index, frame in enumerate(frames, 1)])
+    check_rigid(matrices, file)  # names them as they stand in the file
     numbered = sorted(
         enumerate(frames, 1), key=lambda pair: (natural(pair[1].get("file_path", "")), pair[0])
     )
-    matrices = np.array([_matrix(frame, index, file) for index, frame in numbered])
-    check_rigid(matrices, file)
+    matrices = matrices[[index - 1 for index, _ in numbered]]
     paths = [_picture(frame, index, file) for index, frame in numbered]
     pictures = file_pictures(paths, file.parent)
     depths = [
@@ -102,8 +103,11 @@ def _picture(frame: dict[str, Any], index: int, file: Path) -> Path | None:
     if not name:
         return None
     field = f"frame {index}, file_path"
-    paths = [contained(file.parent, name + e, file, field) for e in ("", ".png", ".jpg", ".jpeg")]
-    return next((path for path in paths if path.is_file()), paths[0])
+    for extension in ("", ".png", ".jpg", ".jpeg"):
+        path = contained(file.parent, name + extension, file, field)
+        if path.is_file():
+            return path
+    return contained(file.parent, name, file, field)
 
 
 def _cameras(

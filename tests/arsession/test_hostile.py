@@ -157,6 +157,45 @@ def test_json_of_another_shape_is_refused(tmp_path, content):
     assert "transforms.json" in complaint(tmp_path)
 
 
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("transform_matrix", [[HUGE] * 4] * 4, "not the numbers"),
+        ("transform_matrix", np.diag([1.0, 1, -1, 1]).tolist(), "a rotation"),
+        ("transform_matrix", (np.eye(4) + 1e200 * np.eye(4, k=3)).tolist(), "out of this world"),
+        ("file_path", "a" * 5000, "so long a name"),
+        ("depth_file_path", "b/" * 2500 + "c", "so long a name"),
+        ("file_path", "a\ud800.png", "leads out"),
+    ],
+)  # fmt: skip
+def test_a_frame_that_cant_be_is_named_as_it_stands_in_the_file(tmp_path, key, value, told):
+    scene = recordings.transforms_json(tmp_path)
+    file = tmp_path / "transforms.json"
+    stored = json.loads(file.read_text())
+    stored["frames"][2][key] = value
+    file.write_text(json.dumps(stored))
+    line = complaint(scene.path)
+    assert told in line
+    assert "frame 3" in line or "pose 3" in line
+    assert len(line) < 400 + len(str(tmp_path)) * 2
+
+
+def test_two_images_of_one_name_are_refused(tmp_path):
+    recordings.colmap_binary(tmp_path)
+    file = tmp_path / "sparse" / "0" / "images.bin"
+    data = file.read_bytes()
+    (count,) = struct.unpack_from("<Q", data)
+    file.write_bytes(struct.pack("<Q", 2 * count) + data[8:] * 2)
+    assert f"image {count + 1}]: two images have one name" in complaint(tmp_path)
+    broken = bytearray(data)
+    struct.pack_into("<d", broken, 12, 0.0)
+    file.write_bytes(broken)
+    assert "image 1]: an image has no such camera, or no pose" in complaint(tmp_path)
+
+
 def test_a_giant_line_is_refused(tmp_path):
     (tmp_path / "groundtruth.txt").write_text("1 " * 3_000_000)
     assert "line 1" in complaint(tmp_path)
