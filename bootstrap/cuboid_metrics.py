@@ -3,7 +3,8 @@
 Overlap, 2D error, azimuth and elevation, ADD and ADD-S over nine points, and average precision, as
 "Objectron: A Large Scale Dataset of Object-Centric Videos in the Wild with Pose Annotations"
 (arXiv 2012.09988) defines them. A symmetric object (cup, bottle) is judged by the best of its
-rotations about its up axis, each measure by its own best one.
+rotations about its up axis, each measure by its own best one; what looks the same after half a turn
+(a box of cereals), by the better of two.
 """
 
 from __future__ import annotations
@@ -52,7 +53,11 @@ class BoxErrors:
 
 
 def box_errors(
-    found: Boxes, truth: Boxes, cameras: Sequence[Camera], symmetric: ArrayLike = False
+    found: Boxes,
+    truth: Boxes,
+    cameras: Sequence[Camera],
+    symmetric: ArrayLike = False,
+    half: ArrayLike = False,
 ) -> BoxErrors:
     """Every measure of boxes in camera axes.
 
@@ -60,8 +65,11 @@ def box_errors(
         found, truth: as many of each, paired.
         cameras: (B,) of the pictures.
         symmetric: (B,) or one bool; see `SYMMETRIC`.
+        half: the same, of what half a turn about its up axis leaves as it was.
     """
-    turning = np.broadcast_to(np.asarray(symmetric, dtype=bool), len(truth))
+    turning, halved = (
+        np.broadcast_to(np.asarray(which, dtype=bool), len(truth)) for which in (symmetric, half)
+    )
     pixels = np.stack([c.project(b) for c, b in zip(cameras, truth.points_m())])
 
     def pixel(boxes: Boxes, which: NDArray[np.intp]) -> Array:
@@ -72,7 +80,8 @@ def box_errors(
         return lambda boxes, which: measure(boxes, truth[which])
 
     def best(measure: _Measure, pick: Callable = np.fmin) -> Array:
-        return _best_of_yaws(found, turning, measure, pick)
+        best = _best_of_yaws(found, halved & ~turning, measure, pick, 2)
+        return np.where(turning, _best_of_yaws(found, turning, measure, pick), best)
 
     return BoxErrors(
         iou=best(against(box_iou), np.fmax),

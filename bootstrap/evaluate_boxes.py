@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bootstrap.box_overlap import Boxes
+from bootstrap.box_overlap import Boxes, box_iou
 from bootstrap.cuboid_metrics import (
     SYMMETRIC,
     BoxErrors,
@@ -22,6 +22,7 @@ from bootstrap.cuboid_metrics import (
     precision_at_iou,
     scaled_to_truth,
     share_within,
+    symmetric_iou,
 )
 from bootstrap.metrics import RESAMPLES, Estimate, bootstrap_mean
 from bootstrap.subjects import Subject
@@ -44,11 +45,13 @@ class MeasuredBoxes:
         errors: of each subject; NaN where there is no box.
         found: (S,) whether the keypoints make a box.
         on_plane: boxes whose scale the plane gave.
+        shape_iou: (S,) overlap up to scale: with each box as far away as the true one.
     """
 
     errors: BoxErrors
     found: NDArray[np.bool_]
     on_plane: int
+    shape_iou: Array
 
     @property
     def percent(self) -> Array:
@@ -92,6 +95,7 @@ def measure_boxes(subjects: Sequence[Subject], predicted_px: Array) -> MeasuredB
     boxes = [a or b for a, b in zip(standing, lifted) if b is not None]
     guessed = np.array([a is None for a, b in zip(standing, lifted) if b is not None], dtype=bool)
     errors = {name: np.full(len(subjects), np.nan) for name in BoxErrors.__dataclass_fields__}
+    shape_iou = np.full(len(subjects), np.nan)
     if boxes:
         some = Boxes(
             np.stack([one.rotation for one in boxes]),
@@ -103,10 +107,21 @@ def measure_boxes(subjects: Sequence[Subject], predicted_px: Array) -> MeasuredB
         sizes = np.where(guessed[:, None], scaled.sizes_m, some.sizes_m)
         turning = np.array([_category(s) in SYMMETRIC for s in subjects])[found]
         kept = [camera for camera, there in zip(cameras, found) if there]
-        result = box_errors(Boxes(some.rotations, centres, sizes), truth[found], kept, turning)
+        half = np.array([_symmetry(s) == "half" for s in subjects])[found]
+        result = box_errors(
+            Boxes(some.rotations, centres, sizes), truth[found], kept, turning, half
+        )
         for name, values in errors.items():
             values[found] = getattr(result, name)
-    return MeasuredBoxes(BoxErrors(**errors), found, int((~guessed).sum()))
+        shape_iou[found] = _best_iou(scaled, truth[found], turning)
+    return MeasuredBoxes(BoxErrors(**errors), found, int((~guessed).sum()), shape_iou)
+
+
+def _best_iou(boxes: Boxes, truth: Boxes, turning: NDArray[np.bool_]) -> Array:
+    iou = box_iou(boxes, truth)
+    if turning.any():
+        iou[turning] = symmetric_iou(boxes[turning], truth[turning])
+    return iou
 
 
 def box_details(
@@ -132,10 +147,15 @@ def box_details(
         return bootstrap_mean(values, pictures, rng, RESAMPLES).to_json()
 
     detections = np.concatenate([scores[found], np.array(extra_scores, dtype=np.float64)])
-    overlaps = np.concatenate([errors.iou[found], np.zeros(len(extra_scores))])
-    precision = precision_at_iou(detections, overlaps, len(subjects))
+    nobodys = np.zeros(len(extra_scores))
+
+    def precision(iou: Array) -> dict[str, float]:
+        at = precision_at_iou(detections, np.concatenate([iou[found], nobodys]), len(subjects))
+        return {f"{threshold:g}": round(value, 4) for threshold, value in at.items()}
+
     return {
-        "average_precision": {f"{t:g}": round(value, 4) for t, value in precision.items()},
+        "average_precision": precision(errors.iou),
+        "average_precision_up_to_scale": precision(measured.shape_iou),
         "iou": over(errors.iou),
         "pixel_px": over(errors.pixel_px),
         "azimuth_deg": over(np.rad2deg(errors.azimuth_rad)),
@@ -174,6 +194,10 @@ def _lifted(px: Array, camera: Camera) -> Cuboid | None:
 
 def _category(subject: Subject) -> str:
     return str(subject.label.attributes.get("category", ""))
+
+
+def _symmetry(subject: Subject) -> str:
+    return str(subject.label.attributes.get("symmetry", "none"))
 
 
 def _on_plane(box: Cuboid | None, subject: Subject) -> Cuboid | None:

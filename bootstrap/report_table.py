@@ -38,9 +38,10 @@ def print_evaluation(result: dict[str, Any]) -> None:
     console.print(table)
     judged = "crops around the truth" if result["crop"] == "truth" else "the whole pipeline"
     if "boxes" in result:
-        precision = result["boxes"]["average_precision"]
-        found = ", ".join(f"{value:.3f} at IoU {t}" for t, value in precision.items())
-        console.print(f"average precision {found}")
+        for name, of in (("", ""), ("_up_to_scale", " up to scale")):
+            precision = result["boxes"][f"average_precision{name}"]
+            found = ", ".join(f"{value:.3f} at IoU {t}" for t, value in precision.items())
+            console.print(f"average precision{of} {found}")
     if "pck" in result:
         shares = [
             f"{100 * v:.1f} % within {at} %" for at, v in result["pck"].items() if v is not None

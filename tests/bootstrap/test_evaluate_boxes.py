@@ -113,6 +113,29 @@ def test_a_cup_may_turn_and_a_chair_may_not(tmp_path):
     assert means["cup"].mean < 1 < 20 < means["chair"].mean
 
 
+def test_a_plane_that_is_off_costs_the_scale_alone(tmp_path):
+    subjects = subjects_of(make_boxes(tmp_path))
+    for subject in subjects:
+        subject.label.attributes["plane"]["distance_m"] *= 1.5
+    truth = np.stack([s.truth_px for s in subjects]).astype(np.float64)
+    measured = measure_boxes(subjects, truth)
+    details = box_details(measured, subjects, np.full(COUNT, 0.9), [], np.random.default_rng(0))
+    assert details["average_precision"]["0.5"] < 0.1
+    assert details["average_precision_up_to_scale"] == {"0.25": 1.0, "0.5": 1.0, "0.75": 1.0}
+
+
+def test_half_a_turn_of_what_looks_the_same_is_no_error(tmp_path):
+    subjects = subjects_of(make_boxes(tmp_path))
+    chairs = [s for s in subjects if s.label.attributes["category"] == "chair"]
+    for subject in chairs[:2]:
+        subject.label.attributes["symmetry"] = "half"
+    px = np.stack([s.truth_px for s in chairs])[:, [0, *(1 + (np.arange(8) ^ 5))]]
+    measured = measure_boxes(chairs, px.astype(np.float64))
+    np.testing.assert_allclose(measured.percent, 0, atol=0.1)  # the box is the same
+    np.testing.assert_allclose(measured.errors.azimuth_rad, [0, 0, np.pi, np.pi], atol=1e-3)
+    assert measured.errors.add_m[:2].max() < 1e-3 < 0.05 < measured.errors.add_m[2:].min()
+
+
 def test_pictures_without_a_camera_are_told(tmp_path):
     with pytest.raises(ViewfinderError, match=r"cuboid, camera.*session propagate"):
         subjects_of(make_boxes(tmp_path, cameras=False))
