@@ -17,7 +17,14 @@ from bootstrap.metrics import bootstrap_mean
 from bootstrap.presence import roc
 from bootstrap.subjects import Settings, Subject, find_subjects
 from bootstrap.training.anchors import Truth, truth_of
-from bootstrap.training.detector_losses import FOUND_SCORE, LEAST_SCORE, keypoint_error, pairs
+from bootstrap.training.detector_losses import (
+    FOUND_SCORE,
+    LEAST_SCORE,
+    keypoint_error,
+    pairs,
+    worth_judging,
+)
+from bootstrap.training.scenes import LEAST_SHOWN
 from bootstrap.training.subjects import Subject as Labelled
 from runtime.bundle import read_bundle
 from runtime.card import Card, CardModel
@@ -66,7 +73,8 @@ def evaluate_detector(
         keypoint. "average_precision" at an overlap of one half; at the runtime's threshold
         "recall", "missed" subjects and "extra" detections; how far the landmark network's crop
         ("region") lies from the true one; in "empty_pictures" the "false_alarms", and with
-        "presence" the ROC of subjects' scores against empty pictures' best.
+        "presence" the ROC of subjects' scores against empty pictures' best. Subjects that hide
+        nearly all of their keypoints count neither as missed nor, where they are found, as extra.
 
     Raises:
         ViewfinderError: a model or data set that can't be read, a detector of something else, or
@@ -82,8 +90,12 @@ def evaluate_detector(
     for picture, group in itertools.groupby(subjects, lambda one: one.picture):
         here = list(group)
         image = here[0].ds.read_image(here[0].label.sample_id)
-        tally.add(picture, [_square(one, image.shape) for one in detector.detect(image)],
-                  [_truth(one, shape.id) for one in here], max(image.shape[:2]))  # fmt: skip
+        found = [_square(one, image.shape) for one in detector.detect(image)]
+        truths = [_truth(one, shape.id) for one in here]
+        hidden = [one for one in truths if one.shown < LEAST_SHOWN]
+        truths = [one for one in truths if one.shown >= LEAST_SHOWN]
+        side = max(image.shape[:2])
+        tally.add(picture, worth_judging(found, truths, hidden, side), truths, side)
         progress(len(tally.errors), len(subjects))
     for ds, sample_id in _empty_pictures(subjects, details, shape.id):
         tally.empty.append([one.score for one in detector.detect(ds.read_image(sample_id))])
@@ -220,7 +232,11 @@ def _truth(subject: Subject, topology_id: str) -> Truth:
     ones = np.ones(len(points), dtype=np.float32)
     roi = _ROIS[topology_id](points)
     source = (0, subject.label.sample_id)
-    return truth_of(Labelled(source, topology_id, points, ones, None, None, None, roi, 1.0))
+    labelled = Labelled(source, topology_id, points, ones, None, None, None, roi, 1.0)
+    visibility = subject.label.visibility
+    if visibility is not None and (visibility > 0).any():
+        labelled = replace(labelled, seen=float((visibility[visibility > 0] == 2).mean()))
+    return truth_of(labelled)
 
 
 def _square(found: Detection, shape: tuple[int, ...]) -> Detection:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bootstrap.networks.detector import UNIT_PX, DetectorNetwork
 from bootstrap.training.anchors import Truth, centred_iou
+from bootstrap.training.devices import device_of
 from bootstrap.training.scenes import SceneBatch
 from bootstrap.training.subjects import Floats
 from runtime.detection import Detection, SsdLayout, merged
@@ -33,7 +34,7 @@ LEAST_SCORE = 0.05
 def picture_tensor(image: np.ndarray, network: DetectorNetwork) -> Tensor:
     """(B, S, S, 3) uint8 as the network takes it: (B, 3, S, S), channels last in memory."""
     low, high = network.input_range
-    picture = torch.from_numpy(image).permute(0, 3, 1, 2).float()
+    picture = torch.from_numpy(image).to(device_of(network)).permute(0, 3, 1, 2).float()
     return picture.mul_((high - low) / 255.0).add_(low)
 
 
@@ -51,17 +52,18 @@ def detector_losses(
         layout: of the network.
         gamma: of the focal loss; 0 makes it cross entropy.
     """
-    state = torch.from_numpy(batch.state)
-    counted = torch.from_numpy(batch.weight[..., 0])
+    logits = outputs["scores"][..., 0]
+    state, weights, places = (
+        torch.from_numpy(one).to(logits.device) for one in (batch.state, batch.weight, batch.values)
+    )
+    counted, right = weights[..., 0], (state == 1).float()
     positives = max(1.0, float(counted.sum()))
-    logits, right = outputs["scores"][..., 0], (state == 1).float()
     cross = F.binary_cross_entropy_with_logits(logits, right, reduction="none")
     wrong = torch.where(state == 1, torch.sigmoid(-logits), torch.sigmoid(logits))
     share = torch.where(state == 1, FOCAL_ALPHA * counted, 1.0 - FOCAL_ALPHA)
     focal = (share * wrong**gamma * cross * (state >= 0)).sum() / positives
-    picked = torch.from_numpy(batch.state == 1)
-    values = torch.from_numpy(batch.values)[picked]
-    weight = torch.from_numpy(batch.weight)[picked]
+    picked = state == 1
+    values, weight = places[picked], weights[picked]
     # In sides of the box: a small face's eye must lie as well as a large one's.
     error = (outputs["boxes"][picked] * (UNIT_PX / layout.size) - values) / values[:, 2:3].clamp(
         min=1e-3
@@ -115,17 +117,22 @@ def pairs(found: Sequence[Detection], truths: Sequence[Truth], size: int) -> lis
 def to_judge(
     outputs: dict[str, Tensor], network: DetectorNetwork, batch: SceneBatch, least: float
 ) -> list[tuple[list[Detection], tuple[Truth, ...]]]:
-    """A batch's detections from a score on with what they should have found. One whose middle lies
-    on a subject that may be found or not is left out, unless it is one of those that should be."""
-    size = network.input_size
-    rows = []
-    for found, truths, unsure in zip(
-        decoded(outputs, network.layout, least), batch.truths, batch.unsure
-    ):
-        kept = {i for i, _ in pairs(found, truths, size)}
-        kept |= {i for i, one in enumerate(found) if not _lies_on(one, unsure, size)}
-        rows.append(([found[i] for i in sorted(kept)], truths))
-    return rows
+    """A batch's detections from a score on, of those `worth_judging`, with what they should have
+    found."""
+    everything = decoded(outputs, network.layout, least)
+    return [
+        (worth_judging(found, truths, unsure, network.input_size), truths)
+        for found, truths, unsure in zip(everything, batch.truths, batch.unsure)
+    ]
+
+
+def worth_judging(
+    found: Sequence[Detection], truths: Sequence[Truth], unsure: Sequence[Truth], size: int
+) -> list[Detection]:
+    """Without detections whose middle lies on a subject that may be found or not and that are none
+    of those that should be. Arguments as for `pairs`."""
+    matched = {i for i, _ in pairs(found, truths, size)}
+    return [one for i, one in enumerate(found) if i in matched or not _lies_on(one, unsure, size)]
 
 
 def _lies_on(found: Detection, subjects: Sequence[Truth], size: int) -> bool:
