@@ -184,6 +184,31 @@ class Actions:
         if points and self._w.kept(lambda: self._w.session.set_visibility(points, to), did):
             self._w.show_document()
 
+    # -- the model --------------------------------------------------------------------------------
+
+    def predict(self) -> None:
+        """Let the model predict the item again; what was placed or confirmed stays."""
+        self._w.advising.predict()
+
+    def predict_contour(self) -> None:
+        """Let the model predict the active contour again."""
+        if self._w.canvas.active is None:
+            self._w.viewer.status = "no contour is active"
+        else:
+            self._w.advising.predict(self._w.canvas.active)
+
+    def toggle_disagreement(self) -> None:
+        """Colour keypoints by how far the model is from them, or no longer."""
+        self._w.advising.toggle_colours()
+
+    def learn(self) -> None:
+        """Teach the model what was refined last, in the background, or stop."""
+        self._w.advising.toggle_learning()
+
+    def choose_model(self) -> None:
+        """Say which model predicts."""
+        self._w.advising.ask_which()
+
     # -- reviewing --------------------------------------------------------------------------------
 
     def blink(self) -> None:

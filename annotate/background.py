@@ -54,8 +54,8 @@ class Job:
 
     @property
     def running(self) -> bool:
-        """Whether it still does something."""
-        return self._process.poll() is None
+        """Whether it still does something, or said something that may not be among `news` yet."""
+        return self._listener.is_alive()
 
     def tell(self, **message: Any) -> None:
         """Say something to the child, if it still listens."""
@@ -112,7 +112,7 @@ def serve(run: Callable[[Say], None], *, listens: bool = False) -> None:
     told = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     if not listens:
-        Thread(target=_end_with_the_parent, daemon=True).start()
+        Thread(target=end_with_the_parent, daemon=True).start()
 
     def say(**message: Any) -> None:
         told.write(json.dumps(message) + "\n")
@@ -120,13 +120,16 @@ def serve(run: Callable[[Say], None], *, listens: bool = False) -> None:
 
     try:
         run(say)
-    except ViewfinderError as error:
-        say(error=str(error))
+    except (ViewfinderError, ModuleNotFoundError, OSError, MemoryError) as error:
+        say(error=str(error) or type(error).__name__)
         sys.exit(1)
 
 
-def _end_with_the_parent() -> None:
+def end_with_the_parent(last: Callable[[], None] = lambda: None) -> None:
+    """Wait for standard input's end, do something last, and end this process; what is read until
+    then is dropped."""
     # Not through sys.stdin, whose lock a thread must not hold when the interpreter ends.
     while os.read(0, 4096):
         pass
+    last()
     os._exit(1)

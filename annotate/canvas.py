@@ -55,6 +55,7 @@ class KeypointCanvas:
         self.hovered: int | None = None
         self.active: str | None = None
         self.on_drawn: Callable[[], None] = lambda: None
+        self.tint: Callable[[Document], NDArray[np.float32] | None] = lambda _document: None
         self.document: Document | None = None
         self.drawn_px, self.drawn_depth = np.zeros((0, 2)), np.zeros(0)
         self.camera, self.wrong = usual_camera(8, 8), Implausible()
@@ -63,9 +64,10 @@ class KeypointCanvas:
         self._own_change = False
         # Counts what was shown: a drag ends unheard when something else shows meanwhile.
         self._shown = 0
-        self._coloured: tuple[str, bytes, bytes] | None = None
+        self._coloured: tuple[str, bytes, bytes, bytes] | None = None
         self._raw: NDArray[np.uint8] = np.zeros((8, 8, 3), np.uint8)
         self.contrast = self.opacity = 1.0
+        self.face_colours: NDArray[np.float32] = np.zeros((0, 4), np.float32)
         self.picture = viewer.add_image(self._raw, name=PICTURE_LAYER, rgb=True)
         self.picture.interpolation2d = "linear"
         self.points = viewer.add_points(
@@ -177,15 +179,19 @@ class KeypointCanvas:
         assert document is not None
         topology_id = document.topology_id
         sizes = drawing.marker_sizes_px(topology_id)
-        colours = (topology_id, document.visibility.tobytes(), document.placed.tobytes())
+        tint = self.tint(document)
+        tinted = b"" if tint is None else tint.tobytes()
+        colours = (topology_id, document.visibility.tobytes(), document.placed.tobytes(), tinted)
         with self.points._block_refresh(), self.points.events.set_data.blocker():
             if not np.array_equal(self.points.size, sizes):
                 self.points.size = sizes
             if colours != self._coloured:
-                face, border = drawing.marker_colours(
+                self.face_colours, border = drawing.marker_colours(
                     topology_id, document.visibility, document.placed
                 )
-                self.points.face_color, self.points.border_color = face, border
+                if tint is not None:
+                    self.face_colours = tint
+                self.points.face_color, self.points.border_color = self.face_colours, border
                 self._coloured = colours
 
     def _points_node(self) -> Any:

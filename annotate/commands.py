@@ -48,7 +48,9 @@ def annotate(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Bundle that proposes boxes in an AR recording. Without it: MediaPipe's.",
+            help="Bundle that predicts again, and learns, or one of ours, mediapipe; without it: "
+            "what learned in PROJECT last, or ours. In an AR recording: that proposes boxes; "
+            "without it: MediaPipe's.",
             show_default=False,
         ),
     ] = None,
@@ -111,8 +113,6 @@ def annotate(
             raise typer.BadParameter(f"{' '.join(given)} is for data sets", param_hint="PROJECT")
         _annotate_recording(project, annotator, store, model, export, screenshot, as_json)
         return
-    if model:
-        raise typer.BadParameter("--model is for AR recordings", param_hint="PROJECT")
     if export:
         _export(project, annotator, store, review, as_json)
         return
@@ -143,7 +143,7 @@ def annotate(
                     "no such item", field="item", expected=f"1 to {len(session.items)}", found=item
                 )
             session.go(item - 1)
-        open_window(session, settings, screenshot)
+        open_window(session, settings, screenshot, model or "")
 
 
 def is_recording(project: Path) -> bool:

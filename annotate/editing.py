@@ -28,6 +28,8 @@ _FARTHEST_PX = 1e6
 # Nor is a fingertip ten times as far away as its wrist, or right at the lens.
 _NEAREST, _FARTHEST = 0.1, 10.0
 _HANDS = ("left", "right")
+MODEL = "model "
+"""What `Adopt.of` begins with where it was a model; people's names have no spaces."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,11 @@ class Adopt:
     to_px: tuple[tuple[float, float] | None, ...]
     visibility: tuple[int, ...]
     of: str = ""
+
+    @property
+    def by_model(self) -> bool:
+        """Whether a model has them so, and no person said anything yet."""
+        return self.of.startswith(MODEL)
 
 
 Change = Move | SetVisibility | SetHandedness | SetStatus | Confirm | Adopt | SetCuboid

@@ -175,7 +175,7 @@ def human_label(
         origin = Label(sample_id=key.sample_id, subject_id=key.subject_id)
     lines = contour_lines(document)
     box = bounding_box(document)
-    untouched = item.keypoint_edits == 0
+    untouched = item.as_found
     space = origin.keypoints_camera_m if untouched else space_m(document, origin, camera)
     box_in_m = None
     if key.topology_id == BOX and camera is not None and origin.keypoints_camera_m is not None:

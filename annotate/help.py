@@ -13,7 +13,7 @@ from typing_extensions import override
 from annotate.keys import ACTIONS, BOX_ACTIONS, BOX_MOUSE, MOUSE, ActionInfo, Settings, key_text
 from annotate.theme import Theme
 
-_COLUMNS = (("Items", "Edits"), ("Dragging", "Mouse", "Review"), ("View",))
+_COLUMNS = (("Items", "Edits"), ("Dragging", "Mouse", "Review"), ("View", "Model"))
 _BOX_COLUMNS = (("Frames", "Boxes"), ("Edits", "Mouse"), ("View",))
 _MARGIN_PX = 24
 

@@ -17,6 +17,7 @@ from annotate.editing_json import change_from_json, document_from_json
 Kind = Literal["start", "edit", "undo", "redo"]
 # A document is kept after every so many changes of an item: undo replays at most this many.
 _KEEP_EVERY = 64
+_EDITS = (Move, SetVisibility, SetHandedness, Adopt, SetCuboid)
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,17 @@ class ItemState:
 
     @property
     def keypoint_edits(self) -> int:
-        """Effective edits of keypoints or a box (a status or a confirmed contour is none)."""
-        edits = (Move, SetVisibility, SetHandedness, Adopt, SetCuboid)
-        return sum(isinstance(change, edits) for _, change in self.edits)
+        """Effective edits of keypoints or a box that a person made (a status, a confirmed contour
+        or what a model predicted anew is none)."""
+        return sum(
+            isinstance(change, _EDITS) and not (isinstance(change, Adopt) and change.by_model)
+            for _, change in self.edits
+        )
+
+    @property
+    def as_found(self) -> bool:
+        """Whether every keypoint, or the box, is as it was found: no effective edit of any."""
+        return not any(isinstance(change, _EDITS) for _, change in self.edits)
 
     def push(self, revision_id: int, change: Change, document: Document) -> None:
         """Append an edit whose outcome is `document`."""

@@ -107,7 +107,7 @@ class Inset(QWidget):
         places = self._to_view(canvas.drawn_px[shown])
         inside = ((places > -9) & (places < [self.width() + 9, self.height() + 9])).all(axis=1)
         sizes = drawing.marker_sizes_px(document.topology_id)[shown] / 2
-        face, _ = drawing.marker_colours(document.topology_id, document.visibility, document.placed)
+        face = canvas.face_colours
         painter.setPen(QPen(QColor(16, 20, 24), 1))
         for i in np.flatnonzero(inside):
             painter.setBrush(QColor.fromRgbF(*(float(c) for c in face[shown[i]])))

@@ -74,7 +74,10 @@ def make_viewer(title: str, show: bool = True) -> Any:
 
 
 def open_window(
-    session: AnnotationSession, settings: Settings, screenshot: Path | None = None
+    session: AnnotationSession,
+    settings: Settings,
+    screenshot: Path | None = None,
+    model: str = "",
 ) -> None:
     """Open the window and stay until it is closed, or save a picture of it and close it.
 
@@ -82,6 +85,7 @@ def open_window(
         session: what to show.
         settings: keys, theme and text size.
         screenshot: a PNG file to write instead of staying.
+        model: which model predicts, see `annotate.adviser.Adviser`.
 
     Raises:
         ViewfinderError: no display, the screenshot can't be written, or changes that the disk
@@ -95,10 +99,16 @@ def open_window(
     viewer = make_viewer(f"Viewfinder · {session.dataset.root.resolve().name}")
     viewer.window._qt_window.resize(*WINDOW_SIZE)
     QApplication.processEvents()
-    window = AnnotateWindow(viewer, session, settings, partial(remember_looks, settings_path()))
+    remember = partial(remember_looks, settings_path())
+    window = AnnotateWindow(viewer, session, settings, remember, model)
     QApplication.processEvents()
     window.canvas.fit()
-    _stay(viewer, session.store, screenshot)
+    adviser = window.advising.adviser
+    assert adviser is not None
+    try:
+        _stay(viewer, session.store, screenshot)
+    finally:
+        adviser.end()
 
 
 def open_cuboid_window(

@@ -98,7 +98,8 @@ class Panel(QWidget):
         self._saved, self._error = label("muted"), label("error")
         self._error.hide()
         self._error_text = ""
-        self._legend, self._who = label(), label("muted")
+        self._legend, self._who, self._model = label(), label("muted"), label("muted")
+        self._plain_legend = self._shown_legend = self._shown_model = ""
         self._review = label()
         self._review.hide()
         self.prompt = Prompt()
@@ -119,7 +120,7 @@ class Panel(QWidget):
         ):
             layout.addWidget(widget)
         layout.addStretch(1)
-        for widget in (self._error, self._saved, self._who):
+        for widget in (self._error, self._saved, self._who, self._model):
             layout.addWidget(widget)
         self.set_theme("dark", 1.0)
         self.set_keypoint(None)
@@ -134,13 +135,12 @@ class Panel(QWidget):
             *((VISIBILITY_COLOURS[v], VISIBILITY_NAMES[v]) for v in VISIBILITY_COLOURS),
             (PLACED_COLOUR, "placed"),
         ]
-        self._legend.setText(
-            " ".join(
-                f"<span style='color:{colour}'>●</span>"
-                f"&nbsp;<span style='color:{muted}'>{word.replace(' ', '&nbsp;')}</span>"
-                for colour, word in entries
-            )
+        self._plain_legend = " ".join(
+            f"<span style='color:{colour}'>●</span>"
+            f"&nbsp;<span style='color:{muted}'>{word.replace(' ', '&nbsp;')}</span>"
+            for colour, word in entries
         )
+        self._legend.setText(self._shown_legend or self._plain_legend)
 
     def _make_room(self, asking: bool) -> None:
         """What the overview of keys says, too, gives way to what must be read now."""
@@ -190,6 +190,30 @@ class Panel(QWidget):
         self._contour.setText(text if total else "no contours")
         question = f"<span style='color:{ASKED_COLOUR}'>◯</span> {html.escape(asked)}<br>"
         self._tools.setText((question if asked else "") + html.escape(" · ".join(tools)))
+
+    def set_legend(self, text: str) -> None:
+        """What keypoints' colours mean, as rich text; "" for visibility."""
+        if text != self._shown_legend:
+            self._shown_legend = text
+            self._legend.setText(text or self._plain_legend)
+
+    def set_model(self, name: str, learning: str) -> None:
+        """Which model predicts, and how far what it learns is."""
+        text = "<br>".join(html.escape(line) for line in (name, learning) if line)
+        if text != self._shown_model:
+            self._shown_model = text
+            self._model.setText(text)
+            self._model.setVisible(bool(text))
+
+    @property
+    def legend_text(self) -> str:
+        """What keypoints' colours mean, rich text."""
+        return str(self._legend.text())
+
+    @property
+    def model_text(self) -> str:
+        """Which model predicts, rich text."""
+        return str(self._model.text())
 
     def set_keypoint(self, title: str | None, visibility: int | None = None) -> None:
         """The keypoint under the cursor."""

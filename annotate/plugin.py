@@ -174,4 +174,7 @@ class AnnotatePanel(Container):
         self._message.value = f"{len(session.items)} items"
         self._start.enabled = False
         self.annotation = AnnotateWindow(self._viewer, session)
+        adviser = self.annotation.advising.adviser
+        assert adviser is not None
+        self.native.destroyed.connect(lambda *_: adviser.end())
         self.native.destroyed.connect(lambda *_: session.close())

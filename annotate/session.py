@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from annotate.assignment import assigned_items
 from annotate.box_keypoints import BOX, begin_box_drag
 from annotate.editing import (
+    Adopt,
     Change,
     Confirm,
     Document,
@@ -310,6 +311,10 @@ class AnnotationSession:
 
     def move_many(self, change: Move) -> Document:
         """Put several keypoints somewhere, as one step for undo."""
+        return self._record(change)
+
+    def adopt(self, change: Adopt) -> Document:
+        """Take keypoints over from a model, as one step for undo."""
         return self._record(change)
 
     def set_visibility(self, indices: Sequence[int], visibility: int) -> Document:

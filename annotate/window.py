@@ -8,6 +8,7 @@ from typing import Any
 
 from annotate import drawing
 from annotate.actions import Actions
+from annotate.advising import Advising
 from annotate.box_keypoints import BOX
 from annotate.canvas import KeypointCanvas
 from annotate.editing import Move
@@ -36,6 +37,7 @@ class AnnotateWindow:
         session: what to show.
         settings: keys, theme and text size.
         remember: called with theme and text size when somebody changes them.
+        model: which model predicts, see `annotate.adviser.Adviser`.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class AnnotateWindow:
         session: AnnotationSession,
         settings: Settings | None = None,
         remember: Callable[[str, float], None] = lambda _theme, _scale: None,
+        model: str = "",
     ) -> None:
         self._remember = remember
         self.viewer = viewer
@@ -69,6 +72,8 @@ class AnnotateWindow:
         ]
         self._retry = self._make_retry(main)
         self.reviewing = Reviewing(self.canvas, main)
+        self.advising = Advising(self, main, model)
+        self.canvas.tint = self.advising.tint
         viewer.mouse_move_callbacks.append(self._present)
         viewer.mouse_wheel_callbacks.append(self._present)
         self.canvas.on_drawn = self.insets.repaint_marks
@@ -88,6 +93,7 @@ class AnnotateWindow:
         """Go over to another session; the one before stays open."""
         self.session = session
         self.reviewing.begin(session)
+        self.advising.begin(session.dataset.root)
         project = session.dataset.root.resolve().name
         self.panel.set_session(session.annotator, project, session.layer)
         self.canvas.tools.asked = None
@@ -101,6 +107,7 @@ class AnnotateWindow:
         self.shortcuts.close()
         self._retry.stop()
         self.reviewing.close()
+        self.advising.end()
         self.viewer.mouse_move_callbacks.remove(self._present)
         self.viewer.mouse_wheel_callbacks.remove(self._present)
         for dock in self.docks:
@@ -148,6 +155,7 @@ class AnnotateWindow:
             row = self.session.dataset.row(self.session.item.key.sample_id)
             picture = drawing.missing_picture(row["width"], row["height"])
         self._region = ""
+        self.advising.show_item()
         self.canvas.active = self.next_contour(None, 1)
         self.canvas.tools.asked = next_to_place(document) if asking else None
         self.canvas.show(picture, document, self.session.camera())
@@ -250,6 +258,7 @@ class AnnotateWindow:
         self.panel.set_item(*place, name, document, session.filter_text)
         self.panel.set_progress(session.progress(), session.items_an_hour())
         self.panel.set_review(self.reviewing.text(THEMES[self.theme].muted))
+        self.advising.show_text()
         self.show_tools()
         self._hovered(self.canvas.hovered)
 
