@@ -23,6 +23,7 @@ KEYPOINTS: Array = np.concatenate([np.zeros((1, 3)), CORNERS])
 """(9, 3) of a box of size 1."""
 
 _NEAREST_M = 1e-3
+_AFTER = np.array([1, 2, 3, 0])
 _SQUARE_SIGMA = 0.01
 _SIZE_SIGMA, _CENTRE_SIGMA_M, _TURN_SIGMA_RAD = 1.0, 5.0, math.pi
 """Of the prior that keeps what no evidence tells finite: sizes within a factor of e, the centre
@@ -160,13 +161,21 @@ class Residuals:
     def _seen(self, which: Array, points: Array, slope: Array) -> Linear:
         """Pixels from the principal point (k, m, 2) of world points (k, m, 3); (k, m, 2, 9)."""
         turn = self._turns[which]
-        at = np.einsum("kij,kmj->kmi", turn, points) + self._shifts[which][:, None]
-        by = np.einsum("kij,kmjn->kmin", turn, slope)
+        at = points @ turn.transpose(0, 2, 1) + self._shifts[which][:, None]
+        by = turn[:, None] @ slope
         z = np.maximum(at[..., 2:], _NEAREST_M)
         focal = self._focal[which][:, None]
         px = focal * at[..., :2] / z
         by_px = (focal / z)[..., None] * by[..., :2, :] - (px / z)[..., None] * by[..., 2:, :]
         return px, by_px
+
+    def _px_of(self, which: Array, points: Array) -> Array:
+        """As `_seen`, without the derivatives."""
+        turn = self._turns[which]
+        at = points @ turn.transpose(0, 2, 1) + self._shifts[which][:, None]
+        return np.asarray(
+            self._focal[which][:, None] * at[..., :2] / np.maximum(at[..., 2:], _NEAREST_M)
+        )
 
     def _corners(self, points: Array, slope: Array) -> Linear:
         which = self._corner_of
@@ -186,17 +195,27 @@ class Residuals:
     def _faces(self, points: Array, slope: Array) -> Linear:
         """How far a click lies outside the face's outline; 0 inside."""
         loops = FACE_LOOPS[self._face_of] + 1
-        px, by = self._seen(self._face, points[loops], slope[loops])
-        after, by_after = np.roll(px, -1, axis=1), np.roll(by, -1, axis=1)
+        px, at = self._px_of(self._face, points[loops]), self._px[self._face]
+        after = px[:, _AFTER]
         area = (px[..., 0] * after[..., 1] - px[..., 1] * after[..., 0]).sum(axis=1)
-        at = np.broadcast_to(self._px[self._face][:, None], px.shape)
-        off, by_off = _off_line(px, after, by, by_after, at)
-        outwards = -np.where(area > 0, 1.0, -1.0)[:, None]
-        row = np.arange(len(off)), (off * outwards).argmax(axis=1)
-        outside = (off * outwards)[row]
-        sigma = self._sigma[self._face]
-        active = (outside > 0) / sigma
-        return outside * active, by_off[row] * outwards * active[:, None]
+        along = after - px
+        beside = (
+            along[..., 0] * (at[:, None] - px)[..., 1] - along[..., 1] * (at[:, None] - px)[..., 0]
+        )
+        length = np.maximum(np.sqrt((along**2).sum(axis=2)), 1e-9)
+        outwards = -np.where(area > 0, 1.0, -1.0)
+        outside = beside / length * outwards[:, None]
+        edge = outside.argmax(axis=1)
+        values, slopes = np.zeros(len(edge)), np.zeros((len(edge), 9))
+        # Mostly it is inside, and nothing pulls.
+        k = np.flatnonzero(outside[np.arange(len(edge)), edge] > 0)
+        if len(k):
+            ends = loops[k[:, None], np.stack([edge[k], _AFTER[edge[k]]], axis=1)]
+            p, by = self._seen(self._face[k], points[ends], slope[ends])
+            off, by_off = _off_line(p[:, 0], p[:, 1], by[:, 0], by[:, 1], at[k])
+            weight = outwards[k] / self._sigma[self._face[k]]
+            values[k], slopes[k] = off * weight, by_off * weight[:, None]
+        return values, slopes
 
     def _clicked_points(self) -> tuple[Array, NDArray[np.intp], Array, Array]:
         """World points under face clicks with depth: (n, 3), axis, side and sigma (n,)."""
