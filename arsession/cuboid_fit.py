@@ -170,9 +170,9 @@ def follow_box(evidence: Evidence, views: Views, start: PlacedBox) -> Fit:
         step = np.linalg.solve(information, -(values @ weighted))
         if not np.isfinite(step).all() or np.abs(step).max() > _LONGEST_STEP:
             return fit_box(evidence, views, start)
-        x = x + step
         if float(step @ information @ step) < _SMALL_STEP:
-            return _told(residuals, x, information, _huber(residuals.values(x)))
+            return _told(residuals, x, information, _huber(values))
+        x = x + step
     return fit_box(evidence, views, residuals.box(x))
 
 

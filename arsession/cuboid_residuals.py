@@ -24,10 +24,12 @@ KEYPOINTS: Array = np.concatenate([np.zeros((1, 3)), CORNERS])
 
 _NEAREST_M = 1e-3
 _AFTER = np.array([1, 2, 3, 0])
+_ONE = np.eye(3)
 _SQUARE_SIGMA = 0.01
 _SIZE_SIGMA, _CENTRE_SIGMA_M, _TURN_SIGMA_RAD = 1.0, 5.0, math.pi
 """Of the prior that keeps what no evidence tells finite: sizes within a factor of e, the centre
 within 5 m of the first guess, the rotation anything."""
+_PRIOR = 1 / np.repeat([_TURN_SIGMA_RAD, _CENTRE_SIGMA_M, _SIZE_SIGMA], 3)
 _LOG_SIZES = (-12.0, 8.0)  # a step of the solver may try anything
 
 
@@ -40,7 +42,7 @@ def skew(v: Array) -> Array:
 
 def turn_and_derivative(w: Array) -> tuple[Array, Array]:
     """exp(w) and the right Jacobian of the rotation group at w, both (3, 3)."""
-    angle = float(np.linalg.norm(w))
+    angle = math.sqrt(float(w @ w))
     k = skew(w)
     if angle < 1e-4:  # two terms of the series are exact to 1e-16
         a, b, c = 1 - angle**2 / 6, 0.5 - angle**2 / 24, 1 / 6 - angle**2 / 120
@@ -48,7 +50,8 @@ def turn_and_derivative(w: Array) -> tuple[Array, Array]:
         a = math.sin(angle) / angle
         b = (1 - math.cos(angle)) / angle**2
         c = (angle - math.sin(angle)) / angle**3
-    return np.eye(3) + a * k + b * k @ k, np.eye(3) - b * k + c * k @ k
+    square = k @ k
+    return _ONE + a * k + b * square, _ONE - b * k + c * square
 
 
 def points_and_derivative(box: PlacedBox, right: Array | None = None) -> tuple[Array, Array]:
@@ -82,6 +85,7 @@ class Residuals:
         self, evidence: Evidence, views: Views, guess: PlacedBox, reach_m: float = 0.0
     ) -> None:
         self._evidence, self._guess = evidence, guess
+        self._start = np.concatenate([np.zeros(3), guess.centre_m, np.log(guess.size_m)])
         clicks = evidence.clicks
         frames = np.array([click.frame for click in clicks])
         self._turns, self._shifts = views.turns[frames], views.shifts[frames]
@@ -106,14 +110,15 @@ class Residuals:
 
     def start(self) -> Array:
         """The unknowns at the guess, (9,)."""
-        return np.concatenate([np.zeros(3), self._guess.centre_m, np.log(self._guess.size_m)])
+        return self._start.copy()
 
     def box(self, x: Array) -> PlacedBox:
         """The box that unknowns stand for."""
-        turn, _ = turn_and_derivative(x[:3])
-        return PlacedBox(
-            self._guess.rotation @ turn, x[3:6].copy(), np.exp(np.clip(x[6:], *_LOG_SIZES))
-        )
+        return self._box(x, turn_and_derivative(x[:3])[0])
+
+    def _box(self, x: Array, turn: Array) -> PlacedBox:
+        size_m = np.exp(np.minimum(np.maximum(x[6:], _LOG_SIZES[0]), _LOG_SIZES[1]))
+        return PlacedBox(self._guess.rotation @ turn, x[3:6].copy(), size_m)
 
     def values(self, x: Array) -> Array:
         """(n,) in standard deviations."""
@@ -125,27 +130,20 @@ class Residuals:
 
     def click_errors_px(self, x: Array) -> Array:
         """(clicks,) by how many pixels the box misses each click, as the click counts it."""
-        values = self._click_parts(x)
+        values = self.values(x)  # those of clicks come first
         errors = np.zeros(len(self._px))
         n = 2 * len(self._corner)
         errors[self._corner] = np.linalg.norm(values[:n].reshape(-1, 2), axis=1)
         errors[self._edge] = np.abs(values[n : n + len(self._edge)])
-        errors[self._face] = values[n + len(self._edge) :]
+        first = n + len(self._edge)
+        errors[self._face] = values[first : first + len(self._face)]
         return errors * self._sigma
-
-    def _click_parts(self, x: Array) -> Array:
-        box = self.box(x)
-        _, right = turn_and_derivative(x[:3])
-        points = points_and_derivative(box, right)
-        return np.concatenate(
-            [self._corners(*points)[0], self._edges(*points)[0], self._faces(*points)[0]]
-        )
 
     def _both(self, x: Array) -> Linear:
         if self._last is not None and np.array_equal(self._last[0], x):
             return self._last[1]
-        box = self.box(x)
-        _, right = turn_and_derivative(x[:3])
+        turn, right = turn_and_derivative(x[:3])
+        box = self._box(x, turn)
         points = points_and_derivative(box, right)
         # What there is none of is left out: this runs several times for each move of a drag.
         parts = [self._corners(*points)] if len(self._corner) else []
@@ -280,8 +278,7 @@ class Residuals:
         return np.array(values), np.array(slopes).reshape(-1, 9)
 
     def _prior(self, x: Array) -> Linear:
-        sigma = np.repeat([_TURN_SIGMA_RAD, _CENTRE_SIGMA_M, _SIZE_SIGMA], 3)
-        return (x - self.start()) / sigma, np.diag(1 / sigma)
+        return (x - self._start) * _PRIOR, np.diag(_PRIOR)
 
 
 def _off_line(p: Array, q: Array, by_p: Array, by_q: Array, at: Array) -> Linear:
