@@ -7,6 +7,7 @@ no state of a generator needs saving. OpenCV works without Python's lock, so one
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 import time
@@ -25,7 +26,7 @@ _AHEAD = 4
 
 
 class Ahead(ABC, Generic[AnyBatch]):
-    """Batches from a given step on; iterate, and `close` when done.
+    """Batches from a given step on, or of some steps; iterate, and `close` when done.
 
     Subclasses set themselves up first: the thread starts in this class's `__init__`.
 
@@ -33,8 +34,9 @@ class Ahead(ABC, Generic[AnyBatch]):
         busy_s: CPU seconds the background thread has used.
     """
 
-    def __init__(self, first_step: int) -> None:
-        self._step = first_step
+    def __init__(self, first_step: int | range) -> None:
+        every = first_step if isinstance(first_step, range) else itertools.count(first_step)
+        self._steps = iter(every)
         self._ready: queue.Queue[AnyBatch | BaseException] = queue.Queue(_AHEAD)
         self._closed = threading.Event()
         self.busy_s = 0.0
@@ -63,8 +65,7 @@ class Ahead(ABC, Generic[AnyBatch]):
         try:
             while not self._closed.is_set():
                 begun = time.thread_time()
-                batch = self.at(self._step)
-                self._step += 1
+                batch = self.at(next(self._steps))
                 self.busy_s += time.thread_time() - begun
                 self._put(batch)
         except BaseException as error:

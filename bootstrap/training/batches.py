@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TypeVar, overload
@@ -110,7 +111,7 @@ class Batches(Ahead[Batch]):
         size: int,
         batch: int,
         seed: int,
-        first_step: int = 0,
+        first_step: int | range = 0,
         others: Sequence[Subject] = (),
     ) -> None:
         own = {i for i, ds in enumerate(data.datasets) if is_of(ds, topology.id)}
@@ -213,15 +214,17 @@ def principal(points: Floats, weight: Floats, unseen: Floats) -> tuple[Floats, F
 
 
 def memory_budget_bytes() -> int:
-    """What decoded pictures may take: 40 % of the memory that is free now."""
+    """What decoded pictures may take: 40 % of the memory that is free now, for all the processes of
+    a training on this machine."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     try:
         with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123
             for line in file:
                 if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024 * 2 // 5
+                    return int(line.split()[1]) * 1024 * 2 // 5 // processes
     except OSError:
         pass
-    return 2**30
+    return 2**30 // processes
 
 
 def single_threaded_opencv() -> int:

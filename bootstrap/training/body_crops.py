@@ -85,7 +85,13 @@ class BodyBatches(Ahead[BodyBatch]):
     """Training batches of bodies from a given step on."""
 
     def __init__(
-        self, data: TrainingData, pictures: Pictures, size: int, batch: int, seed: int, first: int
+        self,
+        data: TrainingData,
+        pictures: Pictures,
+        size: int,
+        batch: int,
+        seed: int,
+        first_step: int | range,
     ) -> None:
         own = {i for i, ds in enumerate(data.datasets) if is_of(ds, "pose33@1")}
         empty = tuple(subject for subject in data.negatives if subject.source[0] in own)
@@ -93,7 +99,7 @@ class BodyBatches(Ahead[BodyBatch]):
         self._pictures, self._size = pictures, size
         self._batch, self._seed = batch, seed
         self._places = ShuffledPlaces(len(self._subjects), seed)
-        super().__init__(first)
+        super().__init__(first_step)
 
     def at(self, step: int) -> BodyBatch:
         """The batch of that step: the same whenever it is asked for."""

@@ -26,6 +26,7 @@ from bootstrap.training.box_scenes import (
     validation_boxes,
 )
 from bootstrap.training.cutouts import ScenePictures, scenes_of
+from bootstrap.training.devices import device_of
 from bootstrap.training.subjects import Floats, TrainingData
 from bootstrap.worst import PREDICTED, TRUTH, draw_shape
 from runtime.card import CardMetric
@@ -66,7 +67,7 @@ class BoxTeaching:
         torch.manual_seed(seed)
         return BoxNetwork()
 
-    def batches(self, batch: int, seed: int, first_step: int) -> Ahead[BoxBatch]:
+    def batches(self, batch: int, seed: int, first_step: int | range) -> Ahead[BoxBatch]:
         """Parts of every picture."""
         return BoxBatches(self._train, self._pictures, batch, seed, first_step)
 
@@ -76,7 +77,7 @@ class BoxTeaching:
 
     def losses(self, network: BoxNetwork, batch: BoxBatch) -> dict[str, Tensor]:
         """See `box_losses`."""
-        return box_losses(network(as_input(batch.image)), batch)
+        return box_losses(network(as_input(batch.image, network)), batch)
 
     def errors(self, network: BoxNetwork, batches: Sequence[BoxBatch]) -> Tensor:
         """(n,) of each object; 1 for what is missed or nobody's."""
@@ -130,28 +131,31 @@ class BoxTeaching:
         return lay_out(tiles, captions, title, (("label", TRUTH), ("network", PREDICTED)), _COLUMNS)
 
 
-def as_input(image: NDArray[np.uint8]) -> Tensor:
+def as_input(image: NDArray[np.uint8], network: BoxNetwork) -> Tensor:
     """(B, S, S, 3) uint8 as the network takes it: (B, 3, S, S), 0..1, channels last in memory."""
-    return torch.from_numpy(image).permute(0, 3, 1, 2).float().div_(255.0)
+    picture = torch.from_numpy(image).to(device_of(network))
+    return picture.permute(0, 3, 1, 2).float().div_(255.0)
 
 
 def box_losses(outputs: dict[str, Tensor], batch: BoxBatch) -> dict[str, Tensor]:
     """Each part of the loss, unweighted, and their weighted sum as "loss"."""
     fields = batch.fields
-    heat, judged = torch.from_numpy(fields.heat), torch.from_numpy(fields.judged)
     logits = outputs["centres"][:, 0]
+    heat, judged, wanted, weight, scale, shown = (
+        torch.from_numpy(one).to(logits.device)
+        for one in (fields.heat, fields.judged, fields.offsets, fields.weight, fields.scale,
+                    fields.silhouette)
+    )  # fmt: skip
     objects = max(1.0, float((fields.heat == 1).sum()))
     wrong = torch.where(heat == 1, torch.sigmoid(-logits), torch.sigmoid(logits))
     cross = torch.where(heat == 1, F.softplus(-logits), (1 - heat) ** NEARBY * F.softplus(logits))
     centres = (judged * wrong**FOCAL * cross).sum() / objects
-    wanted = torch.from_numpy(fields.offsets)
-    weight = torch.from_numpy(fields.weight)
     found = outputs["offsets"].permute(0, 2, 3, 1) * UNIT_PX
-    error = (found - wanted) / torch.from_numpy(fields.scale)[..., None]
+    error = (found - wanted) / scale[..., None]
     huber = F.huber_loss(error, torch.zeros_like(error), reduction="none", delta=HUBER) / HUBER
     offsets = (huber * weight).sum() / weight.sum().clamp(min=1.0)
     silhouette = F.binary_cross_entropy_with_logits(
-        outputs["silhouette"][:, 0], torch.from_numpy(fields.silhouette), weight=judged
+        outputs["silhouette"][:, 0], shown, weight=judged
     )
     total = centres + OFFSET_WEIGHT * offsets + SILHOUETTE_WEIGHT * silhouette
     return {"centres": centres, "offsets": offsets, "silhouette": silhouette, "loss": total}
@@ -163,7 +167,7 @@ def answers(
     """What is found in each picture: score and (9, 2) input pixels, the best first."""
     network.eval()
     with torch.no_grad():
-        outputs = network(as_input(batch.image))
+        outputs = network(as_input(batch.image, network))
     centres, offsets = outputs["centres"].numpy(), (outputs["offsets"] * UNIT_PX).numpy()
     return [found_shapes(c, o, min_score) for c, o in zip(centres, offsets)]
 

@@ -138,7 +138,7 @@ class BoxBatches(Ahead[BoxBatch]):
         pictures: ScenePictures,
         batch: int,
         seed: int,
-        first_step: int = 0,
+        first_step: int | range = 0,
     ) -> None:
         self._scenes, self._pictures = scenes, pictures
         self._topology = topology(BoxNetwork.topology_id)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import sys
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -74,6 +77,19 @@ Also = Annotated[
 Tensorboard = Annotated[
     Path | None, typer.Option(help="Also write curves for TensorBoard into this folder.")
 ]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="auto (a GPU where there is one), cpu, cuda, cuda:N or mps.", show_default=True
+    ),
+]
+Devices = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Share every batch among so many GPUs, or processes on a CPU; torchrun does, too.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
@@ -90,6 +106,8 @@ def face(
     resume: Resume = False,
     also: Also = None,
     tensorboard: Tensorboard = None,
+    device: Device = "auto",
+    devices: Devices = 1,
     as_json: AsJson = False,
     size: Size = NetworkSize.lite,
 ) -> None:
@@ -100,7 +118,7 @@ def face(
     """
     _train(
         "face", data, out, start_from, minutes, steps, seed, batch, threads, resume, also,
-        tensorboard, as_json, size=size,
+        tensorboard, device, devices, as_json, size=size,
     )  # fmt: skip
 
 
@@ -117,6 +135,8 @@ def iris(
     resume: Resume = False,
     also: Also = None,
     tensorboard: Tensorboard = None,
+    device: Device = "auto",
+    devices: Devices = 1,
     as_json: AsJson = False,
 ) -> None:
     """Train the iris network: one eye's contour and its iris, 76 keypoints, from a 64-pixel crop.
@@ -128,7 +148,7 @@ def iris(
     """
     _train(
         "iris", data, out, start_from, minutes, steps, seed, batch, threads, resume, also,
-        tensorboard, as_json,
+        tensorboard, device, devices, as_json,
     )  # fmt: skip
 
 
@@ -145,6 +165,8 @@ def hand(
     resume: Resume = False,
     also: Also = None,
     tensorboard: Tensorboard = None,
+    device: Device = "auto",
+    devices: Devices = 1,
     as_json: AsJson = False,
     size: Size = NetworkSize.lite,
 ) -> None:
@@ -155,7 +177,7 @@ def hand(
     """
     _train(
         "hand", data, out, start_from, minutes, steps, seed, batch, threads, resume, also,
-        tensorboard, as_json, size=size,
+        tensorboard, device, devices, as_json, size=size,
     )  # fmt: skip
 
 
@@ -172,6 +194,8 @@ def pose(
     resume: Resume = False,
     also: Also = None,
     tensorboard: Tensorboard = None,
+    device: Device = "auto",
+    devices: Devices = 1,
     as_json: AsJson = False,
     size: Size = NetworkSize.lite,
 ) -> None:
@@ -182,7 +206,7 @@ def pose(
     """
     _train(
         "pose", data, out, start_from, minutes, steps, seed, batch, threads, resume, also,
-        tensorboard, as_json, size=size,
+        tensorboard, device, devices, as_json, size=size,
     )  # fmt: skip
 
 
@@ -210,6 +234,8 @@ def detector(
     resume: Resume = False,
     also: Also = None,
     tensorboard: Tensorboard = None,
+    device: Device = "auto",
+    devices: Devices = 1,
     as_json: AsJson = False,
 ) -> None:
     """Train a detector of faces or palms on whole pictures, in MediaPipe's SSD layout.
@@ -223,7 +249,7 @@ def detector(
     network = f"{kind.value}-detector"
     _train(
         network, data, out, start_from, minutes, steps, seed, batch, threads, resume, also,
-        tensorboard, as_json,
+        tensorboard, device, devices, as_json,
     )  # fmt: skip
 
 
@@ -243,6 +269,8 @@ def box(
     resume: Resume = False,
     also: Also = None,
     tensorboard: Tensorboard = None,
+    device: Device = "auto",
+    devices: Devices = 1,
     as_json: AsJson = False,
 ) -> None:
     """Train the box network: 3D boxes of objects in whole pictures, in one stage, 160 pixels.
@@ -253,7 +281,7 @@ def box(
     """
     _train(
         "box", data, out, start_from, minutes, steps, seed, batch, threads, resume, also,
-        tensorboard, as_json, category,
+        tensorboard, device, devices, as_json, category,
     )  # fmt: skip
 
 
@@ -270,6 +298,8 @@ def _train(
     resume: bool,
     also: list[Precision] | None,
     tensorboard: Path | None,
+    device: str,
+    devices: int,
     as_json: bool,
     category: str = "",
     size: NetworkSize = NetworkSize.lite,
@@ -277,8 +307,14 @@ def _train(
     from bootstrap.training.process import wait_patiently
 
     wait_patiently()  # before torch
-    from bootstrap.training.report import LiveReport, on_board
+    from bootstrap.training.devices import Peers, find_device, launched
+    from bootstrap.training.report import LiveReport, Silent, on_board
     from bootstrap.training.train import TrainSettings, interruptible, train
+
+    if devices > 1 and "WORLD_SIZE" not in os.environ:
+        Peers(0, devices).share(batch)
+        find_device(device, devices - 1)  # what can't work is told once
+        raise typer.Exit(launched(devices, sys.argv[1:]))
 
     if minutes is None and steps is None:
         minutes = 10.0
@@ -296,17 +332,21 @@ def _train(
         tuple(one.value for one in also or ()),
         category,
         size.value,
+        device=device,
     )
+    first = int(os.environ.get("RANK", "0")) == 0
     with (
-        LiveReport(f"train {network}") as report,
-        on_board(tensorboard, report) as reporter,
+        LiveReport(f"train {network}") if first else nullcontext(Silent()) as report,
+        on_board(tensorboard if first else None, report) as reporter,
         interruptible() as stop,
     ):
         result = train(settings, reporter, stop)
+    if not first:
+        return
     if result.out is None:
         typer.echo(
             f"Stopped at step {result.steps}; nothing is lost. Go on with: "
-            f"{_resume_command(settings)}",
+            f"{_resume_command(settings, devices)}",
             err=True,
         )
         raise typer.Exit(1)
@@ -335,7 +375,7 @@ def _note(result: TrainResult, folders: list[Path]) -> None:
         )  # fmt: skip
 
 
-def _resume_command(settings: TrainSettings) -> str:
+def _resume_command(settings: TrainSettings, devices: int = 1) -> str:
     words = ["viewfinder", "train", *_command(settings.network)]
     for folder in settings.data:
         words += ["--data", str(folder)]
@@ -353,6 +393,10 @@ def _resume_command(settings: TrainSettings) -> str:
         words += ["--size", settings.size]
     if settings.category:
         words += ["--category", settings.category]
+    if settings.device != "auto":
+        words += ["--device", settings.device]
+    if devices > 1:
+        words += ["--devices", str(devices)]
     words += ["--threads", str(settings.threads), "--resume"]
     return shlex.join(words)
 

@@ -58,7 +58,7 @@ class DetectorTeaching:
         torch.manual_seed(seed)
         return self._network()
 
-    def batches(self, batch: int, seed: int, first_step: int) -> Ahead[SceneBatch]:
+    def batches(self, batch: int, seed: int, first_step: int | range) -> Ahead[SceneBatch]:
         """Collages of every picture's subjects, and parts of pictures."""
         supply = self._supply(self._train)
         return SceneBatches(supply, self._network().layout, batch, seed, first_step)

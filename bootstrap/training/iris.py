@@ -27,6 +27,7 @@ from bootstrap.training.batches import (
     stacked,
 )
 from bootstrap.training.crops import Example, Image, Jitter, example_in_roi
+from bootstrap.training.devices import device_of
 from bootstrap.training.losses import Target, keypoint_errors, losses
 from bootstrap.training.photometry import vary_photometry
 from bootstrap.training.subjects import MIN_LENGTH, OCCLUDED_WEIGHT, Subject, TrainingData
@@ -149,7 +150,12 @@ class EyeBatches(Ahead[Batch]):
     """Training batches of eyes from a given step on."""
 
     def __init__(
-        self, eyes: Sequence[Eye], pictures: Pictures, batch: int, seed: int, first_step: int
+        self,
+        eyes: Sequence[Eye],
+        pictures: Pictures,
+        batch: int,
+        seed: int,
+        first_step: int | range,
     ) -> None:
         self._eyes, self._pictures, self._batch, self._seed = eyes, pictures, batch, seed
         self._places = ShuffledPlaces(len(eyes), seed)
@@ -200,7 +206,7 @@ class IrisTeaching:
         network.set_shapes({"landmarks": (torch.from_numpy(mean), torch.from_numpy(components))})
         return network
 
-    def batches(self, batch: int, seed: int, first_step: int) -> Ahead[Batch]:
+    def batches(self, batch: int, seed: int, first_step: int | range) -> Ahead[Batch]:
         """Crops of every eye."""
         return EyeBatches(self._train, self._pictures, batch, seed, first_step)
 
@@ -218,7 +224,7 @@ class IrisTeaching:
 
     def losses(self, network: IrisNetwork, batch: Batch) -> dict[str, Tensor]:
         """See bootstrap.training.losses."""
-        target = Target.of(batch)
+        target = Target.of(batch, device_of(network))
         return losses(network(target.image), target)
 
     def errors(self, network: IrisNetwork, batches: Sequence[Batch]) -> Tensor:

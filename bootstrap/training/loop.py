@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from bootstrap.networks import Network
 from bootstrap.training.ahead import Ahead
 from bootstrap.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from bootstrap.training.devices import ALONE, CPU, Peers
 from bootstrap.training.report import Log, Reporter, Status
 from bootstrap.training.teaching import Teaching
 from runtime.errors import ViewfinderError
@@ -49,6 +50,8 @@ class Loop:
         checkpoint: the file.
         stop: asked after every step; once true the loop saves and ends.
         rate: of the network's peak learning rate.
+        device: that the network and its average are on.
+        peers: the processes that share the training; the first alone measures, tells and writes.
     """
 
     network: Network
@@ -62,14 +65,19 @@ class Loop:
     reporter: Reporter
     stop: Callable[[], bool]
     rate: float = 1.0
+    device: torch.device = CPU
+    peers: Peers = ALONE
     step: int = 0
     finished: bool = False
     validation_errors: Tensor = field(default_factory=lambda: torch.zeros(0))
     _earlier_s: float = 0.0
+    _agreed_s: float = 0.0
 
     def __post_init__(self) -> None:
+        self.network.to(self.device)
         # torch's stubs leave this overload out.
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.peers.alike(self.network)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         peak: float = getattr(self.network, "peak_learning_rate", PEAK_LEARNING_RATE)
         self._peak = self.rate * peak
@@ -100,15 +108,16 @@ class Loop:
         if self.steps is not None:
             return min(1.0, self.step / max(1, self.steps))
         assert self.seconds is not None
-        return min(1.0, self.elapsed_s / max(1e-9, self.seconds))
+        elapsed_s = self.elapsed_s if self.peers.count == 1 else self._agreed_s
+        return min(1.0, elapsed_s / max(1e-9, self.seconds))
 
-    def run(self, batches: Ahead[Any], log: Log) -> None:
+    def run(self, batches: Ahead[Any], log: Log | None) -> None:
         """Train until the steps or the time are used up, or `stop` says so; then save."""
         meter = _Meter(self, batches)
         saved_s = self.elapsed_s
         validated = math.floor(self.fraction * VALIDATIONS)
         source = iter(batches)
-        while self.fraction < 1.0 and not self.stop():
+        while self._goes_on():
             meter.add(self.train_step(next(source)))
             error = None
             if math.floor(self.fraction * VALIDATIONS) > validated:
@@ -116,16 +125,30 @@ class Loop:
                 error = self._validated()
             if error is not None or meter.due():
                 status = meter.status(error)
-                log.write(status)
+                if log is not None:
+                    log.write(status)
                 self.reporter.update(status)
             if self.elapsed_s - saved_s > CHECKPOINT_EVERY_S:
                 self.save()
                 saved_s = self.elapsed_s
         self.finished = self.fraction >= 1.0
         self.save()
+        self.peers.wait()  # what is saved is there for all
+
+    def _goes_on(self) -> bool:
+        """Whether there is another step. Every process hears it from the first, with the time."""
+        asked = float(self.fraction < 1.0 and self.stop())
+        self._agreed_s, stopped = self.peers.told_by_first((self.elapsed_s, asked), self.device)
+        return self.fraction < 1.0 and not stopped
+
+    def averaged(self) -> Network:
+        """The average on the processor, where networks are measured and exported."""
+        return self.average if self.device == CPU else copy.deepcopy(self.average).to(CPU)
 
     def save(self) -> None:
         """Write the checkpoint."""
+        if not self.peers.first:
+            return
         progress = Progress(self.settings, self.step, self.elapsed_s, self.finished)
         save_checkpoint(self.checkpoint, self.network, self.average, self.optimiser, progress)
 
@@ -145,9 +168,10 @@ class Loop:
             group["lr"] = self.learning_rate() * group["rate"]
         self.network.train()
         parts = self.teaching.losses(self.network, batch)
-        if not torch.isfinite(parts["loss"]):
+        told = dict(zip(parts, self.peers.averaged(list(parts.values()))))
+        if not torch.isfinite(told["loss"]):
             # Before anything learns from it: the weights and the checkpoint are still good.
-            values = {name: float(value.detach()) for name, value in parts.items()}
+            values = {name: float(value.detach()) for name, value in told.items()}
             raise ViewfinderError(
                 "the loss isn't a number any more",
                 file=self.checkpoint,
@@ -157,6 +181,7 @@ class Loop:
             )
         self.optimiser.zero_grad(set_to_none=True)
         parts["loss"].backward()
+        self.peers.average_gradients(self.network)
         nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
         self.optimiser.step()
         self.step += 1
@@ -164,12 +189,12 @@ class Loop:
         decay = min(AVERAGE_DECAY, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(self._averaged, self._followed, 1 - decay)
-        return {name: value.detach() for name, value in parts.items()}
+        return {name: value.detach() for name, value in told.items()}
 
     def _validated(self) -> float | None:
-        if not self.validation:
+        if not self.validation or not self.peers.first:
             return None
-        self.validation_errors = self.teaching.errors(self.average, self.validation)
+        self.validation_errors = self.teaching.errors(self.averaged(), self.validation)
         return float(self.validation_errors.mean())
 
 

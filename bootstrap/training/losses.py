@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bootstrap.training.batches import Batch
+from bootstrap.training.devices import CPU
 
 WING_WIDTH = 0.10
 WING_CURVATURE = 0.02
@@ -46,9 +47,9 @@ class Target:
     drawn_weight: Tensor
 
     @classmethod
-    def of(cls, batch: Batch) -> Self:
+    def of(cls, batch: Batch, device: torch.device = CPU) -> Self:
         """The batch, converted."""
-        values = {f.name: torch.from_numpy(getattr(batch, f.name)) for f in fields(cls)}
+        values = {f.name: torch.from_numpy(getattr(batch, f.name)).to(device) for f in fields(cls)}
         # The strides of a permuted NHWC array are channels_last's own: nothing is copied.
         values["image"] = values["image"].permute(0, 3, 1, 2).float().div_(255.0)
         return cls(**values)
@@ -122,8 +123,8 @@ def map_surprise(maps: Tensor, landmarks: Tensor, origin: float = 0.5) -> Tensor
     """
     height, width = maps.shape[2:]
     x, y = landmarks[..., 0] * width - origin, landmarks[..., 1] * height - origin
-    across = _bump(torch.arange(width) - x[..., None])
-    down = _bump(torch.arange(height) - y[..., None])
+    across = _bump(torch.arange(width, device=maps.device) - x[..., None])
+    down = _bump(torch.arange(height, device=maps.device) - y[..., None])
     wanted = down[..., :, None] * across[..., None, :]
     shown = F.logsigmoid(maps) - torch.sigmoid(maps).sum(dim=(2, 3), keepdim=True).log()
     inside = (landmarks[..., :2] > 0) & (landmarks[..., :2] < 1)

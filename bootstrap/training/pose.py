@@ -16,6 +16,7 @@ from bootstrap.networks.pose import PoseNetwork
 from bootstrap.training.ahead import Ahead
 from bootstrap.training.batches import memory_budget_bytes
 from bootstrap.training.body_crops import BodyBatch, BodyBatches, BodyPictures, validation_bodies
+from bootstrap.training.devices import device_of
 from bootstrap.training.losses import (
     MAP_SPREAD_CELLS,
     MAP_WEIGHT,
@@ -61,7 +62,7 @@ class PoseTeaching(LandmarkTeaching):
         self._topology = aligned_topology()
         self._pictures = BodyPictures(data.datasets, memory_budget_bytes())
 
-    def batches(self, batch: int, seed: int, first_step: int) -> Ahead[BodyBatch]:
+    def batches(self, batch: int, seed: int, first_step: int | range) -> Ahead[BodyBatch]:
         """Crops of every body, and of what isn't one."""
         return BodyBatches(self._data, self._pictures, self._side, batch, seed, first_step)
 
@@ -71,7 +72,7 @@ class PoseTeaching(LandmarkTeaching):
 
     def losses(self, network: PoseNetwork, batch: BodyBatch) -> dict[str, Tensor]:
         """See `pose_losses`."""
-        target = BodyTarget.of(batch)
+        target = BodyTarget.of(batch, device_of(network))
         return pose_losses(network(target.image), target)
 
     def errors(self, network: PoseNetwork, batches: Sequence[BodyBatch]) -> Tensor:
@@ -107,8 +108,8 @@ def pose_losses(outputs: dict[str, Tensor], target: BodyTarget) -> dict[str, Ten
     # In a crop without a body there is nothing hot.
     counted = torch.where(target.presence[:, None] > 0, (weight > 0).float(), 1.0)
     parts["heat"] = weighted_mean(heat / (2 * math.pi * MAP_SPREAD_CELLS**2), counted)
-    told = (near < OFFSET_WITHIN_CELLS**2).float() * (target.inside * weight)[..., None, None]
-    parts["offsets"] = _offset_error(outputs["offsets"], across, down, told)
+    told = (near < OFFSET_WITHIN_CELLS**2).float() * target.inside[..., None, None]
+    parts["offsets"] = weighted_mean(_offset_error(outputs["offsets"], across, down, told), weight)
     seen = outputs["seen"].unflatten(1, (-1, 2))
     truth = torch.stack([target.visible, target.inside], dim=-1)
     surprise = F.binary_cross_entropy_with_logits(seen, truth, reduction="none").sum(dim=-1)
@@ -136,11 +137,11 @@ def _cells_to(landmarks: Tensor, cells: int) -> tuple[Tensor, Tensor]:
 
 
 def _offset_error(offsets: Tensor, across: Tensor, down: Tensor, told: Tensor) -> Tensor:
-    """Mean Huber error in cells where offsets are told."""
+    """(B, N) Huber error in cells, over as many cells as tell a point at most."""
     found = offsets.unflatten(1, (-1, 2))
-    x = F.smooth_l1_loss(found[:, :, 0] * told, across[..., None, :] * told, reduction="sum")
-    y = F.smooth_l1_loss(found[:, :, 1] * told, down[..., :, None] * told, reduction="sum")
-    return (x + y) / told.sum().clamp(min=1.0)
+    x = F.smooth_l1_loss(found[:, :, 0] * told, across[..., None, :] * told, reduction="none")
+    y = F.smooth_l1_loss(found[:, :, 1] * told, down[..., :, None] * told, reduction="none")
+    return (x + y).sum(dim=(2, 3)) / (math.pi * OFFSET_WITHIN_CELLS**2)
 
 
 def _off(network: PoseNetwork, batches: Sequence[BodyBatch]) -> list[tuple[Tensor, Tensor]]:

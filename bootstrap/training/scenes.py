@@ -69,7 +69,7 @@ class SceneBatches(Ahead[SceneBatch]):
     """Training batches for a detector from a given step on."""
 
     def __init__(
-        self, supply: Supply, layout: SsdLayout, batch: int, seed: int, first_step: int = 0
+        self, supply: Supply, layout: SsdLayout, batch: int, seed: int, first_step: int | range = 0
     ) -> None:
         self._supply, self._layout = supply, layout
         self._anchors = anchor_boxes(layout)

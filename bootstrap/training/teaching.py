@@ -31,6 +31,7 @@ from bootstrap.training.batches import (
     validation_batches,
 )
 from bootstrap.training.cutouts import other_subjects
+from bootstrap.training.devices import device_of
 from bootstrap.training.losses import Target, keypoint_errors, losses
 from bootstrap.training.subjects import TrainingData, with_keypoints_to_see
 from bootstrap.training.worst_examples import worst_crops
@@ -44,7 +45,7 @@ class Teaching(Protocol):
     def new_network(self, seed: int) -> Network:
         """The network as a training from nothing starts."""
 
-    def batches(self, batch: int, seed: int, first_step: int) -> Ahead[Any]:
+    def batches(self, batch: int, seed: int, first_step: int | range) -> Ahead[Any]:
         """Training batches from a step on."""
 
     def validation(self, limit: int) -> list[Any]:
@@ -83,7 +84,7 @@ class LandmarkTeaching:
         )
         return network
 
-    def batches(self, batch: int, seed: int, first_step: int) -> Ahead[Any]:
+    def batches(self, batch: int, seed: int, first_step: int | range) -> Ahead[Any]:
         """Crops of every subject, and of what isn't one."""
         others = other_subjects(self._data, self._topology.id)
         return Batches(
@@ -141,7 +142,7 @@ def teaching_of(name: str, data: TrainingData, size: str = "lite") -> Teaching:
 
 def landmark_losses(network: LandmarkNetwork, batch: Batch) -> dict[str, Tensor]:
     """Each part of the loss of a batch of crops."""
-    target = Target.of(batch)
+    target = Target.of(batch, device_of(network))
     return losses(network(target.image), target)
 
 

@@ -20,6 +20,7 @@ from bootstrap.networks import LANDMARK_NETWORKS, NETWORKS, DetectorNetwork, Net
 from bootstrap.training.batches import single_threaded_opencv
 from bootstrap.training.checkpoint import Progress, read_progress
 from bootstrap.training.detector_losses import balance_scores
+from bootstrap.training.devices import AUTO, Peers, joined
 from bootstrap.training.loop import Loop
 from bootstrap.training.process import keep_large_blocks
 from bootstrap.training.report import Log, Reporter, Silent
@@ -53,6 +54,7 @@ class TrainSettings:
         size: of the face and hand networks, "lite" or "full".
         rate: of the usual learning rate; below 1 where a trained network is to learn a little more
             from few labels and forget nothing.
+        device: as bootstrap.training.devices.find_device has it.
     """
 
     network: str
@@ -69,6 +71,7 @@ class TrainSettings:
     category: str = ""
     size: str = "lite"
     rate: float = 1.0
+    device: str = AUTO
 
 
 @dataclass(frozen=True)
@@ -125,52 +128,60 @@ def train(
         ViewfinderError: bad data, a checkpoint or parent that doesn't fit, an `out` that can't be
             written, or an export that differs from torch.
     """
-    reporter = reporter or Silent()
     _check(settings)
     keep_large_blocks()
+    with joined(settings.device) as (device, peers), _threads(settings.threads):
+        hears = reporter or Silent()
+        return _train(settings, hears if peers.first else Silent(), stop, device, peers)
+
+
+def _train(
+    settings: TrainSettings,
+    reporter: Reporter,
+    stop: Callable[[], bool] | None,
+    device: torch.device,
+    peers: Peers,
+) -> TrainResult:
+    share = peers.share(settings.batch)
     shape = topology(NETWORKS[settings.network].topology_id)
     data = load_training_data(settings.data, shape, settings.category)
     teaching = teaching_of(settings.network, data, settings.size)
     _announce(data, reporter)
-    with _threads(settings.threads):
-        network, parent = _start(settings, teaching)
-        loop = Loop(
-            network=network,
-            teaching=teaching,
-            validation=teaching.validation(VALIDATION_LIMIT),
-            batch=settings.batch,
-            steps=settings.steps,
-            seconds=None if settings.minutes is None else 60 * settings.minutes,
-            settings=_resumable(settings, data, parent),
-            checkpoint=checkpoint_path(settings.out),
-            reporter=reporter,
-            stop=stop or (lambda: False),
-            rate=settings.rate,
-        )
-        if settings.resume:
-            _check_resumable(read_progress(loop.checkpoint), loop)
-            loop.resume()
-        _run(loop, settings)
-        if not loop.finished:
-            return _result(settings, loop, None, None)
-        everything = teaching.validation(FINAL_VALIDATION_LIMIT)
-        if isinstance(loop.average, DetectorNetwork):
-            balance_scores(loop.average, everything)
-        error, metrics = teaching.judged(loop.average, everything) if everything else (None, [])
-        if everything:
-            write_image(worst_path(settings.out), teaching.worst(loop.average, everything))
-        reporter.message("Exporting and comparing with torch ...")
-        pictures = [image for batch in everything for image in batch.image]
-        exported = export_bundle(
-            loop.average,
-            settings.out,
-            data,
-            pictures,
-            metrics,
-            parent,
-            settings.also,
-            told(settings, loop.step),
-        )
+    network, parent = _start(settings, teaching)
+    loop = Loop(
+        network=network,
+        teaching=teaching,
+        validation=teaching.validation(VALIDATION_LIMIT) if peers.first else (),
+        batch=settings.batch,
+        steps=settings.steps,
+        seconds=None if settings.minutes is None else 60 * settings.minutes,
+        settings=_resumable(settings, data, parent),
+        checkpoint=checkpoint_path(settings.out),
+        reporter=reporter,
+        stop=stop or (lambda: False),
+        rate=settings.rate,
+        device=device,
+        peers=peers,
+    )
+    if settings.resume:
+        _check_resumable(read_progress(loop.checkpoint), loop)
+        loop.resume()
+    _run(loop, settings, share)
+    if not (loop.finished and peers.first):
+        return _result(settings, loop, None, None)
+    average = loop.averaged()
+    everything = teaching.validation(FINAL_VALIDATION_LIMIT)
+    if isinstance(average, DetectorNetwork):
+        balance_scores(average, everything)
+    error, metrics = teaching.judged(average, everything) if everything else (None, [])
+    if everything:
+        write_image(worst_path(settings.out), teaching.worst(average, everything))
+    reporter.message("Exporting and comparing with torch ...")
+    pictures = [image for batch in everything for image in batch.image]
+    command = told(settings, loop.step)
+    exported = export_bundle(
+        average, settings.out, data, pictures, metrics, parent, settings.also, command
+    )
     return _result(settings, loop, exported, error)
 
 
@@ -185,14 +196,17 @@ def told(settings: TrainSettings, steps: int) -> str:
     )
 
 
-def _run(loop: Loop, settings: TrainSettings) -> None:
-    log = Log(log_path(settings.out), loop.step if settings.resume else None)
-    batches = loop.teaching.batches(settings.batch, settings.seed, loop.step)
+def _run(loop: Loop, settings: TrainSettings, share: int) -> None:
+    log = None
+    if loop.peers.first:
+        log = Log(log_path(settings.out), loop.step if settings.resume else None)
+    batches = loop.teaching.batches(share, settings.seed, loop.peers.steps(loop.step))
     try:
         loop.run(batches, log)
     finally:
         batches.close()
-        log.close()
+        if log is not None:
+            log.close()
 
 
 def _start(settings: TrainSettings, teaching: Teaching) -> tuple[Network, Parent | None]:
@@ -229,7 +243,7 @@ def _check(settings: TrainSettings) -> None:
     try:
         settings.out.parent.mkdir(parents=True, exist_ok=True)
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another process may have been here
     except OSError as error:
         raise ViewfinderError(
             f"can't write there: {error.strerror}", file=settings.out, field="--out"
@@ -278,7 +292,9 @@ def _check_resumable(progress: Progress, loop: Loop) -> None:
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
     torch_before, opencv_before = torch.get_num_threads(), single_threaded_opencv()
-    torch.set_num_threads(count or min(8, len(os.sched_getaffinity(0))))
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    cores = len(os.sched_getaffinity(0)) // processes
+    torch.set_num_threads(count or max(1, min(8, cores)))
     try:
         yield
     finally:
