@@ -1,8 +1,8 @@
 """How well a model's boxes fit the true ones in space: Objectron's table for one's own data.
 
 A model says where a box's nine keypoints are in the picture. They are lifted (EPnP, then made
-right-angled) with the picture's own camera. One picture leaves the scale open: it is taken from the
-plane that the box stands on where its label tells that, else from the true distance.
+right-angled) with the picture's own camera. One picture leaves the scale open: where a label tells
+the plane that its box stands on, the box is stood on that plane; else the true distance gives it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bootstrap.cuboid_metrics import (
 )
 from bootstrap.metrics import RESAMPLES, Estimate, bootstrap_mean
 from bootstrap.subjects import Subject
-from runtime.box_refinement import right_angled
+from runtime.box_refinement import right_angled, standing
 from runtime.camera import Camera
 from runtime.cuboid import Cuboid, lift_cuboid
 from runtime.errors import ViewfinderError
@@ -44,7 +44,7 @@ class MeasuredBoxes:
     Attributes:
         errors: of each subject; NaN where there is no box.
         found: (S,) whether the keypoints make a box.
-        on_plane: boxes whose scale the plane gave.
+        on_plane: boxes that were stood on their plane.
         shape_iou: (S,) overlap up to scale: with each box as far away as the true one.
     """
 
@@ -91,30 +91,35 @@ def measure_boxes(subjects: Sequence[Subject], predicted_px: Array) -> MeasuredB
     cameras = [camera for s in subjects if (camera := _camera(s)) is not None]
     lifted = [_lifted(px, camera) for px, camera in zip(predicted_px, cameras)]
     found = np.array([one is not None for one in lifted])
-    standing = [_on_plane(one, s) for one, s in zip(lifted, subjects)]
-    boxes = [a or b for a, b in zip(standing, lifted) if b is not None]
-    guessed = np.array([a is None for a, b in zip(standing, lifted) if b is not None], dtype=bool)
+    stood = [_on_plane(*one) for one in zip(lifted, predicted_px, cameras, subjects)]
+    on_plane = np.array([one is not None for one in stood])
     errors = {name: np.full(len(subjects), np.nan) for name in BoxErrors.__dataclass_fields__}
     shape_iou = np.full(len(subjects), np.nan)
-    if boxes:
-        some = Boxes(
-            np.stack([one.rotation for one in boxes]),
-            np.stack([one.translation_m for one in boxes]),
-            np.stack([one.size_m for one in boxes]),
+    if found.any():
+        scaled = scaled_to_truth(_boxes([one for one in lifted if one]), truth[found])
+        final = _boxes([one or other for one, other in zip(stood, lifted) if other])
+        known = on_plane[found][:, None]
+        final = Boxes(
+            np.where(known[..., None], final.rotations, scaled.rotations),
+            np.where(known, final.centres_m, scaled.centres_m),
+            np.where(known, final.sizes_m, scaled.sizes_m),
         )
-        scaled = scaled_to_truth(some, truth[found])
-        centres = np.where(guessed[:, None], scaled.centres_m, some.centres_m)
-        sizes = np.where(guessed[:, None], scaled.sizes_m, some.sizes_m)
         turning = np.array([_category(s) in SYMMETRIC for s in subjects])[found]
         kept = [camera for camera, there in zip(cameras, found) if there]
         half = np.array([_symmetry(s) == "half" for s in subjects])[found]
-        result = box_errors(
-            Boxes(some.rotations, centres, sizes), truth[found], kept, turning, half
-        )
+        result = box_errors(final, truth[found], kept, turning, half)
         for name, values in errors.items():
             values[found] = getattr(result, name)
         shape_iou[found] = _best_iou(scaled, truth[found], turning)
-    return MeasuredBoxes(BoxErrors(**errors), found, int((~guessed).sum()), shape_iou)
+    return MeasuredBoxes(BoxErrors(**errors), found, int(on_plane.sum()), shape_iou)
+
+
+def _boxes(cuboids: Sequence[Cuboid]) -> Boxes:
+    return Boxes(
+        np.stack([one.rotation for one in cuboids]),
+        np.stack([one.translation_m for one in cuboids]),
+        np.stack([one.size_m for one in cuboids]),
+    )
 
 
 def _best_iou(boxes: Boxes, truth: Boxes, turning: NDArray[np.bool_]) -> Array:
@@ -200,8 +205,8 @@ def _symmetry(subject: Subject) -> str:
     return str(subject.label.attributes.get("symmetry", "none"))
 
 
-def _on_plane(box: Cuboid | None, subject: Subject) -> Cuboid | None:
+def _on_plane(box: Cuboid | None, px: Array, camera: Camera, subject: Subject) -> Cuboid | None:
     plane = subject.label.attributes.get("plane")
     if box is None or not isinstance(plane, dict):
         return None
-    return box.on_plane(plane["normal"], float(plane["distance_m"]))
+    return standing(box, px, camera, plane["normal"], float(plane["distance_m"]))

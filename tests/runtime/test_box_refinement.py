@@ -9,7 +9,7 @@ import pytest
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from runtime.box_refinement import right_angled
+from runtime.box_refinement import right_angled, standing
 from runtime.camera import Camera
 from runtime.cuboid import Cuboid, lift_cuboid
 
@@ -90,3 +90,59 @@ def test_keypoints_of_no_box_give_some_box(seed: int) -> None:
     for values in (right.directions, right.translation_m, right.size_m):
         assert np.isfinite(values).all()
     assert (right.size_m > 0).all()
+
+
+def a_standing_box(seed: int) -> tuple[Cuboid, np.ndarray, float]:
+    """With its plane: normal and distance."""
+    rng = np.random.default_rng(seed)
+    turn = Rotation.from_euler("x", np.pi + rng.uniform(0.3, 0.9)) * Rotation.from_euler(
+        "y", rng.uniform(-3, 3)
+    )
+    centre = np.array([*rng.uniform(-0.2, 0.2, 2), rng.uniform(0.8, 1.6)])
+    box = Cuboid(turn.as_matrix(), centre, rng.uniform(0.1, 0.4, 3), True)
+    up = box.directions[:, 1]
+    return box, up, float(up @ (centre - up * box.size_m[1] / 2))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_box_that_stands_is_found_in_metres(seed: int) -> None:
+    box, up, level = a_standing_box(seed)
+    seen = CAMERA.project(box.vertices())
+    lifted = lift_cuboid(seen, CAMERA)
+    assert lifted is not None
+    for sign in (1, -1):  # a plane's normal may point either way
+        found = standing(lifted, seen, CAMERA, sign * up, sign * level)
+        assert found is not None
+        assert found.metric
+        np.testing.assert_allclose(found.directions, box.directions, atol=1e-6)
+        np.testing.assert_allclose(found.translation_m, box.translation_m, atol=1e-6)
+        np.testing.assert_allclose(found.size_m, box.size_m, atol=1e-6)
+
+
+def test_standing_takes_inexact_keypoints_better_than_scaling() -> None:
+    errors = []
+    for seed in range(60):
+        box, up, level = a_standing_box(seed)
+        seen = CAMERA.project(box.vertices())
+        seen = seen + np.random.default_rng(seed).normal(0, 4.0, seen.shape)
+        lifted = lift_cuboid(seen, CAMERA)
+        assert lifted is not None
+        right = right_angled(lifted, seen, CAMERA)
+        stood, scaled = standing(right, seen, CAMERA, up, level), right.on_plane(up, level)
+        assert stood is not None
+        assert scaled is not None
+        foot = stood.translation_m - up * stood.size_m[1] / 2
+        assert up @ foot == pytest.approx(level, abs=1e-9)
+        np.testing.assert_allclose(stood.directions[:, 1], up, atol=1e-9)
+        np.testing.assert_allclose(stood.directions.T @ stood.directions, np.eye(3), atol=1e-9)
+        errors.append([np.linalg.norm(one.vertices() - box.vertices(), axis=1).mean()
+                       for one in (stood, scaled)])  # fmt: skip
+    stood_m, scaled_m = np.median(errors, axis=0)
+    assert stood_m < 0.7 * scaled_m
+
+
+def test_nothing_stands_on_a_plane_through_the_camera_or_behind_it() -> None:
+    box, up, level = a_standing_box(0)
+    seen = CAMERA.project(box.vertices())
+    assert standing(box, seen, CAMERA, up, 0.0) is None
+    assert standing(box, seen, CAMERA, up, -level) is None
