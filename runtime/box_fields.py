@@ -2,11 +2,14 @@
 way to the nine keypoints.
 
 As MobilePose (arXiv 2003.03522) and Objectron's single-stage model have it: a peak of the heatmap
-is an object; the cells around it say where its keypoints are.
+is an object; the cells around it say where its keypoints are. What lies far away is seen badly from
+there, so the cells where a keypoint is said to be are asked for it again (as PersonLab refines its
+offsets, arXiv 1803.08225).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +24,9 @@ MAX_IOU = 0.5
 """Of the rectangles around two boxes' keypoints: above it the worse one goes."""
 VOTERS = 1
 """Cells to each side of a peak that have a say, weighted by their heat."""
+MOST_MOVED = 0.2
+"""Of a keypoint that is asked for again, over the root of the area of the rectangle around them
+all: what goes further was answered for another object."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ def found_boxes(logits: Floats, offsets: Floats, stride: float, min_score: float
     rectangles: list[tuple[float, float, float, float]] = []
     for row, column in peaks[order]:
         points = _voted(heat, offsets, int(row), int(column), stride)
+        points = _asked_again(points, offsets, stride)
         if not np.isfinite(points).all():  # a damaged model may say anything
             continue
         low, size = points.min(axis=0), np.ptp(points, axis=0)
@@ -71,3 +78,27 @@ def _voted(heat: Floats, offsets: Floats, row: int, column: int, stride: float) 
     if not total > 0:
         return np.full((KEYPOINTS, 2), np.nan, dtype=np.float32)
     return np.asarray(np.einsum("rc,rckd->kd", weight / total, points), dtype=np.float32)
+
+
+def _asked_again(points: Floats, offsets: Floats, stride: float) -> Floats:
+    """Keypoints as the four cells around each have them; outside the field they stay."""
+    height, width = offsets.shape[:2]
+    if not np.isfinite(points).all():
+        return points
+    votes = offsets.reshape(height, width, KEYPOINTS, 2)
+    which = np.arange(KEYPOINTS)
+    at = points / stride - 0.5
+    low = np.clip(np.floor(at), -2, max(width, height)).astype(np.int64)
+    share = at - low
+    moved = np.zeros_like(points)
+    for right in (0, 1):
+        for down in (0, 1):
+            x = np.clip(low[:, 0] + right, 0, width - 1)
+            y = np.clip(low[:, 1] + down, 0, height - 1)
+            part = np.abs(1 - right - share[:, 0]) * np.abs(1 - down - share[:, 1])
+            middle = (np.stack([x, y], axis=-1) + 0.5) * stride
+            moved += part[:, None] * (votes[y, x, which] + middle)
+    reach = MOST_MOVED * math.sqrt(max(float(np.ptp(points, axis=0).prod()), 1.0))
+    kept = ((at > -1) & (at < (width, height))).all(axis=1)
+    kept &= np.linalg.norm(moved - points, axis=1) <= reach  # false where it is no number
+    return np.where(kept[:, None], moved, points).astype(np.float32)

@@ -35,8 +35,8 @@ from runtime.solutions.objectron_single import LEAST_SCORE
 from runtime.solutions.objectron_single import MIN_SCORE as FOUND_SCORE
 from runtime.topology import topology
 
-OFFSET_WEIGHT, SILHOUETTE_WEIGHT = 2.0, 0.3
-HUBER = 0.05
+OFFSET_WEIGHT, SILHOUETTE_WEIGHT = 5.0, 0.3
+HUBER = 0.02
 """Of an object's size: errors below it are squared."""
 FOCAL, NEARBY = 2.0, 4.0
 """Exponents of the centres' loss (CornerNet, arXiv 1808.01244): cells that are easily right hardly

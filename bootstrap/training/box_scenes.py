@@ -23,6 +23,12 @@ SPREAD = 0.07
 """Deviation of a middle's peak in the heatmap over the root of the object's area in the picture."""
 LEAST_SPREAD = 0.6
 """The same in cells, at least."""
+NEAR = 0.15
+"""Deviation of a keypoint's own peak, where it must be told exactly, over the same root."""
+LEAST_NEAR = 0.8
+"""The same in cells, at least."""
+ANYWHERE = 0.05
+"""What the keypoints count in the object's other cells, against 1 at the middle."""
 SHARES = (0.2, 0.8)
 """Longer side of an object over the input's, where a picture is cut around it."""
 LEAST_SIDE = 0.06
@@ -37,7 +43,7 @@ class BoxFields:
         heat: (h, w) 1 where an object's middle is, falling off around it.
         judged: (h, w) 0 where an object is that is too small or whose middle is outside.
         offsets: (h, w, 18) input pixels from the cell's middle to the nearest object's keypoints.
-        weight: (h, w, 18) of the offsets.
+        weight: (h, w, 18) of the offsets: all count around the middle, each around itself.
         scale: (h, w) that object's size in input pixels, what errors are divided by.
         silhouette: (h, w) 1 within an object's box.
     """
@@ -68,6 +74,7 @@ def box_fields(truths: Sequence[Truth], size: int) -> BoxFields:
     heat, silhouette = np.zeros((2, cells, cells), dtype=np.float32)
     judged, scale = np.ones((2, cells, cells), dtype=np.float32)
     offsets, weight = np.zeros((2, cells, cells, 2 * KEYPOINTS), dtype=np.float32)
+    claimed = np.zeros((cells, cells), dtype=np.float32)
     for truth in truths:
         inside = _hull(truth, cells)
         if not is_taught(truth, size):
@@ -75,14 +82,18 @@ def box_fields(truths: Sequence[Truth], size: int) -> BoxFields:
             continue
         silhouette = np.maximum(silhouette, inside)
         here = _peak(truth, middles)
-        nearer = here > heat
         heat = np.maximum(heat, here)
         away = truth.keypoints - middles[..., None, :]
-        offsets[nearer] = away.reshape(cells, cells, -1)[nearer]
-        known = np.repeat(truth.weight, 2)
-        weight[nearer] = (here[..., None] * (here[..., None] > 0.05) * known)[nearer]
-        scale[nearer] = _side(truth)
-    judged[heat > 0] = 1
+        counts = np.maximum(here, ANYWHERE * inside)[..., None]
+        counts = np.maximum(counts, _around(truth, away))
+        claim = counts.max(axis=-1)
+        mine = claim > claimed
+        claimed = np.maximum(claimed, claim)
+        offsets[mine] = away.reshape(cells, cells, -1)[mine]
+        known = np.repeat(counts * (counts >= ANYWHERE) * truth.weight, 2, axis=-1)
+        weight[mine] = known[mine]
+        scale[mine] = _side(truth)
+    judged[heat > 0.05] = 1  # beside a middle that is taught
     return BoxFields(heat, judged, offsets, weight, scale, silhouette)
 
 
@@ -108,6 +119,12 @@ def _peak(truth: Truth, middles: Floats) -> Floats:
     peak: Floats = np.exp(-away / (2 * spread**2)).astype(np.float32)
     peak[np.unravel_index(away.argmin(), away.shape)] = 1.0
     return peak
+
+
+def _around(truth: Truth, away: Floats) -> Floats:
+    """(h, w, 9) 1 where each keypoint is, falling off around it; `away` (h, w, 9, 2)."""
+    spread = max(NEAR * _side(truth), LEAST_NEAR * STRIDE)
+    return np.asarray(np.exp(-(away**2).sum(axis=-1) / (2 * spread**2)), dtype=np.float32)
 
 
 def _hull(truth: Truth, cells: int) -> Floats:

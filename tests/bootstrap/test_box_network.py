@@ -113,6 +113,38 @@ def test_true_fields_are_read_as_the_true_boxes(seed, two):
         assert len(found) == len(taught)
 
 
+def test_cells_beside_a_keypoint_correct_it():
+    truth = truth_of_box(a_box(np.random.default_rng(4)))
+    fields = box_fields([truth], SIZE)
+    logits = np.where(fields.heat == 1, 5.0, -9.0).astype(np.float32)
+    side = float(np.sqrt(np.ptp(truth.keypoints, axis=0).prod()))
+    row, column = np.argwhere(fields.heat == 1)[0]
+    beside = (slice(row - 1, row + 2), slice(column - 1, column + 2))
+
+    def off(error_px: float) -> np.ndarray:
+        offsets = fields.offsets.reshape(CELLS, CELLS, 9, 2).copy()
+        offsets[beside] += (error_px, 0)
+        (one,) = found_boxes(logits, offsets.reshape(CELLS, CELLS, 18), STRIDE, 0.5)
+        return np.linalg.norm(one.keypoints - truth.keypoints, axis=1)
+
+    at = truth.keypoints / STRIDE - 0.5
+    own = (np.abs(at - (column, row)) < 3).all(axis=1)  # read from the cells that are wrong
+    slight = off(0.1 * side)
+    assert slight[~own].max() < 1e-3
+    assert (~own).sum() >= 6
+    far = off(0.4 * side)  # told for something else: no cell is believed so far away
+    np.testing.assert_allclose(far[~own], 0.4 * side, atol=0.01)
+
+
+def test_every_keypoint_is_taught_around_itself():
+    truth = truth_of_box(a_box(np.random.default_rng(4)))
+    fields = box_fields([truth], SIZE)
+    weight = fields.weight.reshape(CELLS, CELLS, 9, 2)
+    for k, (x, y) in enumerate(np.floor(truth.keypoints / STRIDE).astype(int)):
+        assert weight[y, x, k].min() > 0.5
+        assert weight[y, x, k].min() == weight[y, x].max()
+
+
 def test_what_is_too_small_or_outside_is_neither_taught_nor_background():
     far = truth_of_box(Cuboid(a_box(np.random.default_rng(0)).directions, np.array([0, 0, 40.0]),
                               np.full(3, 0.3)))  # fmt: skip
