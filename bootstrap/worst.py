@@ -71,7 +71,8 @@ def draw_shape(
     points = view.tile_points(points_px)
     if shape.name in ("hand21", "cuboid9", "pose33", "pose35"):
         for a, b in shape.edges:
-            draw_line(canvas, points[[a, b]], colour, False, 2)
+            if np.isfinite(points[[a, b]]).all():
+                draw_line(canvas, points[[a, b]], colour, False, 2)
         return
     for line in shape.contours.values():
         if max(line.indices) < len(points) and np.isfinite(points[list(line.indices)]).all():
