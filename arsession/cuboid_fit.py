@@ -28,8 +28,9 @@ _REACHES_M = (0.0, 0.2, 0.1, 0.05, 0.03, 0.03)
 _POINT_WORTH = ROBUST_FROM**2 / 2
 _MOST_EVALUATIONS, _SOME_EVALUATIONS = 60, 10
 _MOST_STEPS, _LONGEST_STEP = 8, 0.5
-_SMALL_STEP = 1e-4
-"""Of the step in standard deviations, squared: what nobody sees."""
+_SMALL_STEP, _SETTLED = 1e-4, 0.1
+"""Of the step in standard deviations, squared: what nobody sees; and what is near enough in a drag
+whose clicks contradict each other, where the steps go to and fro."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,8 @@ def follow_box(evidence: Evidence, views: Views, start: PlacedBox) -> Fit:
     """
     residuals = Residuals(evidence, views, start)
     x = residuals.start()
-    for _ in range(_MOST_STEPS):
+    for number in range(_MOST_STEPS):
+        last = number == _MOST_STEPS - 1
         values, slopes = residuals.values(x), residuals.slopes(x)
         weights = np.minimum(1.0, ROBUST_FROM / np.maximum(np.abs(values), 1e-12))
         weighted = slopes * weights[:, None]
@@ -170,7 +172,8 @@ def follow_box(evidence: Evidence, views: Views, start: PlacedBox) -> Fit:
         step = np.linalg.solve(information, -(values @ weighted))
         if not np.isfinite(step).all() or np.abs(step).max() > _LONGEST_STEP:
             return fit_box(evidence, views, start)
-        if float(step @ information @ step) < _SMALL_STEP:
+        left = float(step @ information @ step)
+        if left < _SMALL_STEP or (last and left < _SETTLED):
             return _told(residuals, x, information, _huber(values))
         x = x + step
     return fit_box(evidence, views, residuals.box(x))
