@@ -17,11 +17,11 @@ from bootstrap.body_alignment import BODY, HIPS, aligned_topology, with_alignmen
 from bootstrap.dataset import Dataset, Label
 from bootstrap.face_shapes import completed_face
 from bootstrap.metrics import normalising_length_px
+from bootstrap.training.layers import best_labels, source_of, splits_of
 from bootstrap.training.symmetry import facing
 from runtime.camera import Camera
 from runtime.card import CardData
 from runtime.errors import ViewfinderError
-from runtime.face_layouts import corresponds, in_layout
 from runtime.roi import (
     Roi,
     body_roi,
@@ -32,7 +32,7 @@ from runtime.roi import (
 from runtime.topology import Topology
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 Floats = NDArray[np.float32]
 
@@ -68,10 +68,6 @@ _ROI_FROM_KEYPOINTS: dict[str, Callable[[Floats], Roi]] = {
     "cuboid9@1": _roi_around,
     "pose35@1": _roi_of_body,
 }
-PROVENANCE_WEIGHTS = {"consensus": 2.0, "human/": 1.5, "synthetic": 1.0, "propagated": 0.5}
-"""What a label counts by its layer, most trusted first: refined photographs are few among renders
-and are what the model will see; propagated boxes carry their session's drift. A model's own
-predictions never teach it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,10 +214,10 @@ def load_training_data(
     incomplete: set[tuple[int, str]] = set()
     for number, dataset in enumerate(datasets):
         index = dataset.samples()
-        splits = _splits(index)
-        layers, labels = _best_labels(dataset, topology.id)
+        splits = splits_of(index)
+        layers, labels = best_labels(dataset, topology.id)
         labels = [x for x in labels if not category or x.attributes.get("category") == category]
-        sources.append(_source(dataset, index, layers, labels))
+        sources.append(source_of(dataset, index, layers, labels, topology.id))
         for label in labels:
             camera = dataset.camera(label.sample_id)
             subject = _subject(number, facing(label, camera), topology, camera)
@@ -238,77 +234,6 @@ def load_training_data(
     return TrainingData(
         datasets, tuple(train), tuple(val), tuple(negatives), tuple(sources), left_out,
         frozenset(incomplete),
-    )  # fmt: skip
-
-
-def _splits(index: pd.DataFrame) -> dict[str, str]:
-    splits = dict(zip(index["sample_id"].tolist(), index["split"].tolist()))
-    if "val" not in splits.values():
-        trained = [sample_id for sample_id, split in splits.items() if split == "train"]
-        splits |= dict.fromkeys(trained[7::8], "val")
-    return splits
-
-
-def _best_labels(dataset: Dataset, topology_id: str) -> tuple[list[str], list[Label]]:
-    """The layers that count for some picture, and their labels."""
-    best: dict[str, tuple[int, str, list[Label]]] = {}
-    kinds, weights = list(PROVENANCE_WEIGHTS), list(PROVENANCE_WEIGHTS.values())
-    for layer in dataset.layers():
-        rank = next((i for i, name in enumerate(kinds) if layer.startswith(name)), None)
-        if rank is None:
-            continue
-        labels: dict[str, list[Label]] = {}
-        for label in dataset.labels(layer):
-            if not label.topology or corresponds(label.topology, topology_id):
-                mine = _in_layout(label, topology_id) if label.topology else label
-                labels.setdefault(label.sample_id, []).append(
-                    replace(mine, weight=mine.weight * weights[rank])
-                )
-        for sample_id, rows in labels.items():
-            if sample_id not in best or (rank, layer) < best[sample_id][:2]:
-                best[sample_id] = (rank, layer, rows)
-    chosen = [label for sample_id in sorted(best) for label in best[sample_id][2]]
-    return sorted({layer for _, layer, _ in best.values()}), chosen
-
-
-def _in_layout(label: Label, topology_id: str) -> Label:
-    """A label of another layout of faces as one of the network's: 68 points of 300-W teach the 468
-    of the mesh that they correspond to."""
-    if label.topology == topology_id or label.keypoints_px is None:
-        return label
-    seen = label.visibility
-    if seen is None:
-        seen = np.full(len(label.keypoints_px), 2, dtype=np.int8)
-    points = in_layout(label.keypoints_px, label.topology, topology_id)
-    visible = np.nan_to_num(in_layout(seen[:, None].astype(float), label.topology, topology_id))
-    return replace(
-        label,
-        topology=topology_id,
-        keypoints_px=points.astype(np.float32),
-        keypoints_camera_m=None,
-        visibility=visible[:, 0].astype(np.int8),
-    )
-
-
-def _source(
-    dataset: Dataset, index: pd.DataFrame, layers: list[str], labels: list[Label]
-) -> CardData:
-    digest = hashlib.sha256()
-    for row in index[["sample_id", "sha256", "split"]].itertuples(index=False):
-        digest.update(" ".join(map(str, row)).encode())
-    for label in labels:
-        facts = (label.sample_id, label.topology, label.handedness, label.weight)
-        digest.update(repr(facts).encode())
-        values = [label.keypoints_px, label.keypoints_camera_m, label.visibility]
-        if label.topology == BODY:
-            values.append(label.detector_keypoints_px)
-        for value in values:
-            digest.update(b"-" if value is None else value.tobytes())
-    samples = len({label.sample_id for label in labels})
-    info, seed = dataset.info, dataset.info.settings.get("seed")
-    return CardData(
-        info.name, digest.hexdigest(), samples, ", ".join(layers), info.generator,
-        seed if isinstance(seed, int) else None,
     )  # fmt: skip
 
 

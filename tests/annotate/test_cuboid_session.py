@@ -21,7 +21,7 @@ from arsession.cuboid_fit import fit_box, follow_box
 from arsession.views import Views
 from bootstrap.box_overlap import FACE_LOOPS
 from bootstrap.dataset import Dataset
-from bootstrap.training.subjects import _best_labels
+from bootstrap.training.layers import best_labels
 from runtime.errors import ViewfinderError
 from tests.arsession.filmed import filmed_session
 from tests.arsession.orbit import random_box
@@ -300,7 +300,7 @@ def test_what_one_annotator_exports_stays_when_another_does(truth, tmp_path):
     assert centimetres == pytest.approx(100 * np.hypot(0.03, 0.02), abs=1e-3)
     with pytest.raises(ViewfinderError, match="several people"):
         default_layer(dataset)
-    _, labels = _best_labels(dataset, "cuboid9@1")  # training takes one of them, not both
+    _, labels = best_labels(dataset, "cuboid9@1")  # training takes one of them, not both
     assert len(labels) == 24
 
 

@@ -23,10 +23,10 @@ from bootstrap.training.crops import (
     training_example,
     validation_example,
 )
+from bootstrap.training.layers import PROVENANCE_WEIGHTS
 from bootstrap.training.photometry import vary_photometry, vary_spectrum
 from bootstrap.training.subjects import (
     OCCLUDED_WEIGHT,
-    PROVENANCE_WEIGHTS,
     Subject,
     TrainingData,
     load_training_data,
