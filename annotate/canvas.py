@@ -80,6 +80,7 @@ class KeypointCanvas:
         self.points.mode = "pan_zoom"
         # Markers are as large from near as from far: what is zoomed to mustn't be hidden.
         self._points_node().scaling = False
+        self._points_node().text.visible = False  # empty, yet its font is drawn at the first paint
         viewer.layers.selection.active = self.points
         # In the scene itself world coordinates hold: x = column, y = row, pixel centres whole.
         self.marks = Marks(viewer.window._qt_viewer.canvas.view.scene)

@@ -48,6 +48,8 @@ class AnnotateWindow:
         remember: Callable[[str, float], None] = lambda _theme, _scale: None,
         model: str = "",
     ) -> None:
+        from qtpy.QtCore import QTimer
+
         self._remember = remember
         self.viewer = viewer
         self.session = session
@@ -79,7 +81,8 @@ class AnnotateWindow:
         self.canvas.on_drawn = self.insets.repaint_marks
         self.apply_theme()
         self.show_session(session)
-        native.setUpdatesEnabled(True)
+        # When the docks have their places: each size on the way there would be painted.
+        QTimer.singleShot(0, native, lambda: native.setUpdatesEnabled(True))
 
     def _make_retry(self, parent: Any) -> Any:
         from qtpy.QtCore import QTimer
