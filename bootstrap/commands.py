@@ -278,8 +278,9 @@ def evaluate(
 ) -> None:
     """Mean keypoint error of a model in percent, with 95 % bootstrap intervals.
 
-    Faces are measured by the interocular distance, hands by the palm's size; where labels are
-    metric, as renders' are, that length is taken in space, so that turned subjects count alike. A
+    Faces are measured by the interocular distance, hands by the palm's size, bodies by the
+    torso's diagonal on points within the picture; where labels are metric, as renders' are, that
+    length is taken in space, so that turned subjects count alike. A
     detector alone is measured on whole pictures: average precision, and its keypoints by the side
     of the box. An iris network is measured on the eyes of labelled faces, by their widths.
     """

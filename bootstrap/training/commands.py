@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+import time
 from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
@@ -25,6 +26,9 @@ train_app = typer.Typer(
     Pictures in the val split only measure; without such a split every eighth picture does.
     """,
 )
+
+TOLD_BY_FIRST_S = 5.0
+"""How long another process keeps an error to itself, which the first usually meets, too."""
 
 Data = Annotated[
     list[Path],
@@ -310,6 +314,7 @@ def _train(
     from bootstrap.training.devices import Peers, find_device, launched
     from bootstrap.training.report import LiveReport, Silent, on_board
     from bootstrap.training.train import TrainSettings, interruptible, train
+    from runtime.errors import ViewfinderError
 
     if devices > 1 and "WORLD_SIZE" not in os.environ:
         Peers(0, devices).share(batch)
@@ -340,7 +345,12 @@ def _train(
         on_board(tensorboard if first else None, report) as reporter,
         interruptible() as stop,
     ):
-        result = train(settings, reporter, stop)
+        try:
+            result = train(settings, reporter, stop)
+        except ViewfinderError:
+            if not first:
+                time.sleep(TOLD_BY_FIRST_S)
+            raise
     if not first:
         return
     if result.out is None:

@@ -256,7 +256,7 @@ def test_it_learns_a_few_bodies_by_heart(folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_trained_bundle_runs_and_is_measured(folder: Path, tmp_path: Path) -> None:
-    """From the command line to `run pose` and `evaluate`, in every precision."""
+    """From the command line to `run pose` and `evaluate`."""
     from bootstrap.evaluate import Settings, evaluate_model
     from bootstrap.training.commands import train_app
     from runtime.bundle import read_bundle
@@ -265,7 +265,7 @@ def test_a_trained_bundle_runs_and_is_measured(folder: Path, tmp_path: Path) -> 
 
     out = tmp_path / "pose.task"
     words = ["pose", "--data", str(folder), "--out", str(out), "--steps", "80", "--batch", "4"]
-    words += ["--threads", "1", "--also", "fp16", "--also", "int8", "--json"]
+    words += ["--threads", "1", "--also", "fp16", "--json"]
     result = CliRunner().invoke(train_app, words)
     assert result.exit_code == 0, result.output + repr(result.exception)
     told = json.loads(result.stdout)
@@ -274,11 +274,9 @@ def test_a_trained_bundle_runs_and_is_measured(folder: Path, tmp_path: Path) -> 
     found = evaluate_model(out, Settings((folder,), split="val", by="joint"))
     assert found.overall.mean / 100 == pytest.approx(told["validation_error"]["mean"], rel=0.35)
     assert set(found.by) == set(topology("pose33@1").keypoint_names)
-    for precision in ("fp16", "int8"):
-        smaller = read_bundle(tmp_path / f"pose.{precision}.task")
-        assert sum(map(len, smaller.members.values())) < 0.7 * len(
-            read_bundle(out).members["pose_landmarks_detector.tflite"]
-        )
+    smaller, exact = read_bundle(tmp_path / "pose.fp16.task"), read_bundle(out)
+    file = "pose_landmarks_detector.tflite"
+    assert len(smaller.members[file]) < 0.6 * len(exact.members[file])
     if missing_released("pose_detection"):
         pytest.skip("MediaPipe's models aren't here: viewfinder models fetch")
     solution = open_solution("pose", out, static=True, segmentation=True)
