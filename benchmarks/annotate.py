@@ -1,10 +1,11 @@
 """How fast the annotation window answers, against a bare repaint of the same canvas.
 
-    python benchmarks/annotate.py [--out annotate.json] [--project DIR] [--moves N] [--items N]
+    python benchmarks/annotate.py [--out FILE] [--project DIR] [--moves N] [--items N] [--frames N]
 
 Needs a display (`xvfb-run -a` gives one). Each figure is measured in turn in one process:
 a repaint with nothing changed; a mouse move that drags one keypoint, its handlers alone and until
 it is painted; the next item until it is painted; an edit until it is on the disk.
+Then, in a window of its own, a box is dragged in a recording of N frames: annotate_boxes.py.
 """
 
 from __future__ import annotations
@@ -54,13 +55,14 @@ class Window:
         self.viewer.window._qt_window.resize(*WINDOW_SIZE)
         self.app = QApplication.instance()
         self.session = session
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         self.window = AnnotateWindow(self.viewer, session)
         self.painted = 0
         self.scene_canvas = self.viewer.window._qt_viewer.canvas._scene_canvas
         self.scene_canvas.events.draw.connect(self._on_draw, position="last")
         self.until_painted(self.scene_canvas.update)
         self.opened_s = time.perf_counter() - began
+        self.opened_cpu_s = time.process_time() - busy
         self.settle()
 
     def _on_draw(self, _event: Any) -> None:
@@ -186,6 +188,7 @@ def main() -> None:
     parser.add_argument("--project", type=Path, help="a data set; without it: drawn faces")
     parser.add_argument("--moves", type=int, default=80)
     parser.add_argument("--items", type=int, default=15)
+    parser.add_argument("--frames", type=int, default=270, help="of the recording; 0 for none")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         project = options.project
@@ -198,13 +201,18 @@ def main() -> None:
             opened = time.perf_counter() - began
             result = measure(session, options.moves, min(options.items, len(session.items) - 2))
             result["open session"] = summary([opened])
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        if options.frames:
+            from benchmarks.annotate_boxes import measure_boxes
+
+            boxes = measure_boxes(Path(folder), options.frames, options.moves)
+            result |= {name: summary(seconds) for name, seconds in boxes.items()}
     floor = result["bare repaint"]["median_ms"]
     table = Table("what", "median ms", "p95 ms", "largest ms", "of a repaint")
     for name, figures in result.items():
         ratio = figures["median_ms"] / floor
         table.add_row(name, *(f"{v:.1f}" for v in figures.values()), f"{ratio:.2f}")
     Console().print(table)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     report = {"machine": platform.machine(), "peak_memory_mb": round(memory), "figures": result}
     options.out.write_text(json.dumps(report, indent=2) + "\n")
 
@@ -226,6 +234,7 @@ def measure(session: AnnotationSession, moves: int, items: int) -> dict[str, dic
         "next item painted": summary(following),
         "edit on the disk": summary(edits),
         "open window after viewer": summary([window.opened_s]),
+        "open window after viewer, processor time": summary([window.opened_cpu_s]),
     }
     window.viewer.close()
     return result

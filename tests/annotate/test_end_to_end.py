@@ -14,18 +14,24 @@ from typing import Any
 import numpy as np
 import pytest
 
+from annotate.cuboid_session import CuboidSession
 from annotate.store import STORE_NAME, AnnotationStore
+from arsession.objectron_writer import write_objectron
 from bootstrap.dataset import Dataset
+from tests.annotate.test_cuboid_session import FOOT_AND_TOP
+from tests.arsession.filmed import filmed_session
+from tests.arsession.orbit import random_box
 
 WORKER = Path(__file__).with_name("window_worker.py")
+BOX_WORKER = Path(__file__).with_name("box_window_worker.py")
 
 
 class Worker:
     """The process, line by line."""
 
-    def __init__(self, project: Path, display: str, actions: str, seed: int = 0) -> None:
+    def __init__(self, script: Path, display: str, *arguments: object) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(WORKER), str(project), str(seed), actions],
+            [sys.executable, str(script), *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -58,7 +64,7 @@ class Worker:
 
 
 def test_open_drag_undo_next_killed_opened_again_export(project, display):
-    worker = Worker(project, display, "ddunsa" + "d" * 99)
+    worker = Worker(WORKER, display, project, 0, "ddunsa" + "d" * 99)
     opened = worker.line()
     assert (opened["index"], opened["revision"], opened["error"]) == (0, 0, "")
     said = [worker.line() for _ in range(6)]
@@ -72,7 +78,7 @@ def test_open_drag_undo_next_killed_opened_again_export(project, display):
     assert kinds[:7] == ["start", "edit", "edit", "undo", "start", "edit", "edit"]
     assert store.revision >= last["revision"]
 
-    worker = Worker(project, display, "e")
+    worker = Worker(WORKER, display, project, 0, "e")
     opened = worker.line()
     assert opened["index"] == 2  # where it was killed
     assert "labels written" in worker.line()["saved"]
@@ -94,7 +100,7 @@ def test_50_kills_of_the_window_lose_nothing_and_it_resumes_where_it_was(project
         with AnnotationStore.open(project / STORE_NAME, "ada") as store:
             assert store.revision >= revision
             last = store.history.last_key
-        worker = Worker(project, display, "*", number)
+        worker = Worker(WORKER, display, project, number, "*")
         opened = worker.line()
         opened_s.append(opened["seconds"])
         items = sorted(label.sample_id for label in Dataset.open(project).labels("synthetic"))
@@ -106,3 +112,31 @@ def test_50_kills_of_the_window_lose_nothing_and_it_resumes_where_it_was(project
             assert not any(one["error"] for one in said)
     assert revision > 40  # there was something to lose
     assert np.median(opened_s) < 2.0  # of processor time: others may be at work here
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.long)])
+def test_kills_of_the_window_for_recordings_lose_nothing(kills, display, tmp_path):
+    rng, truth = np.random.default_rng(32), random_box(np.random.default_rng(2))
+    write_objectron(filmed_session(truth, 12), tmp_path)
+    with CuboidSession.open(tmp_path, annotator="ada") as work:
+        for corner in FOOT_AND_TOP:
+            x, y = work.views.seen_in(0, truth.points_world_m())[corner].tolist()
+            work.place((x, y), zoom=2.0)
+        revision = start = work.store.revision
+        box = work.key(0)
+    for number in range(kills):
+        with AnnotationStore.open(tmp_path / STORE_NAME, "ada") as store:
+            assert store.revision >= revision
+            last = store.document(box).cuboid.clicks[-1].frame
+        worker = Worker(BOX_WORKER, display, tmp_path, number)
+        opened = worker.line()
+        assert opened["frame"] == last  # where the box was worked on last
+        assert opened["error"] == ""
+        said = [worker.line() for _ in range(2)]
+        time.sleep(rng.uniform(0.05, 1.5))
+        said += worker.kill()
+        assert not any(one["error"] for one in said)
+        revision = said[-1]["revision"]
+    with AnnotationStore.open(tmp_path / STORE_NAME, "ada") as store:
+        assert store.revision >= revision > start
+        assert store.document(box).cuboid is not None
