@@ -15,8 +15,12 @@ from annotate.keys import BOX_ACTIONS
 from arsession.cuboid_evidence import PlacedBox
 from arsession.cuboid_file import read_cuboids
 from arsession.objectron_writer import write_objectron
+from arsession.session import Session
 from bootstrap.box_overlap import FACE_LOOPS
 from bootstrap.dataset import Dataset
+from runtime.camera import Camera
+from runtime.image import read_image
+from runtime.model_store import missing_released
 from tests.annotate.box_hand import BoxHand
 from tests.annotate.test_cuboid_session import FOOT_AND_TOP
 from tests.arsession.filmed import filmed_session
@@ -213,3 +217,71 @@ def test_the_overview_themes_and_the_timeline(display, qtbot, recording, truth):
         qtbot.waitUntil(
             lambda: all(row.pictures.get(f) is not None for f in row.shown), timeout=9000
         )
+
+
+class CupPictures:
+    """One photograph of a cup as each frame of a recording, made upright as Objectron's are."""
+
+    quarter_turns = 0
+
+    def __init__(self, file: Path) -> None:
+        wide = read_image(file)
+        band = (wide.shape[1] * 4 // 3 - wide.shape[0]) // 2
+        self.rgb = np.pad(wide, ((band, band), (0, 0), (0, 0)), mode="edge")
+        self.size = (self.rgb.shape[1], self.rgb.shape[0])
+
+    def has(self, frame: int) -> bool:
+        return True
+
+    def read(self, frame: int) -> np.ndarray:
+        return self.rgb
+
+
+@pytest.fixture
+def cup_recording(tmp_path) -> Path:
+    """A camera that goes a little aside before a real cup."""
+    file = Path(__file__).parents[3] / "shared" / "real" / "images" / "smp_cup.png"
+    if not file.exists():
+        pytest.skip("needs ../shared/real (a photograph of a cup), absent here")
+    if missing_released("object_detection_3d_cup", "object_detection_ssd_mobilenetv2_oidv4_fp16"):
+        pytest.skip("needs MediaPipe's 3D boxes: viewfinder models fetch mediapipe-objectron")
+    pictures = CupPictures(file)
+    width, height = pictures.size
+    poses = np.tile(np.diag([1.0, -1.0, -1.0, 1.0]), (3, 1, 1))
+    poses[:, 0, 3] = [0.0, 0.05, 0.1]
+    camera = Camera(1.2 * width, 1.2 * width, width / 2, height / 2, width, height)
+    filmed = Session(
+        format="test", path=tmp_path, timestamps_s=np.arange(3) / 30.0, world_from_camera=poses,
+        world_up="+y", cameras=(camera,), pictures=pictures,
+    )  # fmt: skip
+    write_objectron(filmed, tmp_path / "cup")
+    return tmp_path / "cup"
+
+
+def test_g_lets_a_network_place_a_box_which_is_an_edit_like_any(display, qtbot, cup_recording):
+    with Opened(qtbot, cup_recording) as hand:
+        hand.key("C")
+        hand.type("cup")
+        hand.key("G")
+        assert hand.window.panel.error_text == ""
+        assert hand.work.boxes() == [0]
+        document = hand.stored(0)
+        found = document.cuboid
+        assert found.category == "cup"
+        assert {click.corner for click in found.clicks} == set(range(1, 9))
+        # Around the cup, which stands in the middle of the picture.
+        px = hand.work.views.seen_in(0, hand.work.fitted(0).box.points_world_m())
+        width, height = hand.work.views.size_px[0]
+        assert (px[:, 0].min() < 0.35 * width) & (px[:, 0].max() > 0.6 * width)
+        np.testing.assert_allclose(px[0], [0.51 * width, 0.48 * height], rtol=0.15)
+        hand.drag_corner(1, px[1] + 10.0)
+        assert not hand.stored(0).same_as(document)
+        hand.key("Z", "Control")
+        assert hand.stored(0).same_as(document)
+        hand.key("Z", "Control")
+        assert hand.work.boxes() == []
+        hand.key("C")
+        hand.type("shoe")  # there is none, which is said
+        hand.key("G")
+        assert "found no box" in hand.window.panel.error_text
+        assert hand.work.boxes() == []
