@@ -24,7 +24,7 @@ def annotate(
         str | None,
         typer.Option(
             help="Labels to start from, as predicted@3f2a91. Without it: the one predicted layer, "
-            "else synthetic.",
+            "else synthetic, else propagated.",
             show_default=False,
         ),
     ] = None,

@@ -150,7 +150,8 @@ class AnnotatePanel(Container):
         self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self._folder = FileEdit(mode=FileDialogMode.EXISTING_DIRECTORY, label="Data set")
         self._layer = LineEdit(
-            label="Layer", tooltip="Empty: the one predicted layer, else synthetic."
+            label="Layer",
+            tooltip="Empty: the one predicted layer, else synthetic, else propagated.",
         )
         self._annotator = LineEdit(label="Annotator", tooltip="Empty: your login name.")
         self._start = PushButton(text="Annotate")

@@ -102,7 +102,8 @@ class AnnotationSession:
         Args:
             project: a data set's folder; the store is `annotations.sqlite` in it.
             annotator: whose work it is; the login name when None.
-            layer: the labels to start from; the one predicted layer, else `synthetic`, when None.
+            layer: the labels to start from; the one predicted layer, else `synthetic`, else
+                `propagated`, when None.
             queue: a file with the order of items; `queue.txt` in the project, if it is there,
                 when None.
             keep_going: whether to go on in memory where the disk fails.
