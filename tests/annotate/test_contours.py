@@ -8,7 +8,7 @@ import pytest
 
 from annotate.contours import contours_of, handle_mask, handles, led_by, normals, spline_weights
 from annotate.dragging import Dragging, DragTools
-from annotate.drawing import region_box
+from annotate.drawing import line_layout, region_box
 from annotate.editing import Confirm, Move, apply, bounding_box, new_document
 from annotate.following import WHOLE_FACE, begin_drag, fixed_points
 from annotate.guide import ASKED, next_to_place, placing_order, region_of
@@ -350,3 +350,17 @@ def test_points_of_several_contours_are_known_by_all():
     assert contours_of(FACE, 2) == ["nose_bridge", "nose_wings"]
     assert contours_of(FACE, IRIS) == ["right_iris"]
     assert contours_of(FACE, 100) == []
+
+
+@pytest.mark.parametrize("name", list(FACE.contours))
+def test_every_contour_is_drawn_through_its_keypoints_in_order(face, name):
+    layout = line_layout("face478@1")
+    pieces = layout.contour[::2] == layout.names.index(name)
+    vertices = layout.vertices(face.keypoints_px, face.visibility).reshape(-1, 2, 2)[pieces]
+    line = FACE.contours[name]
+    points = face.keypoints_px[list(line.indices)]
+    stretches = len(points) if line.closed else len(points) - 1
+    by_stretch = vertices.reshape(stretches, -1, 2, 2)  # the nose's wings are one of them
+    np.testing.assert_allclose(by_stretch[:, 0, 0], points[:stretches], atol=1e-3)
+    np.testing.assert_allclose(by_stretch[:, -1, 1], np.roll(points, -1, 0)[:stretches], atol=1e-3)
+    np.testing.assert_allclose(vertices[1:, 0], vertices[:-1, 1], atol=1e-3)  # and none is torn
