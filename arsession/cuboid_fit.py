@@ -28,9 +28,8 @@ _REACHES_M = (0.0, 0.2, 0.1, 0.05, 0.03, 0.03)
 _POINT_WORTH = ROBUST_FROM**2 / 2
 _MOST_EVALUATIONS, _SOME_EVALUATIONS = 60, 10
 _MOST_STEPS, _LONGEST_STEP = 8, 0.5
-_SMALL_STEP, _SETTLED = 1e-4, 0.1
-"""Of the step in standard deviations, squared: what nobody sees; and what is near enough in a drag
-whose clicks contradict each other, where the steps go to and fro."""
+_SMALL_STEP = 1e-4
+"""Of the step in standard deviations, squared: what nobody sees."""
 
 
 @dataclass(frozen=True)
@@ -163,8 +162,7 @@ def follow_box(evidence: Evidence, views: Views, start: PlacedBox) -> Fit:
     """
     residuals = Residuals(evidence, views, start)
     x = residuals.start()
-    for number in range(_MOST_STEPS):
-        last = number == _MOST_STEPS - 1
+    for _ in range(_MOST_STEPS):
         values, slopes = residuals.values(x), residuals.slopes(x)
         weights = np.minimum(1.0, ROBUST_FROM / np.maximum(np.abs(values), 1e-12))
         weighted = slopes * weights[:, None]
@@ -172,8 +170,7 @@ def follow_box(evidence: Evidence, views: Views, start: PlacedBox) -> Fit:
         step = np.linalg.solve(information, -(values @ weighted))
         if not np.isfinite(step).all() or np.abs(step).max() > _LONGEST_STEP:
             return fit_box(evidence, views, start)
-        left = float(step @ information @ step)
-        if left < _SMALL_STEP or (last and left < _SETTLED):
+        if float(step @ information @ step) < _SMALL_STEP:
             return _told(residuals, x, information, _huber(values))
         x = x + step
     return fit_box(evidence, views, residuals.box(x))
