@@ -27,12 +27,12 @@ demo: $(STAMP) ## the whole loop once, about ten minutes; writes demo/report.htm
 # A render or training that was stopped goes on where it was.
 FACES ?= 768
 HANDS ?= 3840
-BODIES ?= 600
+BODIES ?= 500
 MODELS ?= build/models
 FACE_STEPS ?= 15000
 HAND_STEPS ?= 14000
 FACE_DETECTOR_STEPS ?= 16000
-PALM_DETECTOR_STEPS ?= 18000
+PALM_DETECTOR_STEPS ?= 28000
 BOTH := --data $(MODELS)/faces --data $(MODELS)/hands
 
 models: $(STAMP) ## render, train and pack the bundled models anew: hours on two cores; FACES=, HANDS=, BODIES=, *_STEPS=
