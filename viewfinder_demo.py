@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runtime.errors import ViewfinderError
+from viewfinder_demo_boxes import carry_a_box
 from viewfinder_report import Report
 
 _CLIP_FPS, _CLIP_SIZE = 12.0, 320
@@ -35,6 +36,7 @@ class Plan:
         workers: render processes.
         held_out: faces to render for measuring.
         clip_frames: of the clip of a turning head.
+        session_frames: of the recording in which a box is placed.
     """
 
     out: Path
@@ -44,6 +46,7 @@ class Plan:
     workers: int
     held_out: int = 32
     clip_frames: int = 36
+    session_frames: int = 12
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,7 @@ def walk(plan: Plan) -> Path:
     _train(walk, report)
     _run_live(walk, report)
     _refine(walk, report)
+    carry_a_box(walk, report)
     report.section("The steps and their times")
     report.table(
         ("command", "seconds"), [(step.typed, round(step.seconds, 1)) for step in walk.steps]

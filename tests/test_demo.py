@@ -13,6 +13,7 @@ from bootstrap.dataset import Dataset
 from runtime.errors import ViewfinderError
 from runtime.model_store import FETCH_HINT, find_model
 from viewfinder_demo import Plan, walk
+from viewfinder_demo_boxes import corner_error_px
 from viewfinder_report import curve_svg
 
 
@@ -24,7 +25,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
         pytest.skip(f"MediaPipe's models aren't here: {FETCH_HINT}")
     return Plan(
         out=tmp_path_factory.mktemp("loop") / "demo",
-        faces=16, hands=4, minutes=0.1, workers=1, held_out=4, clip_frames=3,
+        faces=16, hands=4, minutes=0.1, workers=1, held_out=4, clip_frames=3, session_frames=4,
     )  # fmt: skip
 
 
@@ -45,6 +46,10 @@ def test_the_loop_goes_round_and_a_second_time_keeps_what_is_done(plan: Plan) ->
     moved = np.abs(refined.keypoints_px - predicted.keypoints_px).max(axis=1)
     assert moved[61] > 0
     assert moved[[33, 263, 10, 152]].max() < 1e-3
+
+    # The box that was placed in three frames is where the true one is in all of them.
+    assert len(Dataset.open(plan.out / "boxes").samples()) == plan.session_frames
+    assert corner_error_px(plan.out / "filmed", plan.out / "boxes") < 2
 
     started = time.monotonic()
     assert walk(plan) == report
