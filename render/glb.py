@@ -205,7 +205,10 @@ def _array(document: dict[str, Any], buffer: bytes, index: int, width: int) -> F
     start, count = int(accessor.get("byteOffset", 0)), int(accessor["count"])
     first, length = int(view.get("byteOffset", 0)), int(view["byteLength"])
     stride = int(view.get("byteStride", kind.itemsize * width))
-    if min(start, count, first, length) < 0 or stride < kind.itemsize * width:
+    row = kind.itemsize * width
+    # NumPy's own check of the buffer overflows where steps are huge.
+    ends = start + max(count - 1, 0) * stride + row * (count > 0)
+    if min(start, count, first, length) < 0 or stride < row or ends > length:
         raise ValueError(f"accessor {index} has impossible sizes")
     rows: NDArray[Any] = np.ndarray(
         (count, width), kind, buffer[first : first + length], start, (stride, kind.itemsize)

@@ -250,7 +250,7 @@ def test_it_learns_a_few_bodies_by_heart(folder: Path, tmp_path: Path) -> None:
         batches.close()
         log.close()
     curve = [line["loss"]["loss"] for line in read_log(tmp_path / "l.jsonl")]
-    assert curve[-1] < 0.8 * curve[0]
+    assert np.mean(curve[-3:]) < 0.8 * curve[0]  # every line is of a step or two
     assert float(lessons.errors(loop.average, crops).mean()) < 0.75 * before
 
 

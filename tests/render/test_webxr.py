@@ -326,6 +326,18 @@ def test_files_that_are_none_or_cut_off_are_refused(file: Path, tmp_path: Path) 
     refused(path, "64 MiB")
 
 
+def test_a_count_beyond_the_file_is_refused(document: tuple[dict, bytes], tmp_path: Path) -> None:
+    """However large: it isn't left to an addition that overflows."""
+    told, buffer = json.loads(json.dumps(document[0])), document[1]
+    path = tmp_path / "hand.glb"
+    for count in (10**6, 73_000_000_000, 2**62):
+        for accessor in range(len(told["accessors"])):
+            changed = json.loads(json.dumps(told))
+            changed["accessors"][accessor]["count"] = count
+            path.write_bytes(glb(changed, buffer))
+            refused(path)
+
+
 @settings(max_examples=120, deadline=None,
           suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
 @given(data=st.data())
