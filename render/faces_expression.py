@@ -20,6 +20,9 @@ def draw_expression(rng: Rng) -> tuple[str, dict[str, float]]:
             _act(actions, rng, str(name), float(rng.uniform(0, 0.5 if kind != "mixed" else 0.8)))
     if kind not in ("blink", "wink") and rng.uniform() < 0.2:
         _act(actions, rng, "eyeBlink", float(rng.beta(1.0, 4.0)))
+    parted = any(actions.get(name, 0.0) > 0.02 for name in _PARTING)
+    if not parted and rng.uniform() < 0.8:
+        actions["mouthClose"] = float(rng.uniform(*_SHUT))
     return kind, _plausible(actions)
 
 
@@ -71,22 +74,27 @@ _SPARSE = (
     "mouthSmile mouthStretch mouthUpperUp noseSneer"
 ).split()
 
+_PARTING = ("jawOpen", "mouthUpperUpLeft", "mouthLowerDownLeft", "mouthFunnel", "tongueOut")
+_SHUT = (0.03, 0.055)
+"""Anny's lips are 1.1 to 2.3 mm apart at rest; so much of `mouthClose` brings them together."""
+
 _Ranges = dict[str, tuple[float, float]]
 # Kind -> how often, and its actions' ranges.
 _EXPRESSIONS: dict[str, tuple[float, _Ranges]] = {
     "neutral": (2.0, {}),
     "smile": (2.0, {"mouthSmile": (0.3, 0.85), "cheekSquint": (0.1, 0.6), "eyeSquint": (0.0, 0.5)}),
     "laugh": (
-        1.5,
+        1.8,
         {
-            "mouthSmile": (0.5, 0.9), "jawOpen": (0.12, 0.45), "mouthUpperUp": (0.2, 0.6),
+            "mouthSmile": (0.5, 1.0), "jawOpen": (0.1, 0.45), "mouthUpperUp": (0.2, 0.9),
             "cheekSquint": (0.3, 0.8), "eyeSquint": (0.2, 0.7),
         },
     ),
     "grin": (
-        1.0,
-        {"mouthSmile": (0.4, 0.8), "mouthUpperUp": (0.3, 0.7), "mouthLowerDown": (0.3, 0.7),
-         "jawOpen": (0.0, 0.06)},
+        2.2,
+        {"mouthSmile": (0.5, 1.0), "mouthUpperUp": (0.3, 1.0), "mouthLowerDown": (0.1, 0.8),
+         "mouthStretch": (0.0, 0.4), "jawOpen": (0.0, 0.08), "cheekSquint": (0.0, 0.7),
+         "eyeSquint": (0.0, 0.5)},
     ),
     "talk": (2.0, {"jawOpen": (0.05, 0.4), "mouthLowerDown": (0.0, 0.5)}),
     "rounded": (0.8, {"mouthPucker": (0.4, 1.0), "jawOpen": (0.0, 0.15)}),

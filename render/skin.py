@@ -312,7 +312,7 @@ def lens_material(name: str = "lens") -> Shader:
     return g.finish(mixed.outputs[0], tint=tint)
 
 
-def teeth_material(name: str = "teeth", teeth_across: float = 14.0) -> Shader:
+def teeth_material(name: str = "teeth", teeth_across: float = 20.0) -> Shader:
     """Enamel, with gaps between teeth where the mesh's u coordinate passes n / `teeth_across`.
 
     Returns:
@@ -323,7 +323,7 @@ def teeth_material(name: str = "teeth", teeth_across: float = 14.0) -> Shader:
     u = g.node("SeparateXYZ", {0: g.node("TexCoord").outputs["UV"]}).outputs[0]
     within = g.math("FRACT", g.math("MULTIPLY", u, teeth_across))
     gap = g.math("ABSOLUTE", g.math("SUBTRACT", within, 0.5))
-    dark = g.math("MULTIPLY", g.ramp(gap, 0.40, 0.5), 0.75)
+    dark = g.math("MULTIPLY", g.ramp(gap, 0.43, 0.5), 0.6)
     colour = g.mix(dark, albedo, (0.10, 0.04, 0.03))
     height = g.math("SUBTRACT", 1.0, g.ramp(gap, 0.25, 0.5))
     bump = g.node("Bump", {"Strength": 0.8, "Distance": 0.0008, "Height": height})
