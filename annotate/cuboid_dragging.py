@@ -19,6 +19,7 @@ from annotate.cuboid_handles import (
     faces_moved,
     head_on,
     picture_sigma_px,
+    px_per_metre,
     with_click,
 )
 from annotate.cuboid_placing import EDGES
@@ -52,6 +53,7 @@ class PictureDrag:
                 raise ViewfinderError(
                     "this face is seen head on: draw it in another frame, or in the view of space"
                 )
+            self._slopes = px_per_metre(self._before.box, handle.faces, self._project)
             self._edge = edge_of_face(self._before.box, handle.index, work.views, self._frame)
 
     def _project(self, points: Array) -> Array:
@@ -85,7 +87,7 @@ class PictureDrag:
         """What this frame's clicks say of the face goes along with it; where there are none, its
         foremost edge is clicked."""
         before, frame = self._before, self._frame
-        by = drawn_by(before.box, self._handle.faces, self._project, px - self._at_px)
+        by = drawn_by(self._slopes, px - self._at_px)
         drawn = faces_moved(before.box, self._handle.faces, by).points_world_m()
         shift = self._project(drawn) - self._project(before.box.points_world_m())
         corners = set(self._handle.corners)
@@ -132,9 +134,9 @@ class SpaceDrag:
     ) -> None:
         assert work.chosen is not None
         self._work, self._handle = work, handle
-        self._at_px, self._project = np.asarray(at_px, np.float64), project
-        self._px_per_m = px_per_m
+        self._at_px, self._px_per_m = np.asarray(at_px, np.float64), px_per_m
         self._before = self.now = work.fitted(work.chosen)
+        self._slopes = px_per_metre(self._before.box, handle.faces, project)
 
     @property
     def moved(self) -> bool:
@@ -144,7 +146,7 @@ class SpaceDrag:
     def to(self, px: Array) -> Fitted:
         """The cursor is there, (2,) on the screen: the box as it would be."""
         faces = self._handle.faces
-        by = drawn_by(self._before.box, faces, self._project, np.asarray(px) - self._at_px)
+        by = drawn_by(self._slopes, np.asarray(px) - self._at_px)
         box = faces_moved(self._before.box, faces, by)
         cuboid = self._before.cuboid
         for face in faces:

@@ -122,26 +122,36 @@ def faces_moved(box: PlacedBox, faces: tuple[int, ...], by_m: Array) -> PlacedBo
     return PlacedBox(box.rotation, box.centre_m + box.rotation @ shift, size)
 
 
-def drawn_by(box: PlacedBox, faces: tuple[int, ...], project: Project, drag_px: Array) -> Array:
-    """(faces,) metres by which faces must be drawn outwards for what is held to follow the cursor.
+def px_per_metre(box: PlacedBox, faces: tuple[int, ...], project: Project) -> Array:
+    """(2, faces) how far what is held goes on the screen for a metre that each face is drawn
+    outwards; NaN where it can't be seen.
 
     Args:
         box: before the drag.
         faces: one, two or three that meet.
         project: onto the screen.
-        drag_px: (2,) how far the cursor went.
     """
     outwards = np.stack([(2.0 * (f % 2) - 1) * box.rotation[:, f // 2] for f in faces])
     held = box.centre_m + sum(out * box.size_m[f // 2] / 2 for f, out in zip(faces, outwards))
     step = 0.01 * float(box.size_m.max())
     ends = project(np.concatenate([held[None], held + step * outwards]))
-    slopes = (ends[1:] - ends[0]).T / step
+    return np.asarray((ends[1:] - ends[0]).T / step)
+
+
+def drawn_by(slopes: Array, drag_px: Array) -> Array:
+    """(faces,) metres by which faces must be drawn outwards for what is held to follow the cursor.
+
+    Args:
+        slopes: of `px_per_metre`.
+        drag_px: (2,) how far the cursor went.
+    """
+    faces = slopes.shape[1]
     if not np.isfinite(slopes).all():
-        return np.zeros(len(faces))
+        return np.zeros(faces)
     # What is seen nearly head on must not run away with the box.
-    weak = (_DAMPING * np.linalg.norm(slopes)) ** 2 if len(faces) > 1 else 0.0
-    pull = slopes.T @ slopes + weak * np.eye(len(faces))
-    return np.linalg.solve(pull + 1e-9 * np.eye(len(faces)), slopes.T @ drag_px)
+    weak = (_DAMPING * np.linalg.norm(slopes)) ** 2 if faces > 1 else 0.0
+    pull = slopes.T @ slopes + (weak + 1e-9) * np.eye(faces)
+    return np.linalg.solve(pull, slopes.T @ drag_px)
 
 
 def head_on(box: PlacedBox, face: int, project: Project) -> bool:

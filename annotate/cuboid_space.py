@@ -56,11 +56,14 @@ class SpaceView:
     def __init__(self, work: CuboidSession, hands: Hands, theme: str) -> None:
         from napari.components.viewer_model import ViewerModel
         from napari.qt import QtViewer
+        from napari.utils.action_manager import action_manager
 
         self.work, self._hands = work, hands
         self.model = ViewerModel(ndisplay=3)
         self.model.theme = self.theme = theme
-        self.widget = QtViewer(self.model)
+        # It binds napari's shortcuts once more, to the same: nobody need hear of each.
+        with action_manager.events.shortcut_changed.blocker():
+            self.widget = QtViewer(self.model)
         self.widget.dims.hide()
         self.widget.setMinimumSize(200, 160)
         scene = self.canvas.view.scene

@@ -34,7 +34,7 @@ from runtime.errors import ViewfinderError
 Array = NDArray[np.float64]
 
 _THUMB_HEIGHT, _LINE_HEIGHT, _GAP = 88, 52, 6
-_MOST_THUMBS, _LOOK_MS = 16, 120
+_MOST_THUMBS, _LOOK_MS, _SETTLED_MS = 16, 120, 150
 
 
 class SmallPictures:
@@ -114,11 +114,22 @@ class FrameRow(QWidget):
         self._timer = QTimer(self)
         self._timer.setInterval(_LOOK_MS)
         self._timer.timeout.connect(self._look)
+        # A window takes several sizes while it opens, and is painted sooner when nothing is read.
+        self._settled = QTimer(self)
+        self._settled.setSingleShot(True)
+        self._settled.setInterval(_SETTLED_MS)
+        self._settled.timeout.connect(self._read)
 
     def end(self) -> None:
         """End what reads pictures."""
+        self._settled.stop()
         self._timer.stop()
         self.pictures.close()
+
+    @property
+    def busy(self) -> bool:
+        """Whether pictures are still to come."""
+        return self._settled.isActive() or self.pictures.busy
 
     def set_theme(self, theme: Theme) -> None:
         """Colours."""
@@ -138,9 +149,12 @@ class FrameRow(QWidget):
         if frames != self.shown:
             self.shown = frames
             self._boxes = []
-            self.pictures.ask(frames)
-            self._timer.start()
+            self._settled.start()
             self.on_laid_out()
+
+    def _read(self) -> None:
+        self.pictures.ask(self.shown)
+        self._timer.start()
 
     def _look(self) -> None:
         if not self.pictures.busy:

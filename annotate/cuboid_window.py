@@ -22,6 +22,7 @@ from annotate.cuboid_picture import PictureView
 from annotate.cuboid_session import CuboidSession
 from annotate.cuboid_space import SpaceView
 from annotate.cuboid_strip import FrameStrip
+from annotate.first_paint import controls_later, settings_left
 from annotate.help import KeyOverview
 from annotate.keys import BOX_ACTIONS, Settings, settings_path
 from annotate.shortcuts import Shortcuts
@@ -64,13 +65,17 @@ class CuboidWindow:
         self.actions = CuboidActions(self)
         run = {action.name: getattr(self.actions, action.name) for action in BOX_ACTIONS}
         self.panel = CuboidPanel(self.settings.keys, run)
-        self.picture = PictureView(viewer, work, self)
+        native = viewer.window._qt_viewer.canvas.native
+        native.setUpdatesEnabled(False)  # until `settle`: what isn't whole yet needn't be painted
+        with controls_later(viewer):
+            self.picture = PictureView(viewer, work, self)
         self.space = SpaceView(work, _SpaceHands(self), self.settings.theme)
         self.strip = FrameStrip(work.project, work.views.size_px, self.go)
         main = viewer.window._qt_window
         self.overview = KeyOverview(main, boxes=True)
         by_key = {key: run[name] for key, name in self.settings.by_key().items()}
-        natives = (self.picture.canvas.native, self.space.canvas.native)
+        natives = (native, self.space.canvas.native)
+        natives[1].setUpdatesEnabled(False)
         self.shortcuts = [Shortcuts(native, by_key, self._before_key) for native in natives]
         self.panel.prompt.on_left = natives[0].setFocus
         self.docks = self._dock(main)
@@ -100,11 +105,12 @@ class CuboidWindow:
         from qtpy.QtCore import Qt
 
         window = self.viewer.window
-        docks = [
-            window.add_dock_widget(self.panel, name="Viewfinder", area="right"),
-            window.add_dock_widget(self.space.widget, name="Space", area="left"),
-            window.add_dock_widget(self.strip, name="Frames", area="bottom"),
-        ]
+        with settings_left():
+            docks = [
+                window.add_dock_widget(self.panel, name="Viewfinder", area="right"),
+                window.add_dock_widget(self.space.widget, name="Space", area="left"),
+                window.add_dock_widget(self.strip, name="Frames", area="bottom"),
+            ]
         # The strip runs below both views, the panel beside all of it.
         main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
         return docks
@@ -120,6 +126,8 @@ class CuboidWindow:
         QApplication.processEvents()
         self.picture.fit()
         self.space.look()
+        for canvas in (self.picture.canvas, self.space.canvas):
+            canvas.native.setUpdatesEnabled(True)
 
     def end(self) -> None:
         """Stop what runs by itself, before the viewer is closed; the session stays open."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
@@ -58,18 +59,30 @@ def _answers(display: str) -> bool:
     return False
 
 
-def make_viewer(title: str, show: bool = True) -> Any:
-    """A napari viewer with nothing but the canvas; its lists are in the Window menu."""
+def make_viewer(title: str, show: bool = True, boxes: bool = False) -> Any:
+    """A napari viewer with nothing but the canvas; its lists are in the Window menu.
+
+    Args:
+        title: of the window.
+        show: whether to show it.
+        boxes: whether boxes are to be fitted in it, and seen in space.
+    """
     import napari
     import pint
-    import scipy.ndimage  # noqa: F401
+    import scipy.ndimage
 
     # What the first layer would wait for: its thumbnail's resampling, and the table of units.
     _ = pint.get_application_registry().pixel
+    if boxes:  # and what the first fit and the first look into space would wait for
+        import scipy.optimize
+        import scipy.spatial.transform  # noqa: F401
     viewer = napari.Viewer(title=title, show=show)
     window = viewer.window
     window._qt_viewer.dockLayerList.setVisible(False)
     window._qt_viewer.dockLayerControls.setVisible(False)
+    # What is loaded by now stays: looked through for garbage, it holds a window up for a third of
+    # a second, in the middle of a drag, too.
+    gc.freeze()
     return viewer
 
 
@@ -124,14 +137,16 @@ def open_cuboid_window(
 
     from annotate.cuboid_window import CuboidWindow
 
-    viewer = make_viewer(f"Viewfinder · {work.project.resolve().name}")
+    viewer = make_viewer(f"Viewfinder · {work.project.resolve().name}", boxes=True)
     viewer.window._qt_window.resize(*WINDOW_SIZE)
     QApplication.processEvents()
     window = CuboidWindow(viewer, work, settings, partial(remember_looks, settings_path()))
-    if screenshot is not None:
-        window.settle()
     small = window.strip.row.pictures
     try:
+        if screenshot is not None:
+            window.settle()
+            while window.strip.row.busy:
+                QApplication.processEvents()
         _stay(viewer, work.store, screenshot)
     finally:
         small.close()

@@ -12,6 +12,7 @@ from annotate.advising import Advising
 from annotate.box_keypoints import BOX
 from annotate.canvas import KeypointCanvas
 from annotate.editing import Move
+from annotate.first_paint import controls_later, settings_left
 from annotate.guide import next_to_place, region_of
 from annotate.hand_bones import HAND
 from annotate.help import KeyOverview
@@ -57,7 +58,8 @@ class AnnotateWindow:
         self.theme, self.font_scale = self.settings.theme, self.settings.font_scale
         native = viewer.window._qt_viewer.canvas.native
         native.setUpdatesEnabled(False)  # each painting of what isn't whole yet costs a tenth
-        self.canvas = KeypointCanvas(viewer, self._moved, self._hovered)
+        with controls_later(viewer):
+            self.canvas = KeypointCanvas(viewer, self._moved, self._hovered)
         self.actions = Actions(self)
         run = {action.name: getattr(self.actions, action.name) for action in ACTIONS}
         self.panel = Panel(self.settings.keys, run)
@@ -68,10 +70,11 @@ class AnnotateWindow:
         by_key = {key: run[name] for key, name in self.settings.by_key().items()}
         self.shortcuts = Shortcuts(native, by_key, self._before_key)
         self.panel.prompt.on_left = native.setFocus
-        self.docks = [
-            viewer.window.add_dock_widget(self.panel, name="Viewfinder", area="right"),
-            viewer.window.add_dock_widget(self.insets, name="Close views", area="left"),
-        ]
+        with settings_left():
+            self.docks = [
+                viewer.window.add_dock_widget(self.panel, name="Viewfinder", area="right"),
+                viewer.window.add_dock_widget(self.insets, name="Close views", area="left"),
+            ]
         self._retry = self._make_retry(main)
         self.reviewing = Reviewing(self.canvas, main)
         self.advising = Advising(self, main, model)

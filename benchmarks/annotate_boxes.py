@@ -78,16 +78,22 @@ class BoxWindow:
         from annotate.opening import WINDOW_SIZE, make_viewer, prepare_qt
 
         prepare_qt()
-        self.viewer = make_viewer("benchmark")
+        self.viewer = make_viewer("benchmark", boxes=True)
         self.viewer.window._qt_window.resize(*WINDOW_SIZE)
         self.app = QApplication.instance()
         self.app.processEvents()
         from annotate.cuboid_window import CuboidWindow
 
-        busy = time.process_time()
+        began, busy = time.perf_counter(), time.thread_time()
         self.window = CuboidWindow(self.viewer, work)
-        self.wait(0)
-        self.opened_s = time.process_time() - busy
+        unpainted = {self.window.picture.canvas, self.window.space.canvas}
+        for canvas in tuple(unpainted):
+            painted = canvas._scene_canvas.events.draw
+            painted.connect(lambda _event, c=canvas: unpainted.discard(c), position="last")
+        while unpainted:
+            self.app.processEvents()
+        self.opened_s = time.perf_counter() - began
+        self.opened_busy_s = time.thread_time() - busy
         self.wait(1.0)
         self.window.settle()
 
@@ -163,7 +169,8 @@ def measure_boxes(root: Path, frames: int, moves: int) -> dict[str, list[float]]
         "box dragged in the picture: all drawn, processor time": picture[1],
         "box dragged in space: handlers, processor time": space[0],
         "box dragged in space: all drawn, processor time": space[1],
-        "box window after viewer, processor time": [shown.opened_s],
+        "box window after viewer": [shown.opened_s],
+        "box window after viewer, its thread's processor time": [shown.opened_busy_s],
     }
 
 

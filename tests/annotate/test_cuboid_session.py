@@ -196,6 +196,41 @@ def test_following_a_drag_ends_where_the_whole_fit_ends(work, truth):
         same_points(now.box, whole.box, 1e-4)
 
 
+def test_a_drag_against_other_clicks_is_fitted_to_the_end_and_seldom_the_long_way(
+    work, truth, monkeypatch
+):
+    """In space, a corner drawn about by some centimetres, which clicks in two pictures deny."""
+    place(work, truth)
+    work.go(16)
+    for corner in (4, 6, 8):
+        at = seen(work, truth)[corner]
+        drag = PictureDrag(work, Handle("corner", corner), at, 4.0)
+        drag.to(at + [0.2, -0.1])
+        drag.let_go()
+
+    def project(points: np.ndarray) -> np.ndarray:
+        return 400 * np.stack(
+            [points[:, 0] + 0.3 * points[:, 2], -points[:, 1] + 0.4 * points[:, 2]], 1
+        )
+
+    long_ways = []
+
+    def counted(*given):
+        long_ways.append(given)
+        return fit_box(*given)
+
+    monkeypatch.setattr("arsession.cuboid_fit.fit_box", counted)
+    drag, misfits = SpaceDrag(work, Handle("corner", 8), np.zeros(2), project, 400.0), []
+    for number, turn in enumerate(np.linspace(0, 2 * np.pi, 60)):
+        now = drag.to(np.array([30 * np.sin(turn) + 2, 22 * np.sin(2 * turn) + 2]))
+        misfits.append(now.fit.misfit)
+        if number % 20 == 0:
+            whole = fit_box(evidence_of(work, now), work.views, now.box)
+            assert now.fit.cost <= whole.cost * (1 + 1e-4)
+    assert max(misfits) > 4
+    assert len(long_ways) <= 3
+
+
 def evidence_of(work, fitted):
     from arsession.cuboid_evidence import Evidence
 
