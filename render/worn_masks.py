@@ -66,7 +66,11 @@ def mask_mesh(mask: Mask, bearer: Bearer) -> tuple[Mesh, Mesh]:
     points, size = bearer.landmarks_m, bearer.scale
     mouth = points[[13, 14]].mean(axis=0)
     centre = np.array([bearer.middle[0], mouth[1] + 0.075 * size, mouth[2]])
-    envelope = Envelope(bearer.skin_m, centre)
+    # Not the chest, which what passes below the chin would come to.
+    reach = 1.15 * np.linalg.norm(points[[4, 152]] - centre, axis=1).max()
+    near = np.linalg.norm(bearer.skin_m - centre, axis=1) < reach
+    near &= bearer.skin_m[:, 2] > points[152, 2] - 0.02 * size
+    envelope = Envelope(bearer.skin_m[near], centre)
     directions = _directions(mask, points, centre)
     least = envelope.radius(directions) + _CLEAR_M
     # Beside the nose and below the lip cloth spans what the face leaves hollow.

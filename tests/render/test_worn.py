@@ -139,6 +139,19 @@ def test_lenses_stand_before_the_eyes_and_clear_of_the_skin(outline: str, bearer
     assert frame.vertices_m[:, 1].max() > bearer.ears_m[:, 1].mean()
 
 
+def test_masks_end_below_the_chin_whoever_wears_them(renderer: FaceRenderer) -> None:
+    for index in range(24):
+        drawn, rng = renderer.draw(index)
+        turn = drawn.view.head_rotation
+        shape = renderer.mesh.shape(drawn.identity, drawn.actions, turn, drawn.gaze_rad)
+        bearer = renderer.scene.bearer(renderer.scene.person(shape, drawn.look))
+        cloth, _ = mask_mesh(random_mask(rng), bearer)
+        below = bearer.landmarks_m[152, 2] - cloth.vertices_m[:, 2].min()
+        before = bearer.landmarks_m[:, 1].min() - cloth.vertices_m[:, 1].min()
+        assert 0 < below < 0.02
+        assert before < 0.03
+
+
 def test_a_mask_covers_nose_and_mouth_from_outside(bearer: Bearer) -> None:
     for seed in range(6):
         mask = random_mask(np.random.default_rng(seed))
