@@ -248,22 +248,20 @@ def test_a_hand_touches_the_face_and_does_not_enter_it(
     _, world_from_camera, camera = aim(drawn.view, target, SIZE)
     skin, normals = scene.skin(person)
     skull_from_world = np.linalg.inv(standing.world_from_person @ person.shape.skull_from_rest)
-    tree, found = cKDTree(skin), 0
+    tree, apart = cKDTree(skin), []
     for seed in range(4):
         parts = renderer._company.parts(
             Around(before="hand", seed=seed), scene, standing, world_from_camera, camera
         )
         for part in parts[:1]:
-            found += 1
             assert part.slot == PROPS.index("hand")
             hand = transform_points(skull_from_world, part.vertices_m)
             away, near = tree.query(hand)
             inward = ((skin[near] - hand) * normals[near]).sum(axis=1)
             assert inward[away < 0.02].max(initial=0.0) < 0.004
-            # What it holds may be what touches.
-            all_of_it = np.concatenate([other.vertices_m for other in parts])
-            assert tree.query(transform_points(skull_from_world, all_of_it))[0].min() < 0.13
-    assert found
+            apart.append(away.min())
+    assert max(apart) < 0.2  # 12 cm at most are drawn; the arm may meet a shoulder first
+    assert min(apart) < 0.03
 
 
 @pytest.mark.parametrize("kind", NEGATIVES)
