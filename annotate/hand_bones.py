@@ -83,8 +83,8 @@ class Implausible:
 
     def text(self) -> str:
         """For people, "" where all is plausible."""
-        words = [f"{len(self.bones)} bones too long or short"] if self.bones else []
-        words += [f"{len(self.joints)} joints bent too far"] if self.joints else []
+        counts = ((self.bones, "bone", "too long or short"), (self.joints, "joint", "bent too far"))
+        words = [f"{len(w)} {one}{'s'[: len(w) - 1]} {how}" for w, one, how in counts if w]
         return ", ".join(words)
 
 

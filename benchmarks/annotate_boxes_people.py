@@ -39,7 +39,7 @@ from arsession.cuboid_evidence import PlacedBox
 from arsession.session import Plane, Session
 from arsession.views import Views
 from benchmarks.annotate_people import AIM_SCREEN_PX, BUTTON_S, KEY_S, POINT_S, THINK_S
-from bootstrap.box_overlap import box_iou
+from bootstrap.box_overlap import CORNERS, box_iou
 from runtime.camera import Camera
 
 Array = NDArray[np.float64]
@@ -143,9 +143,9 @@ class BoxPerson:
         for corner in self.corners():
             drawn = self.work.fitted(0).seen.keypoints_px[frame]
             # The person sees which corner of the thing this is, whatever the box calls it.
-            nearest = int(np.linalg.norm(self.true_px[frame, 1:] - drawn[corner], axis=1).argmin())
+            meant = named(drawn, self.true_px[frame])[corner]
             drag = PictureDrag(self.work, Handle("corner", corner), drawn[corner], zoom)
-            drag.to(self.aimed(nearest + 1, zoom))
+            drag.to(self.aimed(meant, zoom))
             drag.let_go()
             self.seconds += 2 * POINT_S + 2 * BUTTON_S
 
@@ -157,6 +157,26 @@ class BoxPerson:
             self.refine()
         self.work.set_status("done")
         self.seconds += KEY_S
+
+
+def named(drawn_px: Array, true_px: Array) -> NDArray[np.intp]:
+    """(9,) the truth's number of each keypoint of a box, whichever side it calls the front: the
+    quarter turn that brings the two nearest, in one frame or, (F, 9, 2), in all."""
+    off = [np.linalg.norm(drawn_px - true_px[..., names, :], axis=-1).mean() for names in _TURNS]
+    return _TURNS[int(np.argmin(off))]
+
+
+def _turned() -> list[NDArray[np.intp]]:
+    """The keypoints' numbers after none to three quarter turns about the box's y axis."""
+    after = CORNERS @ np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
+    once = [int(np.linalg.norm(CORNERS - at, axis=1).argmin()) + 1 for at in after]
+    turns = [np.arange(9)]
+    for _ in range(3):
+        turns.append(np.array([0, *once])[turns[-1]])
+    return turns
+
+
+_TURNS = _turned()
 
 
 def one_recording(number: int, drift_m: float, folder: Path) -> dict[str, float]:
@@ -182,9 +202,8 @@ def one_recording(number: int, drift_m: float, folder: Path) -> dict[str, float]
         person = BoxPerson(work, true_px, rng)
         person.run()
         fitted = work.fitted(0)
-        seen = fitted.seen.keypoints_px[:, 1:]
-        # Which corner is which differs by a quarter turn where another side was called the front.
-        off = np.linalg.norm(seen[:, :, None] - true_px[:, None, 1:], axis=3).min(axis=2)
+        seen = fitted.seen.keypoints_px
+        off = np.linalg.norm(seen - true_px[:, named(seen, true_px)], axis=2)[:, 1:]
         overlap = box_iou(fitted.box.as_boxes(), truth.as_boxes())
         return {
             "seconds": round(person.seconds, 1),
