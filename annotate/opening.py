@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from annotate.cuboid_session import CuboidSession
 
 WINDOW_SIZE = (1280, 800)
+_WITHOUT_OPENGL = ("offscreen", "minimal", "vnc", "linuxfb")
+"""Of Qt's platforms; see https://doc.qt.io/qt-6/qpa.html."""
 
 
 def prepare_qt() -> None:
@@ -28,12 +30,21 @@ def prepare_qt() -> None:
     imported; that setting goes, one of the user's own stays.
 
     Raises:
-        ViewfinderError: there is no display, which Qt would answer by ending the process.
+        ViewfinderError: there is no display, which Qt would answer by ending the process; or Qt is
+            told to draw without OpenGL, which napari can't.
     """
     for name in ("QT_QPA_PLATFORM_PLUGIN_PATH", "QT_QPA_FONTDIR"):
         if "cv2" in Path(os.environ.get(name, "")).parts:
             del os.environ[name]
-    if not sys.platform.startswith("linux") or os.environ.get("QT_QPA_PLATFORM"):
+    platform = os.environ.get("QT_QPA_PLATFORM", "").partition(":")[0]
+    if platform in _WITHOUT_OPENGL:
+        raise ViewfinderError(
+            "the window needs OpenGL",
+            field="QT_QPA_PLATFORM",
+            found=repr(platform),
+            hint="unset it; on a machine without a screen: xvfb-run -a viewfinder annotate PROJECT",
+        )
+    if not sys.platform.startswith("linux") or platform:
         return
     if os.environ.get("WAYLAND_DISPLAY"):
         return

@@ -22,8 +22,8 @@ from typing_extensions import override
 
 from annotate.drawing import ASKED_COLOUR, PLACED_COLOUR, VISIBILITY_COLOURS, VISIBILITY_NAMES
 from annotate.editing import Document
+from annotate.item_queue import Progress
 from annotate.keys import ACTIONS, MOUSE, ActionInfo, key_text
-from annotate.session import Progress
 from annotate.theme import STATUS_COLOURS, THEMES, style_sheet
 
 _WIDTH = 268

@@ -11,13 +11,12 @@ No Qt and no napari here: the window and scripts use this same class.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-from numpy.typing import NDArray
+from typing_extensions import override
 
 from annotate.assignment import assigned_items
 from annotate.box_keypoints import BOX, begin_box_drag
@@ -31,36 +30,22 @@ from annotate.editing import (
     SetStatus,
     SetVisibility,
     apply,
-    contour_lines,
     next_visibility,
 )
 from annotate.export import ExportSummary, export_layer
 from annotate.following import begin_drag
-from annotate.hand_bones import HAND, usual_camera
+from annotate.hand_bones import HAND
 from annotate.history import ItemKey
+from annotate.item_queue import ItemQueue
 from annotate.items import Item, default_layer, items_of
-from annotate.ordering import QUEUE_NAME, Candidate, parse_filter, sample_tags
-from annotate.pictures import Pictures
+from annotate.ordering import QUEUE_NAME
 from annotate.store import AnnotationStore, annotator_name, store_place
 from annotate.worked_time import WorkedTime
 from bootstrap.dataset import Dataset
-from bootstrap.dataset.schema import row_camera
-from runtime.camera import Camera
 from runtime.errors import ViewfinderError
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Counts over the queue."""
-
-    total: int
-    done: int
-    flagged: int
-    edited: int
-    skipped: int
-
-
-class AnnotationSession:
+class AnnotationSession(ItemQueue):
     """A queue of items, the current one, and everything that can be done to it."""
 
     def __init__(
@@ -71,18 +56,9 @@ class AnnotationSession:
         items: Sequence[Item],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.dataset = dataset
-        self.store = store
-        self.layer = layer
-        self.items = list(items)
-        self.pictures = Pictures(dataset.read_image)
-        self.index = 0
         self._worked = WorkedTime(clock)
-        self._shown: list[int] = list(range(len(self.items)))
-        self.filter_text = ""
         self._finished: set[ItemKey] = set()
-        self._place = {item.key: i for i, item in enumerate(self.items)}
-        self.go(self._resume_at())
+        super().__init__(dataset, store, layer, items)
 
     @classmethod
     def open(
@@ -151,115 +127,18 @@ class AnnotationSession:
         """Whose work this is."""
         return self.store.annotator
 
-    # -- the queue --------------------------------------------------------------------------
-
-    @property
-    def item(self) -> Item:
-        """The current item."""
-        return self.items[self.index]
-
+    @override
     def go(self, index: int) -> Document:
-        """Make an item current, and begin to decode its picture and the next one.
+        """Make an item current; its time begins.
 
         Raises:
             ViewfinderError: no such item.
         """
-        if not 0 <= index < len(self.items):
-            raise ViewfinderError(
-                "no such item", field="index", expected=f"0 to {len(self.items) - 1}", found=index
-            )
-        self.index = index
+        document = super().go(index)
         self._worked.begin()
-        self.pictures.prefetch(self.item.key.sample_id)
-        following = next((i for i in self._shown if i > index), None)
-        if following is not None:
-            self.pictures.prefetch(self.items[following].key.sample_id)
-        return self.document
+        return document
 
-    def next(self) -> bool:
-        """Go one on among the items that the filter lets through; False at the end."""
-        return self._step(1)
-
-    def previous(self) -> bool:
-        """Go one back among the items that the filter lets through; False at the start."""
-        return self._step(-1)
-
-    def _step(self, way: int) -> bool:
-        beyond = [i for i in self._shown if (i - self.index) * way > 0]
-        if not beyond:
-            return False
-        self.go(beyond[0] if way > 0 else beyond[-1])
-        return True
-
-    def set_filter(self, text: str) -> int:
-        """Work on some items only, those that the words of a filter let through now.
-
-        They stay the same until the next filter, so that nothing vanishes under one's hands. The
-        first of them from the current one on becomes current.
-
-        Returns:
-            How many they are; with none, the filter before stays.
-
-        Raises:
-            ViewfinderError: a word that means nothing.
-        """
-        wanted = parse_filter(text)
-        shown = [i for i in range(len(self.items)) if wanted(self._candidate(i))]
-        if shown:
-            self._shown, self.filter_text = shown, text.strip()
-            if self.index not in shown:
-                self.go(next((i for i in shown if i > self.index), shown[0]))
-        return len(shown)
-
-    def _candidate(self, index: int) -> Candidate:
-        item = self.items[index]
-        state = self.store.history.item(item.key)
-        edits = 0 if state is None else state.keypoint_edits
-        tags = sample_tags(self.dataset.row(item.key.sample_id))
-        return Candidate(item.label, self.document_at(index), edits, tags)
-
-    @property
-    def shown(self) -> Sequence[int]:
-        """Places of the items that the filter lets through."""
-        return self._shown
-
-    def next_open(self) -> bool:
-        """Go to the next open item, round the end if need be; skipped ones come back last.
-
-        Returns:
-            False, without moving, when the filter lets none through.
-        """
-        later = [i for i in self._shown if i > self.index]
-        order = later + [i for i in self._shown if i < self.index]
-        for status in ("open", "skipped"):
-            for index in order:
-                if self.document_at(index).status == status:
-                    self.go(index)
-                    return True
-        return False
-
-    def document_at(self, index: int) -> Document:
-        """Any item as it stands."""
-        item = self.items[index]
-        return self.store.document(item.key) or item.found()
-
-    @property
-    def document(self) -> Document:
-        """The current item as it stands."""
-        return self.document_at(self.index)
-
-    def picture(self) -> NDArray[np.uint8]:
-        """The current item's picture, (H, W, 3) uint8 RGB.
-
-        Raises:
-            ViewfinderError: it can't be read.
-        """
-        return self.pictures.read(self.item.key.sample_id)
-
-    def camera(self) -> Camera:
-        """The current picture's camera; a usual one where nobody measured it."""
-        row = self.dataset.row(self.item.key.sample_id)
-        return row_camera(row) or usual_camera(row["width"], row["height"])
+    # -- edits: on the disk when the method returns -------------------------------------------
 
     def toggle_handedness(self) -> Document:
         """Make the current hand a left one, or a right one again.
@@ -271,25 +150,6 @@ class AnnotationSession:
         if document.topology_id != HAND:
             raise ViewfinderError("only hands are left or right")
         return self._record(SetHandedness("left" if document.handedness == "right" else "right"))
-
-    def contours(self) -> Mapping[str, NDArray[np.float32]]:
-        """The current item's contours in px, through its keypoints as they stand."""
-        return contour_lines(self.document)
-
-    def progress(self) -> Progress:
-        """How far the queue is."""
-        history = self.store.history
-        states = [history.item(key) for key in history if key in self._place]
-        touched = [state for state in states if state is not None]
-        return Progress(
-            total=len(self.items),
-            done=sum(state.document.status == "done" for state in touched),
-            flagged=sum(state.document.status == "flagged" for state in touched),
-            edited=sum(state.keypoint_edits > 0 for state in touched),
-            skipped=sum(state.document.status == "skipped" for state in touched),
-        )
-
-    # -- edits: on the disk when the method returns -------------------------------------------
 
     def move(self, index: int, x_px: float, y_px: float, *, radius_px: float = 0.0) -> Document:
         """Put a keypoint somewhere, and draw its neighbours within a radius along; a box goes along
@@ -416,11 +276,3 @@ class AnnotationSession:
         if place is not None and place != self.index:
             self.go(place)
         return key
-
-    def _resume_at(self) -> int:
-        last = self.store.history.last_key
-        place = self._place.get(last) if last is not None else None
-        if place is None:
-            return 0
-        order = [*range(place, len(self.items)), *range(place)]
-        return next((i for i in order if self.document_at(i).status == "open"), place)

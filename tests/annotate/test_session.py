@@ -310,6 +310,14 @@ def test_without_a_display_one_line_says_so(project):
     assert not (project / "annotations.sqlite").exists()
 
 
+def test_a_platform_without_opengl_is_told_of_in_one_line(project):
+    told = run(str(project), "--screenshot", "window.png", QT_QPA_PLATFORM="offscreen:frame=0")
+    assert told.returncode == 1
+    assert "needs OpenGL" in told.stderr
+    assert "Traceback" not in told.stderr
+    assert not (project / "annotations.sqlite").exists()
+
+
 def test_sessions_need_neither_qt_nor_torch():
     code = "import annotate.session, sys; print(*{m.split('.')[0] for m in sys.modules})"
     loaded = subprocess.run(
