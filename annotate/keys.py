@@ -106,6 +106,8 @@ MOUSE = (
     ("click, when asked", "place the asked point"),
     ("wheel, drag beside", "zoom, pan"),
 )
+POINT_MOUSE = (("drag a point", "move it"), *MOUSE[2:])
+"""Of subjects without contours."""
 
 
 BOX_ACTIONS: tuple[ActionInfo, ...] = (

@@ -23,7 +23,7 @@ from typing_extensions import override
 from annotate.drawing import ASKED_COLOUR, PLACED_COLOUR, VISIBILITY_COLOURS, VISIBILITY_NAMES
 from annotate.editing import Document
 from annotate.item_queue import Progress
-from annotate.keys import ACTIONS, MOUSE, ActionInfo, key_text
+from annotate.keys import ACTIONS, MOUSE, POINT_MOUSE, ActionInfo, key_text
 from annotate.theme import STATUS_COLOURS, THEMES, style_sheet
 
 _WIDTH = 268
@@ -104,7 +104,7 @@ class Panel(QWidget):
         self._review.hide()
         self.prompt = Prompt()
         self.prompt.on_shown = self._make_room
-        self._mouse, self._font_scale = _mouse_table(), 1.0
+        self._mouse, self._font_scale = label(), 1.0
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 8, 12, 8)
         layout.setSpacing(6)
@@ -154,6 +154,7 @@ class Panel(QWidget):
 
     def set_item(self, number: int, total: int, name: str, document: Document, only: str) -> None:
         """Which item shows, counted from 1, its status, and the filter's words."""
+        self._mouse.setText(_mouse_table(MOUSE if document.topology.contours else POINT_MOUSE))
         muted = f"<span style='color:{self._theme.muted}'>of {total}</span>"
         self._item.setText(f"{number} {muted}")
         shown = f"<br>only: {html.escape(only)}" if only else ""
@@ -289,12 +290,10 @@ def buttons(
     return grid
 
 
-def _mouse_table() -> QLabel:
+def _mouse_table(rows: Sequence[tuple[str, str]]) -> str:
     cells = "".join(
         f"<tr><td style='padding:1px 10px 1px 0'><b>{html.escape(what)}</b></td>"
         f"<td style='padding:1px 0'>{html.escape(does)}</td></tr>"
-        for what, does in MOUSE
+        for what, does in rows
     )
-    table = label()
-    table.setText(f"<table cellspacing='0'>{cells}</table>")
-    return table
+    return f"<table cellspacing='0'>{cells}</table>"
