@@ -121,7 +121,7 @@ def main() -> None:
     begun = time.process_time()
     bundle = trained(options.out, data, options.category, options.steps)
     result["training_cpu_s"] = round(time.process_time() - begun)
-    for split in ("test", "train"):
+    for split in ("test", "val", "train"):
         measured = evaluate_model(bundle, Settings((data,), split=split, category=options.category))
         facts = measured.to_json()
         result[split] = {"pictures": facts["n"], "missed": facts["missed"], **facts["boxes"]}
