@@ -57,7 +57,7 @@ def lines_of(
     """Numbered lines of a text file that aren't comments, one at a time.
 
     Args:
-        file: UTF-8 text; a line that starts with # is a comment.
+        file: UTF-8 text, with or without its mark; a line that starts with # is a comment.
         longest: characters in a line.
         blank: whether lines without content count.
 
@@ -66,7 +66,7 @@ def lines_of(
     """
     file_size(file, LARGEST_TEXT_BYTES)
     try:
-        with file.open(encoding="utf-8") as text:
+        with file.open(encoding="utf-8-sig") as text:
             number = 0
             while line := text.readline(longest + 1):
                 number += 1
@@ -77,7 +77,7 @@ def lines_of(
                         field=f"line {number}",
                         expected=f"at most {longest} characters",
                     )
-                if not line.startswith("#") and (blank or line.strip()):
+                if not line.lstrip().startswith("#") and (blank or line.strip()):
                     yield number, line
     except (OSError, UnicodeDecodeError) as problem:
         raise ViewfinderError("can't be read as text", file=file, found=problem) from None

@@ -112,9 +112,13 @@ class VideoPictures:
 
     Args:
         video: the file.
-        frames: its frame number for each frame of the recording, rising.
+        frames: its frame number for each frame of the recording, rising; below 0 for one that
+            the video doesn't have.
         quarter_turns: how the raster that the intrinsics describe is turned to give the video's
             shown picture; None for what the video's own rotation metadata says.
+
+    Attributes:
+        count: its frames as its header states them, hidden ones too; 0 for unknown.
 
     Raises:
         ViewfinderError: it can't be opened, or holds fewer frames than are asked for.
@@ -142,14 +146,14 @@ class VideoPictures:
         self._turns = _video_turns(capture)
         self.size = (height, width) if self._turns % 2 else (width, height)
         self.quarter_turns = self._turns if quarter_turns is None else quarter_turns
-        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.count = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         self.fps = float(capture.get(cv2.CAP_PROP_FPS))
-        if 0 < count < int(frames[-1]) + 1:
+        if 0 < self.count < int(frames[-1]) + 1:
             raise ViewfinderError(
                 "the video is shorter than the recording",
                 file=video,
                 expected=f"{int(frames[-1]) + 1} frames",
-                found=count,
+                found=self.count,
             )
 
     def read(self, frame: int) -> NDArray[np.uint8]:
@@ -158,6 +162,10 @@ class VideoPictures:
             self._kept.move_to_end(frame)
             return self._kept[frame]
         wanted = int(self._frames[frame])
+        if wanted < 0:
+            raise ViewfinderError(
+                "this frame has no picture", file=self._video, field=f"frame {frame + 1}"
+            )
         with captured_stderr():
             capture, grabbed = self._at_frame(wanted)
             good, bgr = capture.retrieve() if grabbed else (False, None)
@@ -209,13 +217,12 @@ class VideoPictures:
         return False
 
     def has(self, frame: int) -> bool:
-        """A video has every frame."""
-        return 0 <= frame < len(self._frames)
+        """Whether the video has that frame."""
+        return 0 <= frame < len(self._frames) and bool(self._frames[frame] >= 0)
 
     def whole_file(self) -> Path | None:
         """The video, where its frames are the recording's, one for one."""
-        count = int(self._open().get(cv2.CAP_PROP_FRAME_COUNT))
-        same = count == len(self._frames) and self._frames[-1] + 1 == count
+        same = self.count == len(self._frames) and self._frames[-1] + 1 == self.count
         return self._video if same else None
 
     @property
