@@ -74,6 +74,8 @@ def _best_pictures(folder: Path, times: NDArray[np.float64]) -> tuple[list[Path 
 def _stamped(folder: Path, pattern: str) -> Stamped:
     pairs = []
     for file in folder.glob(pattern):
+        if file.name.startswith("._"):  # macOS lays them beside
+            continue
         try:
             pairs.append((float(file.stem.rsplit("_", 1)[-1]), file))
         except ValueError:

@@ -87,7 +87,7 @@ def read_colmap(images_file: Path) -> Session:
 
     Args:
         images_file: its images.txt or images.bin; cameras and points lie beside it, pictures in
-            an `images` folder there or up to two folders above.
+            an `images` folder there or up to three folders above.
 
     Raises:
         ViewfinderError: a file that breaks the format, or a camera that is no pinhole.
@@ -104,11 +104,7 @@ def read_colmap(images_file: Path) -> Session:
     if len({(camera.width, camera.height) for camera in cameras}) > 1:
         raise ViewfinderError("pictures of several sizes are no recording", file=images_file)
     pictures_folder = next(
-        (
-            p
-            for up in (folder, folder.parent, folder.parent.parent)
-            if (p := up / "images").is_dir()
-        ),
+        (p for up in (folder, *folder.absolute().parents[:3]) if (p := up / "images").is_dir()),
         folder / "images",
     )
     paths = [

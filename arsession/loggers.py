@@ -10,6 +10,9 @@ Conventions, as the loggers' sources and documents state them:
   lens are not in the file.
 - Open3D `.log` (open3d.org, file_io): blocks of `index index index` and a camera-to-world 4x4,
   OpenCV axes; no time. Stray's tools lay a mesh beside it, `integrated.ply`.
+- Open3D `camera_trajectory.json` (PinholeCameraTrajectory): `extrinsic`, world to camera, and
+  `intrinsic_matrix` are column-major; the middle of the picture is at width / 2 - 0.5
+  (ViewControl.cpp), so a pixel's centre is at 0.
 - TUM RGB-D (cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats): seconds, translation,
   quaternion x y z w of the camera in the world; OpenCV axes of the colour camera. The world is a
   motion capture system's with +z up in `groundtruth.txt`, and anything in a trajectory that a SLAM
@@ -19,11 +22,13 @@ Conventions, as the loggers' sources and documents state them:
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arsession.boundary import (
+    MOST_FRAMES,
     check_rigid,
     checked_camera,
     json_numbers,
@@ -43,6 +48,7 @@ from runtime.errors import ViewfinderError
 Array = NDArray[np.float64]
 
 _LOG_FRAMES_PER_SECOND = 60.0  # an Open3D log has no time; Stray Scanner records at 60
+_JSON_FRAMES_PER_SECOND = 30.0  # nor has its list of cameras
 _NANOSECOND = 1e-9
 
 
@@ -113,6 +119,46 @@ def read_open3d_log(log_file: Path) -> Session:
         timed=False,
         load_points=lambda: points_beside(log_file.parent, "integrated.ply"),
     )
+
+
+def read_open3d_json(file: Path) -> Session:
+    """A trajectory as Open3D writes its cameras, one of its own a frame.
+
+    Raises:
+        ViewfinderError: a file that breaks the format; names the frame.
+    """
+    stored = read_json(file)
+    frames = stored.get("parameters")
+    if not isinstance(frames, list) or not 0 < len(frames) <= MOST_FRAMES:
+        raise ViewfinderError("holds no cameras", file=file, field="parameters")
+    camera_from_world, cameras = [], []
+    for index, frame in enumerate(frames, 1):
+        intrinsic = frame.get("intrinsic") if isinstance(frame, dict) else None
+        if not isinstance(intrinsic, dict):
+            raise ViewfinderError("not a camera", file=file, field=f"frame {index}")
+        field = f"frame {index}, extrinsic"
+        columns = json_numbers(frame.get("extrinsic"), 16, file, field)
+        camera_from_world.append(columns.reshape(4, 4, order="F"))
+        cameras.append(_open3d_camera(intrinsic, file, f"frame {index}, intrinsic"))
+    matrices = np.array(camera_from_world)
+    check_rigid(matrices, file)
+    if len({(camera.width, camera.height) for camera in cameras}) > 1:
+        raise ViewfinderError("pictures of several sizes are no recording", file=file)
+    return Session(
+        format="open3d-json",
+        path=file,
+        timestamps_s=np.arange(len(frames)) / _JSON_FRAMES_PER_SECOND,
+        world_from_camera=np.linalg.inv(matrices),
+        world_up="",
+        cameras=tuple(cameras),
+        timed=False,
+    )
+
+
+def _open3d_camera(intrinsic: dict[str, Any], file: Path, field: str) -> Camera:
+    flat = json_numbers(intrinsic.get("intrinsic_matrix"), 9, file, field)
+    k = flat.reshape(3, 3, order="F")[[0, 1, 0, 1], [0, 1, 2, 2]] + (0, 0, 0.5, 0.5)
+    return checked_camera(k, (intrinsic.get("width"), intrinsic.get("height")), file, field)
 
 
 def _stray_cameras(scene: Path) -> tuple[Camera, ...]:

@@ -37,7 +37,11 @@ READERS = (
     ),
     Reader("3D Scanner App", ("frame_*.json",), "scan_folders:read_3d_scanner_app"),
     Reader("ARKitScenes", ("*.traj", "*_frames/*.traj"), "arkitscenes:read_arkitscenes"),
-    Reader("nerfstudio, instant-ngp", ("transforms*.json",), "transforms_json:read_transforms"),
+    Reader(
+        "nerfstudio, instant-ngp",
+        ("transforms.json", "transforms_train.json", "transforms*.json"),
+        "transforms_json:read_transforms",
+    ),
     Reader(
         "COLMAP",
         (
@@ -49,11 +53,19 @@ READERS = (
             "sparse/images.txt",
             "0/images.bin",
             "0/images.txt",
+            "colmap/sparse/0/images.bin",
+            "colmap/sparse/0/images.txt",
+            "dense/sparse/images.bin",
+            "dense/sparse/images.txt",
+            "dense/0/sparse/images.bin",
+            "dense/0/sparse/images.txt",
         ),
         "colmap:read_colmap",
     ),
     Reader("Open3D trajectory", ("trajectory.log", "*.log"), "loggers:read_open3d_log"),
+    Reader("Open3D camera trajectory", ("*trajectory.json",), "loggers:read_open3d_json"),
     Reader("TUM", ("groundtruth.txt", "*Trajectory.txt", "*.tum"), "loggers:read_tum"),
+    Reader("Record3D, exported", ("metadata.json",), "record3d:read_record3d"),
 )
 """In the order in which they are looked for."""
 
@@ -64,6 +76,8 @@ def reader_of(path: Path) -> tuple[Reader, Path] | None:
         for pattern in reader.patterns:
             # `match` compares from the end, so a pattern may name the folder a file lies in.
             found = sorted(path.glob(pattern)) if path.is_dir() else [path] * path.match(pattern)
+            # macOS packs what it knows of a file beside it, as `._NAME`.
+            found = [file for file in found if not file.name.startswith("._")]
             if found:
                 return reader, found[0]
     return None

@@ -5,6 +5,8 @@ Facts from marek-simonik/record3d's users (nerfstudio's record3d_utils, viser's 
 OpenGL axes (which are ARKit's: x right, y up, z backward) of the picture as it is stored. `K` is
 column-major for pictures of `w` x `h`; `perFrameIntrinsicCoeffs` holds fx, fy, cx, cy a frame.
 `rgbd/N.jpg` are the pictures, `rgbd/N.depth` float32 metres of `dw` x `dh`, packed with LZFSE.
+The app's export as EXR and JPG says the same in `metadata.json`, with pictures in `rgb/N.jpg`; its
+depth images are OpenEXR, and not read.
 """
 
 from __future__ import annotations
@@ -35,22 +37,25 @@ from runtime.errors import ViewfinderError
 
 _LARGEST_ARCHIVE_BYTES = 2**38
 _MOST_DEPTH_SIDE = 4096
-_METADATA = "metadata"
+_METADATA, _EXPORTED = "metadata", "metadata.json"
 
 
 def read_record3d(archive: Path) -> Session:
     """The session in a `.r3d` file.
 
     Args:
-        archive: that file, or the `metadata` of one that was unpacked.
+        archive: that file, or the `metadata` of one that was unpacked, or an export's
+            `metadata.json`.
 
     Raises:
         ViewfinderError: no such archive, or one that breaks the format.
     """
     file_size(archive, _LARGEST_ARCHIVE_BYTES)
-    if archive.name == _METADATA:
-        archive = archive.parent
-    packed = _member(archive, _METADATA, _METADATA, LARGEST_JSON_BYTES)
+    member, shown = _METADATA, "rgbd"
+    if archive.name in (_METADATA, _EXPORTED):
+        member, archive = archive.name, archive.parent
+        shown = "rgb" if member == _EXPORTED else shown
+    packed = _member(archive, member, _METADATA, LARGEST_JSON_BYTES)
     if packed is None:
         raise ViewfinderError(
             "no Record3D archive", file=archive, expected="a member called metadata"
@@ -69,13 +74,13 @@ def read_record3d(archive: Path) -> Session:
     world_from_arkit = transforms_from_quaternions(poses[:, :4], poses[:, 4:], archive)
     check_rigid(world_from_arkit, archive)
     times, timed = _times(metadata, len(poses), archive)
-    names = set(_names(archive))
+    names = set(_names(archive, shown))
     pictures = None
-    if any(f"rgbd/{frame}.jpg" in names for frame in range(len(poses))):
+    if any(f"{shown}/{frame}.jpg" in names for frame in range(len(poses))):
         pictures = EncodedPictures(
-            lambda frame: _member(archive, f"rgbd/{frame}.jpg", f"frame {frame + 1}"),
-            lambda frame: f"rgbd/{frame}.jpg" in names,
-            lambda frame: f"{archive}/rgbd/{frame}.jpg",
+            lambda frame: _member(archive, f"{shown}/{frame}.jpg", f"frame {frame + 1}"),
+            lambda frame: f"{shown}/{frame}.jpg" in names,
+            lambda frame: f"{archive}/{shown}/{frame}.jpg",
             len(poses),
         )
     has_depth = any(f"rgbd/{frame}.depth" in names for frame in range(len(poses)))
@@ -108,9 +113,9 @@ def _member(
     return file.read_bytes()
 
 
-def _names(archive: Path) -> list[str]:
+def _names(archive: Path, folder: str) -> list[str]:
     if archive.is_dir():
-        return [f"rgbd/{file.name}" for file in (archive / "rgbd").glob("*")]
+        return [f"{folder}/{file.name}" for file in (archive / folder).glob("*")]
     with zipfile.ZipFile(archive) as opened:  # it has just been read
         return opened.namelist()
 

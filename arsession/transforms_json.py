@@ -3,9 +3,10 @@
 Facts from nerfstudio (docs/quickstart/data_conventions.md) and NVlabs/instant-ngp
 (docs/nerf_dataset_tips.md, scripts/colmap2nerf.py): `transform_matrix` is camera-to-world with
 OpenGL axes (x right, y up, z backward), the world's +z up, its scale arbitrary. Intrinsics stand
-once for all or in each frame: fl_x, fl_y, cx, cy, w, h, or the field of view camera_angle_x; a
-pixel's centre is at .5. Distortion is OpenCV's k1, k2, p1, p2, k3. `file_path` may lack its
-extension. `depth_file_path` is a 16-bit PNG in millimetres.
+once for all or in each frame: fl_x, fl_y, cx, cy, w, h, or the fields of view camera_angle_x and
+camera_angle_y; a pixel's centre is at .5. Distortion is OpenCV's k1, k2, p1, p2, k3. `file_path`
+may lack its extension. `depth_file_path` is a 16-bit PNG in millimetres. `ply_file_path` holds
+points of the same world; `applied_transform` tells what was done to it, and is no matter here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -27,7 +28,8 @@ from arsession.boundary import (
     transforms_3x4,
 )
 from arsession.pictures import EncodedPictures, file_depths, file_pictures
-from arsession.session import Session
+from arsession.ply import points_beside
+from arsession.session import Session, no_points
 from arsession.turning import fit_to_pictures
 from runtime.camera import OPENCV_FROM_OPENGL, Camera
 from runtime.errors import ViewfinderError
@@ -35,6 +37,9 @@ from runtime.errors import ViewfinderError
 _FRAMES_PER_SECOND = 30.0  # the file has no time
 _PINHOLES = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "perspective")
 _DISTORTION = ("k1", "k2", "p1", "p2", "k3")
+_INTRINSICS = ("camera_model", "is_fisheye", "camera_angle_x", "camera_angle_y", "fl_x", "fl_y",
+               "cx", "cy", "w", "h", "k4", *_DISTORTION)  # fmt: skip
+_EXTENSIONS = ("", ".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
 _NUMBERS = re.compile(r"(\d+)")
 
 
@@ -67,6 +72,8 @@ def read_transforms(file: Path) -> Session:
         for index, frame in numbered
     ]
     turns = pictures.quarter_turns if pictures is not None else 0
+    cloud = stored.get("ply_file_path")
+    points = contained(file.parent, cloud, file, "ply_file_path") if _named(cloud) else None
     return fit_to_pictures(
         Session(
             format="transforms-json",
@@ -79,6 +86,9 @@ def read_transforms(file: Path) -> Session:
             depths=file_depths(depths, file.parent, turns),
             timed=False,
             metric=False,
+            load_points=lambda: (
+                points_beside(points.parent, points.name) if points else no_points()
+            ),
         )
     )
 
@@ -88,6 +98,10 @@ def natural(name: str) -> list[tuple[int, str]]:
     return [
         (int(part[:18]), "") if part.isdecimal() else (-1, part) for part in _NUMBERS.split(name)
     ]
+
+
+def _named(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and bool(value)
 
 
 def _matrix(frame: dict[str, Any], index: int, file: Path) -> np.ndarray:
@@ -103,7 +117,8 @@ def _picture(frame: dict[str, Any], index: int, file: Path) -> Path | None:
     if not name:
         return None
     field = f"frame {index}, file_path"
-    for extension in ("", ".png", ".jpg", ".jpeg"):
+    name = name.replace("\\", "/")  # written on Windows
+    for extension in _EXTENSIONS:
         path = contained(file.parent, name + extension, file, field)
         if path.is_file():
             return path
@@ -117,7 +132,7 @@ def _cameras(
     file: Path,
 ) -> tuple[Camera, ...]:
     raster = pictures.raster if pictures is not None else None
-    if not any(key in frame for _, frame in numbered for key in ("fl_x", "camera_angle_x", "w")):
+    if not any(key in frame for _, frame in numbered for key in _INTRINSICS):
         shared = _camera(stored, raster, file, "fl_x, fl_y, cx, cy, w, h")
         return () if shared is None else (shared,)
     cameras = [
@@ -155,13 +170,18 @@ def _camera(
         if raster is None:
             return None
         width, height = raster
-    if "fl_x" in values:
-        fx = number("fl_x")
-    elif "camera_angle_x" in values:
-        fx = float(width) / 2 / math.tan(min(max(number("camera_angle_x"), 1e-6), 3.1) / 2)
-    else:
+
+    def focal(axis: str, side: float) -> float | None:
+        if f"fl_{axis}" in values:
+            return number(f"fl_{axis}")
+        if f"camera_angle_{axis}" in values:
+            return side / 2 / math.tan(min(max(number(f"camera_angle_{axis}"), 1e-6), 3.1) / 2)
         return None
-    fy = number("fl_y", fx)
+
+    across, down = focal("x", float(width)), focal("y", float(height))
+    if across is None and down is None:
+        return None
+    fx, fy = (down if across is None else across), (across if down is None else down)
     cx, cy = number("cx", float(width) / 2), number("cy", float(height) / 2)
     distortion = tuple(number(name, 0.0) for name in _DISTORTION)
     return checked_camera(np.array([fx, fy, cx, cy]), (width, height), file, field, distortion)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from pathlib import Path
 
@@ -112,3 +113,138 @@ def test_a_damaged_header_hides_nothing(tmp_path, cut):
     assert hidden_pictures(video) in (0, 3)  # a time beyond all pictures is no damage
     video.write_bytes(data[: at + 9])
     assert hidden_pictures(video) == 0
+
+
+def rewrite(file: Path, change) -> None:
+    stored = json.loads(file.read_text())
+    change(stored)
+    file.write_text(json.dumps(stored))
+
+
+def per_frame(*names: str):
+    def change(stored: dict) -> None:
+        for name in names:
+            right = stored[name]
+            stored[name] = 3.0  # a frame's own number goes first
+            for frame in stored["frames"]:
+                frame[name] = right
+
+    return change
+
+
+def as_angles(stored: dict) -> None:
+    for axis, side in (("x", WIDTH), ("y", HEIGHT)):
+        stored[f"camera_angle_{axis}"] = 2 * np.arctan(side / 2 / stored.pop(f"fl_{axis}"))
+    del stored["w"], stored["h"]
+
+
+def with_backslashes(stored: dict) -> None:
+    for frame in stored["frames"]:
+        frame["file_path"] = frame["file_path"].replace("/", "\\")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        per_frame("fl_x", "fl_y", "cx", "cy"),
+        per_frame("cx"),
+        as_angles,
+        with_backslashes,
+        lambda stored: stored.update(camera_model="perspective", applied_scale=2.0),
+    ],
+    ids=["cameras", "centres", "angles", "backslashes", "perspective"],
+)
+def test_every_way_to_write_transforms_is_read(tmp_path, change):
+    recordings.transforms_json(tmp_path)
+    for picture in (tmp_path / "images").iterdir():
+        picture.rename(picture.with_suffix(".PNG"))
+    rewrite(tmp_path / "transforms.json", change)
+    session = open_session(tmp_path)
+    agrees(session, recordings.z_up(POINTS))
+    assert all(session.pictures.has(i) for i in range(len(phones())))
+
+
+def test_transforms_of_the_training_pictures_go_before_those_of_the_test(tmp_path):
+    recordings.transforms_json(tmp_path)
+    train = (tmp_path / "transforms.json").rename(tmp_path / "transforms_train.json")
+    (tmp_path / "transforms_test.json").write_text(train.read_text())
+    rewrite(tmp_path / "transforms_test.json", lambda stored: stored["frames"].pop())
+    assert len(open_session(tmp_path).timestamps_s) == len(phones())
+
+
+def test_transforms_name_their_points(tmp_path):
+    recordings.transforms_json(tmp_path)
+    header = "ply\nformat ascii 1.0\nelement vertex 1\n" + "".join(
+        f"property float {axis}\n" for axis in "xyz"
+    )
+    (tmp_path / "sparse_pc.ply").write_text(header + "end_header\n1 2 3\n")
+    file = tmp_path / "transforms.json"
+    rewrite(file, lambda stored: stored.update(ply_file_path="sparse_pc.ply"))
+    assert open_session(tmp_path).points_world_m.tolist() == [[1, 2, 3]]
+    rewrite(file, lambda stored: stored.update(ply_file_path="../sparse_pc.ply"))
+    with pytest.raises(ViewfinderError, match="leads out"):
+        open_session(tmp_path)
+
+
+def test_record3ds_export_as_exr_and_jpg(tmp_path):
+    recordings.record3d_folder(tmp_path)
+    (tmp_path / "metadata").rename(tmp_path / "metadata.json")
+    (tmp_path / "rgbd").rename(tmp_path / "rgb")
+    session = open_session(tmp_path)
+    agrees(session)
+    assert session.pictures.read(3).shape == (HEIGHT, WIDTH, 3)
+
+
+@pytest.mark.parametrize("place", ["colmap/sparse/0", "dense/sparse"])
+def test_colmaps_models_in_other_folders(tmp_path, place):
+    recordings.colmap_binary(tmp_path)
+    sparse = tmp_path / place
+    sparse.parent.mkdir(parents=True)
+    (tmp_path / "sparse" / "0").rename(sparse)
+    session = open_session(tmp_path)
+    agrees(session)
+    assert session.pictures.has(0)
+
+
+def open3d_json(folder: Path) -> Path:
+    """Column-major, world to camera; a pixel's centre is at whole numbers."""
+    intrinsic = {
+        "width": WIDTH,
+        "height": HEIGHT,
+        "intrinsic_matrix": [FX, 0, 0, 0, FY, 0, CX - 0.5, CY - 0.5, 1],
+    }
+    cameras = [
+        {
+            "class_name": "PinholeCameraParameters",
+            "extrinsic": recordings.inverse(recordings.opencv(phone)).T.ravel().tolist(),
+            "intrinsic": intrinsic,
+        }
+        for phone in phones()
+    ]
+    file = folder / "camera_trajectory.json"
+    file.write_text(json.dumps({"class_name": "PinholeCameraTrajectory", "parameters": cameras}))
+    return file
+
+
+def test_open3ds_cameras_as_json(tmp_path):
+    file = open3d_json(tmp_path)
+    for path in (tmp_path, file):
+        agrees(open_session(path))
+    rewrite(file, lambda stored: stored["parameters"][2]["extrinsic"].pop())
+    with pytest.raises(ViewfinderError, match="frame 3, extrinsic"):
+        open_session(file)
+
+
+def test_what_macos_lays_beside_a_file_is_no_recording(tmp_path):
+    recordings.record3d(tmp_path)
+    (tmp_path / "._scan.r3d").write_bytes(b"\0\5\x16\7")
+    agrees(open_session(tmp_path))
+
+
+def test_trajectories_with_blank_lines_and_comments_further_in(tmp_path):
+    recordings.tum(tmp_path)
+    file = tmp_path / "groundtruth.txt"
+    right = open_session(file).world_from_camera
+    lines = file.read_text().splitlines()
+    file.write_bytes("\r\n\r\n  # a comment\r\n".join(["\ufeff" + lines[0], *lines[1:]]).encode())
+    np.testing.assert_array_equal(open_session(tmp_path).world_from_camera, right)
