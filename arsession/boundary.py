@@ -83,16 +83,14 @@ def lines_of(
         raise ViewfinderError("can't be read as text", file=file, found=problem) from None
 
 
-def numbers_in(
-    line: str, columns: int, file: Path, number: int, comma: bool = False
-) -> list[float]:
-    """The numbers in one line, all finite.
+def numbers_in(line: str, columns: int, file: Path, number: int) -> list[float]:
+    """The numbers in one line, all finite, with spaces or commas between them.
 
     Raises:
         ViewfinderError: other than `columns` of them; names the line.
     """
     try:
-        values = [float(word) for word in (line.split(",") if comma else line.split())]
+        values = [float(word) for word in line.replace(",", " ").split()]
     except ValueError:
         values = []
     if len(values) != columns or not np.isfinite(values).all():
@@ -106,7 +104,7 @@ def numbers_in(
     return values
 
 
-def number_table(file: Path, columns: int, comma: bool = False) -> Array:
+def number_table(file: Path, columns: int) -> Array:
     """(N, columns) numbers of a text file, N at least 1.
 
     Raises:
@@ -114,7 +112,7 @@ def number_table(file: Path, columns: int, comma: bool = False) -> Array:
     """
     values = array("d")
     for number, line in lines_of(file):
-        values.extend(numbers_in(line, columns, file, number, comma))
+        values.extend(numbers_in(line, columns, file, number))
     if not values:
         raise ViewfinderError("holds no poses or points", file=file)
     return np.frombuffer(values, dtype=np.float64).reshape(-1, columns)

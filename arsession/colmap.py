@@ -50,6 +50,10 @@ _MODELS = (
     (4, "OPENCV", 8, (0, 1, 2, 3, 4, 5, 6, 7)),
     (6, "FULL_OPENCV", 12, tuple(range(12))),
 )
+_UNREAD = {
+    5: "OPENCV_FISHEYE", 7: "FOV", 8: "SIMPLE_RADIAL_FISHEYE", 9: "RADIAL_FISHEYE",
+    10: "THIN_PRISM_FISHEYE",
+}  # fmt: skip
 _BY_ID = {entry[0]: entry for entry in _MODELS}
 _BY_NAME = {entry[1]: entry for entry in _MODELS}
 
@@ -280,7 +284,7 @@ def _binary_cameras(file: Path) -> Iterator[tuple[int, Camera]]:
     for _ in binary.entries("camera", 24):
         identifier, model, width, height = binary.take("<IiQQ")
         if model not in _BY_ID:
-            raise _unknown_model(file, binary.field, f"model {model}")
+            raise _unknown_model(file, binary.field, _UNREAD.get(model, f"model {model}"))
         entry = _BY_ID[model]
         parameters = np.array(binary.take(f"<{entry[2]}d"))
         yield identifier, _camera(entry, (width, height), parameters, file, binary.field)

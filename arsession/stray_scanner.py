@@ -117,7 +117,7 @@ def _table(odometry: Path) -> tuple[list[str], Array]:
                 continue
         by_name = dict(zip(columns, words))
         read = ",".join(by_name.get(name, "") for name in known)
-        values.extend(numbers_in(read, len(known), odometry, number, comma=True))
+        values.extend(numbers_in(read, len(known), odometry, number))
     if not values:
         raise ViewfinderError("holds no poses", file=odometry)
     return known, np.frombuffer(values, dtype=np.float64).reshape(-1, len(known))
@@ -152,7 +152,7 @@ def _cameras(
     file = folder / "camera_matrix.csv"
     if not file.is_file():
         return ()
-    k = number_table(file, columns=3, comma=True)
+    k = number_table(file, columns=3)
     if k.shape != (3, 3):
         raise ViewfinderError("not a camera matrix", file=file, expected="3 rows", found=len(k))
     return (checked_camera(k[[0, 1, 0, 1], [0, 1, 2, 2]], raster, file, "camera matrix"),)

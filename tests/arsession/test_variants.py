@@ -206,6 +206,20 @@ def test_colmaps_models_in_other_folders(tmp_path, place):
     assert session.pictures.has(0)
 
 
+@pytest.mark.parametrize("binary", [True, False])
+def test_a_fisheye_of_colmap_is_named(tmp_path, binary):
+    (recordings.colmap_binary if binary else recordings.colmap_text)(tmp_path)
+    parameters = (FX, FY, CX, CY, 0.0, 0.0, 0.0, 0.0)
+    if binary:
+        data = struct.pack("<QIiQQ8d", 1, 7, 5, WIDTH, HEIGHT, *parameters)
+        (tmp_path / "sparse/0/cameras.bin").write_bytes(data)
+    else:
+        line = f"7 OPENCV_FISHEYE {WIDTH} {HEIGHT} {' '.join(map(str, parameters))}\n"
+        (tmp_path / "sparse/0/cameras.txt").write_text(line)
+    with pytest.raises(ViewfinderError, match="found OPENCV_FISHEYE"):
+        open_session(tmp_path)
+
+
 def open3d_json(folder: Path) -> Path:
     """Column-major, world to camera; a pixel's centre is at whole numbers."""
     intrinsic = {
@@ -247,4 +261,6 @@ def test_trajectories_with_blank_lines_and_comments_further_in(tmp_path):
     right = open_session(file).world_from_camera
     lines = file.read_text().splitlines()
     file.write_bytes("\r\n\r\n  # a comment\r\n".join(["\ufeff" + lines[0], *lines[1:]]).encode())
+    np.testing.assert_array_equal(open_session(tmp_path).world_from_camera, right)
+    file.write_text("\n".join(line.replace(" ", ", ") for line in lines if line[0] != "#"))
     np.testing.assert_array_equal(open_session(tmp_path).world_from_camera, right)
