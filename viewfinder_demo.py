@@ -313,8 +313,8 @@ def _refine(walk: Walk, report: Report) -> None:
         makes=real / "dataset.json",
     )
     walk.run(
-        "Pre-label it with our model",
-        *("prelabel", real, "--model", out / "face.task", "--json"),
+        "Pre-label it with the model that Viewfinder brings",
+        *("prelabel", real, "--model", "viewfinder_face", "--json"),
         makes=real / "labels",
     )
     closeup = out / "pictures" / "prelabelled.png"
@@ -331,7 +331,7 @@ def _refine(walk: Walk, report: Report) -> None:
     x, y, _ = frame["subjects"][0]["keypoints"][_MOUTH_CORNER]
     refined = _drag_mouth_corner(real, x * frame["width"], y * frame["height"])
     report.section("Pre-labelled, then refined", refined)
-    report.pictures((closeup, "our model's labels on the photograph, before anybody refined them"))
+    report.pictures((closeup, "that model's labels on the photograph, before anybody refined them"))
     window = out / "pictures" / "window.png"
     display = _display()
     if display is not None:
