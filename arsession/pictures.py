@@ -102,7 +102,7 @@ def file_pictures(paths: Sequence[Path | None], folder: Path) -> EncodedPictures
     return EncodedPictures(
         load,
         lambda frame: there[frame] is not None,
-        lambda frame: str(there[frame] or folder),
+        lambda frame: str(paths[frame] or folder),
         len(there),
     )
 
@@ -312,7 +312,7 @@ def file_depths(
         path = there[frame]
         return None if path is None else read_image_file(path)
 
-    return EncodedDepths(load, lambda frame: str(there[frame] or folder), quarter_turns)
+    return EncodedDepths(load, lambda frame: str(paths[frame] or folder), quarter_turns)
 
 
 def zip_member(

@@ -70,6 +70,7 @@ def fit_to_pictures(session: Session) -> Session:
             raise ViewfinderError(
                 "the pictures have another shape than the camera",
                 file=session.path,
+                field="frame 1",
                 expected=f"{camera.width} x {camera.height}",
                 found=f"{width} x {height}",
             )
