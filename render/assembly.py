@@ -25,17 +25,18 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Part:
-    """Quads of one or more materials; what is left out stays at its default.
+    """Triangles or quads of one or more materials; what is left out stays at its default.
 
     Attributes:
         vertices_m: (V, 3) in world axes.
-        faces: (F, 4), counter-clockwise from outside.
+        faces: (F, 3) or (F, 4), counter-clockwise from outside.
         slot: (F,) or one number, index into the mesh's materials.
         rest_m: (V, 3) attribute `rest`: places in which materials lay their patterns; 0.
-        uv: (F, 4, 2) texture coordinates; 0.
+        uv: (F, 3 or 4, 2) texture coordinates; 0.
         albedo: (V, 4) attribute `albedo`; 1.
         detail: (V, 4) attribute `detail`; 0.
         below_collar: (V,) attribute of that name: cloth is absent where it is negative; 1.
+        presence: (V,) attribute of that name: how much of a head is there; 1.
     """
 
     vertices_m: Floats
@@ -46,6 +47,7 @@ class Part:
     albedo: NDArray[np.floating] | None = None
     detail: NDArray[np.floating] | None = None
     below_collar: Floats | None = None
+    presence: Floats | None = None
 
     def shifted(self, slots: int) -> Part:
         """The same with materials that lie so many slots on."""
@@ -57,6 +59,7 @@ _POINT_ATTRIBUTES = (  # name, field, Blender's kind, property, numbers, default
     ("albedo", "albedo", "FLOAT_COLOR", "color", 4, 1.0),
     ("detail", "detail", "FLOAT_COLOR", "color", 4, 0.0),
     ("below_collar", "below_collar", "FLOAT", "value", 1, 1.0),
+    ("presence", "presence", "FLOAT", "value", 1, 1.0),
 )
 
 
@@ -86,17 +89,18 @@ class AssembledMesh:
             return
         counts = [len(part.vertices_m) for part in parts]
         starts = np.cumsum([0, *counts[:-1]])
-        faces = np.concatenate([p.faces + start for p, start in zip(parts, starts)])
+        corners = np.concatenate([np.full(len(p.faces), p.faces.shape[1]) for p in parts])
+        faces = [(p.faces + start).ravel() for p, start in zip(parts, starts)]
         mesh.vertices.add(sum(counts))
-        mesh.loops.add(4 * len(faces))
-        mesh.polygons.add(len(faces))
+        mesh.loops.add(int(corners.sum()))
+        mesh.polygons.add(len(corners))
         _put(mesh.vertices, "co", np.concatenate([p.vertices_m for p in parts]), np.float32)
-        _put(mesh.loops, "vertex_index", faces, np.int32)
-        _put(mesh.polygons, "loop_start", np.arange(0, 4 * len(faces), 4), np.int32)
+        _put(mesh.loops, "vertex_index", np.concatenate(faces), np.int32)
+        _put(mesh.polygons, "loop_start", np.cumsum(corners) - corners, np.int32)
         slots = [np.broadcast_to(np.asarray(p.slot), len(p.faces)) for p in parts]
         _put(mesh.polygons, "material_index", np.concatenate(slots), np.int32)
-        _put(mesh.polygons, "use_smooth", np.ones(len(faces)), bool)
-        uv = [np.zeros((len(p.faces), 4, 2)) if p.uv is None else p.uv for p in parts]
+        _put(mesh.polygons, "use_smooth", np.ones(len(corners)), bool)
+        uv = [np.zeros(2 * p.faces.size) if p.uv is None else p.uv.ravel() for p in parts]
         _put(mesh.uv_layers.new(name="uv").data, "uv", np.concatenate(uv), np.float32)
         for name, field, kind, key, size, default in _POINT_ATTRIBUTES:
             values = [

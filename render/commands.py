@@ -260,7 +260,7 @@ def faces(
         info = face_dataset(settings, shard_size)
         make = face_renderers(settings)
         job = Job(out, info, count, make, workers or cores(), cluster=cluster)
-        _render(job, as_json, with_anny=face_model is None)
+        _render(job, as_json, with_anny=settings.shows_anny)
 
 
 @render_app.command()

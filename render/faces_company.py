@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bootstrap.dataset import Label
-from render.faces_draw import FaceDraw, draw_face
 from render.faces_head import rotation_matrix
-from render.faces_worn import Worn, random_worn
 from runtime.camera import Camera
 
 if TYPE_CHECKING:
     from render.assembly import Part
     from render.faces import FaceSettings
-    from render.faces_scene import FaceScene, Standing
+    from render.faces_draw import FaceDraw
+    from render.faces_props import Stage
+    from render.faces_scene import Standing
+    from render.morphable_faces import MorphableDraw
 
 Floats = NDArray[np.float64]
+Drawn = TypeVar("Drawn", "FaceDraw", "MorphableDraw")
 
 NEGATIVES = {"empty": 0.2, "things": 0.25, "back": 0.3, "hand": 0.25}
 """What pictures without a face show, and its share among them."""
@@ -37,11 +39,11 @@ _CLOSE_M, _SHOULDERS_M = (
 
 
 @dataclass(frozen=True)
-class Neighbour:
+class Neighbour(Generic[Drawn]):
     """A second person: drawn as any; right, back and up of the first one as the camera sees it, in
     metres; seed of what is left to chance."""
 
-    drawn: FaceDraw
+    drawn: Drawn
     right_m: float
     back_m: float
     up_m: float
@@ -60,7 +62,7 @@ class Neighbour:
 
 
 @dataclass(frozen=True)
-class Around:
+class Around(Generic[Drawn]):
     """What is in a picture beside the first person.
 
     Attributes:
@@ -70,7 +72,7 @@ class Around:
         seed: of what is left to chance.
     """
 
-    second: Neighbour | None = None
+    second: Neighbour[Drawn] | None = None
     before: str = ""
     negative: str = ""
     seed: int = 0
@@ -80,14 +82,14 @@ class Around:
         """Whether the first person is in the picture, if only from behind."""
         return self.negative in ("", "back")
 
-    def people(self, first: FaceDraw) -> list[FaceDraw]:
+    def people(self, first: Drawn) -> list[Drawn]:
         """Whose faces the picture shows."""
         if self.negative:
             return []
         return [first] if self.second is None else [first, self.second.drawn]
 
 
-ALONE = Around()
+ALONE: Around[Any] = Around()
 
 
 def counts(label: Label, size: int) -> bool:
@@ -98,36 +100,32 @@ def counts(label: Label, size: int) -> bool:
     return bool(large and (label.visibility == 2).sum() >= LEAST_SEEN)
 
 
-class Company:
+class Company(Generic[Drawn]):
     """Draws what is around the first person.
 
     Args:
         settings: of the data set.
-        change_names: Anny's local changes of the head.
+        other: draws somebody else, with what is worn.
+        backs: whether people can be seen from behind.
     """
 
-    def __init__(self, settings: FaceSettings, change_names: Sequence[str]) -> None:
-        self._settings, self._names = settings, change_names
+    def __init__(
+        self, settings: FaceSettings, other: Callable[[np.random.Generator], Drawn], backs: bool
+    ) -> None:
+        self._settings = settings
+        self._other: Callable[[np.random.Generator], Drawn] = other
+        kinds = {kind: share for kind, share in NEGATIVES.items() if backs or kind != "back"}
+        self._negatives = {kind: share / sum(kinds.values()) for kind, share in kinds.items()}
         self._maker: object = None
 
-    def _rng(self, index: int, what: int) -> np.random.Generator:
-        # Not the sample's own generator: people stay who they are whatever the shares.
-        key = (index, what)
-        return np.random.default_rng(np.random.SeedSequence(self._settings.seed, spawn_key=key))
-
-    def worn(self, index: int, drawn: FaceDraw) -> Worn:
-        """What the first person of sample `index` wears."""
-        shares = self._settings.face_shares
-        return random_worn(self._rng(index, 1), shares, drawn.age, drawn.sex)
-
-    def around(self, index: int, drawn: FaceDraw) -> tuple[FaceDraw, Around]:
+    def around(self, index: int, drawn: Drawn) -> tuple[Drawn, Around[Drawn]]:
         """What else sample `index` shows, and the first person as that asks for."""
-        shares, rng = self._settings.face_shares, self._rng(index, 2)
+        shares, rng = self._settings.face_shares, beside_rng(self._settings.seed, index, 2)
         chance, other_chance = rng.random(2)
         seed = int(rng.integers(2**32))
         if chance < shares.negatives:
-            kinds = list(NEGATIVES)
-            kind = str(rng.choice(kinds, p=list(NEGATIVES.values())))
+            kinds = list(self._negatives)
+            kind = str(rng.choice(kinds, p=list(self._negatives.values())))
             if kind == "back":
                 drawn = _turned_away(drawn, rng)
             return drawn, Around(negative=kind, seed=seed)
@@ -141,10 +139,9 @@ class Company:
             return drawn, Around(second, before, seed=seed)
         return drawn, Around(before=before, seed=seed)
 
-    def _beside(self, drawn: FaceDraw, rng: np.random.Generator) -> tuple[FaceDraw, Neighbour]:
+    def _beside(self, drawn: Drawn, rng: np.random.Generator) -> tuple[Drawn, Neighbour[Drawn]]:
         """Room for two: the first person goes aside, the second one comes beside or behind."""
-        other = draw_face(rng, self._names)
-        worn = random_worn(rng, self._settings.face_shares, other.age, other.sex)
+        other = self._other(rng)
         side = 1.0 if rng.random() < 0.5 else -1.0
         share = min(drawn.view.face_share, float(rng.uniform(0.24, 0.45)))
         width = 0.19 / share  # of the picture at the first face, in metres
@@ -160,12 +157,11 @@ class Company:
             drawn.view, face_share=share, offset=(first_x, float(rng.normal(0.02, 0.05)))
         )
         up = float(rng.normal(0.0, 0.06)) - (0.08 if other.age == "child" else 0.0)
-        other = replace(other, worn=worn)
         seed = int(rng.integers(2**32))
         return replace(drawn, view=view), Neighbour(other, right, back, up, seed)
 
     def parts(
-        self, around: Around, scene: FaceScene, first: Standing, world_from_camera: Floats,
+        self, around: Around[Drawn], scene: Stage, first: Standing[Any], world_from_camera: Floats,
         camera: Camera,
     ) -> list[Part]:  # fmt: skip
         """Hands and things in world axes; see `faces_props`."""
@@ -179,7 +175,13 @@ class Company:
         return self._maker.parts(around, scene, first, world_from_camera, camera)
 
 
-def _turned_away(drawn: FaceDraw, rng: np.random.Generator) -> FaceDraw:
+def beside_rng(seed: int, index: int, what: int) -> np.random.Generator:
+    """For what sample `index` shows beside people: not the sample's own generator, so that they
+    stay who they are whatever the shares."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index, what)))
+
+
+def _turned_away(drawn: Drawn, rng: np.random.Generator) -> Drawn:
     away = math.pi + float(np.clip(rng.normal(0, 0.25), -0.5, 0.5))
     nod = rotation_matrix([float(rng.normal(0, 0.15)), 0, 0])
     return replace(drawn, view=replace(drawn.view, head_rotation=nod, body_yaw_rad=away))

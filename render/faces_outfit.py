@@ -89,7 +89,7 @@ class Outfit:
             outer=outer, inner=inner, veins=look.veins, turn=float(rng.uniform(0, 9)),
             iris_half_angle=eye.iris_half_angle, pupil_half_angle=eye.iris_half_angle * look.pupil,
             bulge=skin.corneal_bulge(eye.radius_m, eye.iris_half_angle),
-            white=_sclera(look.complexion.albedo),
+            white=sclera(look.complexion.albedo),
         )  # fmt: skip
         self._caruncle.set(albedo=[*(0.5 * (_PINK + np.array(look.complexion.albedo)))])
         self._teeth.set(albedo=look.teeth)
@@ -157,7 +157,7 @@ PROPS = ("hand", "sleeve", "object", "second object")
 """Materials of what stands before people, in order."""
 
 
-def _sclera(skin_albedo: tuple[float, float, float]) -> Floats:
+def sclera(skin_albedo: tuple[float, float, float]) -> Floats:
     """(3,) linear RGB of the white of the eyes: with more melanin it is darker and warmer."""
     light = float(np.dot(skin_albedo, [0.2126, 0.7152, 0.0722]))
     melanin = float(np.clip(1 - light / 0.35, 0, 1))

@@ -170,8 +170,10 @@ class SkinPainter:
         fine = np.clip(0.9 + 0.12 * _noise(rng, 1.5), 0, 1.1)[..., None]
         _towards(colour, self.lips, np.asarray(lip * fine, dtype=np.float32))
         _towards(colour, self.inner_lips * 0.6, lip * _rgb([0.8, 0.5, 0.5]))
-        dry = 1 - 0.6 * self.lips - 0.4 * self.inner_lips
-        return np.dstack([np.clip(colour, 0.002, 0.95), np.clip(dry, 0, 1)]).astype(np.float32)
+        painted = np.empty((height, width, 4), dtype=np.float32)
+        np.clip(colour, 0.002, 0.95, out=painted[..., :3])
+        np.clip(1 - 0.6 * self.lips - 0.4 * self.inner_lips, 0, 1, out=painted[..., 3])
+        return painted
 
     def _paint_freckles(
         self, colour: Floats, complexion: Complexion, rng: np.random.Generator
@@ -243,9 +245,21 @@ def _rgb(values: ArrayLike) -> Floats:
     return np.asarray(values, dtype=np.float32)
 
 
+_LEAST_AMOUNT = 1e-6  # less changes no level
+
+
 def _towards(colour: Floats, amount: Floats, target: Floats) -> None:
-    # In place: colour moves by `amount` (H, W) toward a colour or picture.
-    colour += np.clip(amount, 0, 1)[..., None] * (target - colour)
+    # In place: colour moves by `amount` (H, W) toward a colour or picture. Most amounts are those
+    # of a small region: only the rectangle around it is touched.
+    there = amount > _LEAST_AMOUNT
+    rows, columns = (np.flatnonzero(there.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return
+    box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    part = colour[box]
+    away = (target[box] if target.ndim == 3 else target) - part
+    away *= np.clip(amount[box], 0, 1)[..., None]
+    part += away
 
 
 def _noise(rng: np.random.Generator, grain_px: float) -> Floats:

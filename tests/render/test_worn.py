@@ -310,7 +310,7 @@ def test_people_stay_who_they_are_whatever_the_shares(
     bare, rng = renderer.draw(7)
     after = rng.random()
     settings = _with(renderer, FaceShares(glasses=1.0))
-    monkeypatch.setattr(renderer._company, "_settings", settings)
+    monkeypatch.setattr(renderer, "settings", settings)
     dressed, rng = renderer.draw(7)
     assert rng.random() == after
     assert dressed.worn.glasses is not None
