@@ -132,7 +132,6 @@ def learn(lesson: Lesson, say: Say) -> Learned:
         seed=lesson.seed,
         batch=BATCH,
         threads=1,
-        size=_size_of(parent, network),
         rate=RATE,
     )
     result = train(settings, _Telling(say, lesson.steps))
@@ -224,22 +223,6 @@ def _sample(project: Dataset, sample_id: str, split: str) -> Sample:
         camera=row_camera(row),
         split=split,
     )
-
-
-def _size_of(parent: Path, network: str) -> str:
-    """Whether a bundle's network is the lite or the full one, by its input."""
-    from bootstrap.networks import face, hand
-    from bootstrap.predictions import open_model
-
-    sizes = {"face": face.SIZES, "hand": hand.SIZES}[network]
-    entry = next(one for one in open_model(parent).card.models if one.role == "landmarks")
-    found = {pixels: size for size, pixels in sizes.items()}.get(entry.input.width)
-    if found is None:
-        raise ViewfinderError(
-            "no network of ours has this input", file=parent, field="input",
-            expected=sorted(sizes.values()), found=entry.input.width,
-        )  # fmt: skip
-    return found
 
 
 class _Telling:

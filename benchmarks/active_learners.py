@@ -51,10 +51,15 @@ def in_picture(points: Floats, presence: float, image: Image, roi: Roi) -> CropL
     return CropLandmarks(presence, found.astype(np.float32), None, None)
 
 
-_GRADIENTS = cv2.HOGDescriptor((SIDE, SIDE), (16, 16), (16, 16), (8, 8), 9)
-_FEATURES = 576
+_GRADIENTS = cv2.HOGDescriptor((SIDE, SIDE), (16, 16), (8, 8), (8, 8), 9)
+_FEATURES = 1764
 STIFFNESS = 0.05
 """Of the regression, in variances of what a crop shows."""
+REACH = 0.5
+"""Width of the kernel in median squared distances of crops. Chosen on deals 0 to 3 of
+benchmarks/active_loop.py, by their held-out faces, with and without labelled photographs, after
+orders had been compared at 1: figures on these deals aren't independent of it. Twice as wide, what
+is learnt of turned faces spoils near-frontal ones."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ class KernelLearner:
         trust = np.repeat([s.weight.max() for s in data.train], [len(one) for one, _ in rows])
         norm = (known**2).sum(axis=1)
         apart = np.maximum(norm[:, None] + norm[None] - 2 * known @ known.T, 0).astype(np.float64)
-        width = float(np.median(apart))
+        width = REACH * float(np.median(apart))
         mean = np.average(wanted, axis=0, weights=trust)
         likeness = np.exp(-apart / width) + np.diag(STIFFNESS / trust)
         weights = np.linalg.solve(likeness, wanted - mean)
@@ -107,7 +112,7 @@ class KernelLearner:
         return Model(model, hashlib.sha256(model.weights.tobytes()).hexdigest())
 
     def _rows(self, subject: Subject, pictures: Pictures) -> tuple[Floats, Floats]:
-        """(C, 576) and (C, 956) of a subject's crops, the same each time it is asked for."""
+        """(C, 1764) and (C, 956) of a subject's crops, the same each time it is asked for."""
         if subject.source not in self._seen:
             key = int(hashlib.sha256(subject.source[1].encode()).hexdigest()[:8], 16)
             made = [
@@ -125,6 +130,6 @@ class KernelLearner:
 
 
 def gradients(crop: Image) -> Floats:
-    """(576,) histograms of a crop's gradients."""
+    """(1764,) histograms of a crop's gradients."""
     found = _GRADIENTS.compute(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY))
     return np.asarray(found, dtype=np.float32).ravel()

@@ -1,14 +1,17 @@
 """Labels in the queue's order against labels in random order, by a simulated annotator.
 
-    python -m benchmarks.active_loop --faces FOLDER [--learner kernel|network] [--seeds 5]
+    python -m benchmarks.active_loop --faces FOLDER [--faces FOLDER ...] [--seeds 8]
+                                     [--first-seed 0] [--lots 3] [--learner kernel|network]
                                      [--rounds 4] [--labels 15] [--out active_loop.json]
 
 A first model learns from a few renders of near-frontal faces. The rest of the renders play
 photographs that nobody has labelled: most of them near-frontal as well, some turned further, as
 albums have them. Each round the model judges those without labels as `viewfinder queue` does, a
 simulated person refines the first of them, and the next model learns from all that is labelled. The
-same with the order drawn by lot. Errors are over held-out faces: as many turned as near-frontal
-ones ("both"), and weighted as the photographs are mixed ("pool"). Each seed deals anew.
+same with the order drawn by lot, the mean of several lots: nine turned faces or three among sixty
+are chance. Errors are over held-out faces: as many turned as near-frontal ones ("both"), and
+weighted as the photographs are mixed ("pool"). Each seed deals anew, from the folders in turn.
+Faces that training and evaluation leave out, as too hidden or too small, play no part.
 """
 
 from __future__ import annotations
@@ -55,7 +58,7 @@ class Plan:
     first: int = 100
     plain: int = 170
     turned: int = 30
-    test: int = 100
+    test: int = 200
     turned_deg: float = 30.0
     rounds: int = 4
     labels: int = 15
@@ -89,11 +92,13 @@ def yaw_deg(label: Label) -> float:
 
 def staged(source: Dataset, folder: Path, plan: Plan, seed: int) -> Stage:
     """Deal the pictures of a data set of renders that show one face."""
+    offered = load_training_data([source.root], FACE)
+    usable = {subject.source[1] for subject in (*offered.train, *offered.val)}
     every = source.labels("synthetic")
     counts: dict[str, int] = {}
     for label in every:
         counts[label.sample_id] = counts.get(label.sample_id, 0) + 1
-    alone = [x for x in every if x.topology == FACE.id and counts[x.sample_id] == 1]
+    alone = [x for x in every if counts[x.sample_id] == 1 and x.sample_id in usable]
     alone = [alone[i] for i in _chance(seed, _DEAL).permutation(len(alone))]
     turned = [x for x in alone if yaw_deg(x) >= plan.turned_deg]
     plain = [x for x in alone if yaw_deg(x) < plan.turned_deg]
@@ -101,9 +106,9 @@ def staged(source: Dataset, folder: Path, plan: Plan, seed: int) -> Stage:
     first, plain = plain[: plan.first], plain[plan.first :]
     test, plain, turned = plain[:half] + turned[:half], plain[half:], turned[half:]
     pool = plain[: plan.plain] + turned[: plan.turned]
-    if len(pool) < plan.plain + plan.turned:
+    if len(test) + len(pool) < 2 * half + plan.plain + plan.turned:
         sys.exit(f"{source.root}: {len(alone)} pictures of one face don't suffice")
-    rois = {}
+    rois: dict[str, Roi] = {}
     for label in (*pool, *test):
         assert label.keypoints_px is not None
         roi = face_roi_from_landmarks(label.keypoints_px)
@@ -172,7 +177,7 @@ def seen(model: Model, rgb: NDArray[np.uint8], roi: Roi) -> NDArray[np.float32]:
 
 
 def simulate(
-    stage: Stage, learner: Learner, first: Model, plan: Plan, order: str, seed: int
+    stage: Stage, learner: Learner, first: Model, plan: Plan, order: str, seed: int, lot: int = 0
 ) -> list[dict[str, Any]]:
     """The rounds in one order: a row each, with errors, labels, minutes.
 
@@ -182,11 +187,12 @@ def simulate(
         first: the model that has seen none of the photographs.
         plan: how many.
         order: one of ORDERS.
-        seed: of the lot and of the annotator's hand.
+        seed: of the lots and of the annotator's hand.
+        lot: which one draws the order.
     """
     person = SimulatedAnnotator(seed=seed)
     ids = sorted(stage.photos.samples()["sample_id"])
-    drawn = [ids[i] for i in _chance(seed, _LOT).permutation(len(ids))]
+    drawn = [ids[i] for i in _chance(seed, _LOT, lot).permutation(len(ids))]
     model, minutes, rows = first, 0.0, []
     for number in range(plan.rounds):
         done = labelled_by_people(stage.photos)
@@ -253,22 +259,29 @@ def share_of_labels(result: dict[str, Any], name: str) -> float:
 
 
 def run(
-    source: Dataset, plan: Plan, seed: int, new_learner: Callable[[int, Path], Learner]
+    source: Dataset,
+    plan: Plan,
+    seed: int,
+    new_learner: Callable[[int, Path], Learner],
+    lots: int = 1,
 ) -> dict[str, Any]:
-    """Both orders from one first model."""
+    """Both orders from one first model; the random one is the mean of so many lots."""
     result: dict[str, Any] = {"seed": seed}
     begun = time.process_time()
     with tempfile.TemporaryDirectory() as temporary:
         base = Path(temporary)
         learner = new_learner(seed, base)
         first: Model | None = None
-        for order in ORDERS:
-            stage = staged(source, base / order, plan, seed)
+        runs: dict[str, list[list[dict[str, Any]]]] = {order: [] for order in ORDERS}
+        for order, lot in (("active", 0), *(("random", lot) for lot in range(lots))):
+            stage = staged(source, base / f"{order}{lot}", plan, seed)
             if first is None:
                 first = learner.taught(lessons(stage, photos=False))
                 measured = errors(stage, first)
                 result["start"] = measured | {"pool": mixed(measured, plan)}
-            result[order] = simulate(stage, copy.deepcopy(learner), first, plan, order, seed)
+            pupil = copy.deepcopy(learner)
+            runs[order].append(simulate(stage, pupil, first, plan, order, seed, lot))
+        result |= {order: [_mean(rows) for rows in zip(*runs[order])] for order in ORDERS}
     result |= {f"share_{name}": share_of_labels(result, name) for name in ("both", "pool")}
     result["cpu_s"] = round(time.process_time() - begun, 1)
     return result
@@ -288,23 +301,24 @@ def summary(runs: Sequence[dict[str, Any]], rng: np.random.Generator) -> dict[st
 
 def mean_curves(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """One result with every number's mean over some."""
-
-    def mean(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
-
     orders = {
-        order: [mean([run[order][i] for run in runs]) for i in range(len(runs[0][order]))]
-        for order in ORDERS
+        order: [_mean(rows) for rows in zip(*(run[order] for run in runs))] for order in ORDERS
     }
-    return {"start": mean([run["start"] for run in runs]), **orders}
+    return {"start": _mean([run["start"] for run in runs]), **orders}
+
+
+def _mean(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
 
 
 def main() -> None:
     """Run every seed, print, and write the JSON file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--faces", type=Path, required=True)
+    parser.add_argument("--faces", type=Path, action="append", required=True)
     parser.add_argument("--learner", choices=("kernel", "network"), default="kernel")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--lots", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=Plan.rounds)
     parser.add_argument("--labels", type=int, default=Plan.labels)
     parser.add_argument("--out", type=Path, default=Path("active_loop.json"))
@@ -312,7 +326,8 @@ def main() -> None:
     keep_large_blocks()
     single_threaded_opencv()
     plan = Plan(rounds=options.rounds, labels=options.labels)
-    source, runs = Dataset.open(options.faces), []
+    sources = [Dataset.open(folder) for folder in options.faces]
+    runs: list[dict[str, Any]] = []
 
     def new_learner(seed: int, folder: Path) -> Learner:
         if options.learner == "kernel":
@@ -324,8 +339,8 @@ def main() -> None:
         torch.set_num_threads(1)
         return NetworkLearner(seed, folder)
 
-    for seed in range(options.seeds):
-        runs.append(run(source, plan, seed, new_learner))
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
+        runs.append(run(sources[seed % len(sources)], plan, seed, new_learner, options.lots))
         show(f"seed {seed}, {runs[-1]['cpu_s']} CPU-s", runs[-1])
         found = summary(runs, np.random.default_rng(0))
         facts = {"learner": options.learner, "plan": asdict(plan), **found, "runs": runs}

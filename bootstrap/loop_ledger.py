@@ -6,7 +6,6 @@ round is a model that was trained on the data set. Lines are only ever added.
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 from collections.abc import Sequence
@@ -18,11 +17,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bootstrap.chart import (
+    BOTTOM,
+    GROUND,
+    HEIGHT,
+    INK,
+    LEFT,
+    MARK,
+    WIDTH,
+    Axes,
+    path,
+    pixels,
+    straight,
+)
 from bootstrap.dataset import Dataset
 from bootstrap.dataset.records import canonical_json
 from bootstrap.queueing import labelled_by_people
 from runtime.errors import ViewfinderError
-from runtime.graph.canvas import Box, Curve, Shape, Text, as_pixels, as_svg
+from runtime.graph.canvas import Box, Shape, Text, as_svg
 
 LEDGER = "loop.jsonl"
 _MAX_BYTES = 64 * 2**20
@@ -193,57 +205,38 @@ def _ends_whole(path: Path) -> bool:
 
 # -- the picture -----------------------------------------------------------------------------
 
-_WIDTH, _HEIGHT = 760.0, 400.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70.0, 24.0, 56.0, 64.0
-_GROUND, _INK, _FAINT, _MARK = (255, 255, 255), (40, 44, 52), (205, 210, 218), (0, 114, 178)
-
 
 def loop_shapes(found: Sequence[Round]) -> list[Shape]:
     """Error by human minutes, a point a round, with its interval."""
     shown = [one for one in found if one.error is not None]
     title = f"{len(found)} rounds: error by minutes of people's work"
-    shapes: list[Shape] = [Text(_LEFT, 30, title, 16, _INK, bold=True)]
     if not shown:
-        return [*shapes, Text(_LEFT, 70, "no round has been evaluated yet", 13, _INK)]
-    most_x = max([one.human_minutes for one in shown] + [1.0])
+        words = "no round has been evaluated yet"
+        return [Text(LEFT, 30, title, 16, INK, bold=True), Text(LEFT, 70, words, 13, INK)]
     highest = [one.interval[1] if one.interval else one.error or 0.0 for one in shown]
-    most_y = 1.1 * max(highest + [1e-6])
-
-    def at(minutes: float, error: float) -> tuple[float, float]:
-        across = _LEFT + minutes / most_x * (_WIDTH - _LEFT - _RIGHT - 100)
-        return across + 20, _HEIGHT - _BOTTOM - error / most_y * (_HEIGHT - _TOP - _BOTTOM)
-
-    for step in range(5):
-        value = most_y * step / 4
-        y = at(0, value)[1]
-        shapes.append(_line((_LEFT, y), (_WIDTH - _RIGHT, y), _FAINT, 1.0))
-        shapes.append(Text(_LEFT - 8, y + 4, f"{value:.1f} %", 11, _INK, anchor="end"))
-    middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    shapes.append(Text(middle, _HEIGHT - 16, "minutes", 12, _INK, anchor="middle"))
-    places = [at(one.human_minutes, one.error or 0.0) for one in shown]
-    shapes += [_line(a, b, _MARK, 2.0) for a, b in itertools.pairwise(places)]
+    axes = Axes(
+        max([one.human_minutes for one in shown] + [1.0]), 1.1 * max(highest + [1e-6])
+    )  # fmt: skip
+    places = [axes.at(one.human_minutes, one.error or 0.0) for one in shown]
+    shapes = axes.frame(title) + path(places, MARK, 2.0)
     for one, (x, y) in zip(shown, places):
         if one.interval:
-            low, high = (at(0, value)[1] for value in one.interval)
-            shapes.append(_line((x, low), (x, high), _MARK, 1.5))
-        shapes.append(Box(x - 4, y - 4, 8, 8, 4, _MARK))
+            low, high = (axes.at(0, value)[1] for value in one.interval)
+            shapes.append(straight((x, low), (x, high), MARK, 1.5))
+        shapes.append(Box(x - 4, y - 4, 8, 8, 4, MARK))
         words = f"{one.number}: {one.error:.2f} %"
-        shapes.append(Text(x + 9, y - 7, words, 11, _INK))
+        shapes.append(Text(x + 9, y - 7, words, 11, INK))
         labelled = f"{one.human_minutes:.0f} ({one.labelled})"
-        shapes.append(Text(x, _HEIGHT - _BOTTOM + 18, labelled, 11, _INK, anchor="middle"))
-    shapes.append(Text(_LEFT, 48, "in brackets: photographs labelled by people", 11, _INK))
+        shapes.append(Text(x, HEIGHT - BOTTOM + 18, labelled, 11, INK, anchor="middle"))
+    shapes.append(Text(LEFT, 48, "in brackets: photographs labelled by people", 11, INK))
     return shapes
 
 
 def loop_picture(found: Sequence[Round]) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 RGB."""
-    return as_pixels(loop_shapes(found), _WIDTH, _HEIGHT, _GROUND)
+    return pixels(loop_shapes(found))
 
 
 def loop_svg(found: Sequence[Round]) -> str:
     """The same as an SVG document."""
-    return as_svg(loop_shapes(found), _WIDTH, _HEIGHT, _GROUND)
-
-
-def _line(a: tuple[float, float], b: tuple[float, float], colour: Any, width: float) -> Curve:
-    return Curve((a, a, b, b), colour, width)
+    return as_svg(loop_shapes(found), WIDTH, HEIGHT, GROUND)

@@ -1,7 +1,9 @@
 """Which photograph to refine next: the one that a model is likely to learn most from.
 
 Signals that need no labels, as active learning for keypoints uses them, and a k-centre order so
-that the first hundred aren't a hundred times the same picture.
+that the first hundred aren't a hundred times the same picture. Signals are put together as what
+they are, lengths: their mean rank would give a doubt that is about as large everywhere as much say
+as one that tells pictures apart (benchmarks/active_loop.py).
 """
 
 from __future__ import annotations
@@ -22,10 +24,11 @@ from bootstrap.dataset.records import canonical_json
 from bootstrap.face_shapes import face_shapes, fitted_pose
 from bootstrap.predictions import OpenedModel, open_model
 from bootstrap.training.crops import TRAINING_JITTER
+from bootstrap.training.subjects import LEAST_CROP_PX, MIN_LENGTH
 from runtime.durable import write_bytes_durably
 from runtime.errors import ViewfinderError
 from runtime.face_layouts import in_layout
-from runtime.roi import Roi, crop_from_image, warp_crop
+from runtime.roi import Roi, warp_crop
 from runtime.solutions.landmarks import CropLandmarks
 from runtime.solutions.pose_model import CropBody
 from runtime.topology import Topology
@@ -37,7 +40,9 @@ them; and why each stands where it does."""
 VIEWS = 6
 """Jittered crops of a subject: their answers should agree."""
 _FEATURE_SIDE = 4
-_COLOUR_WEIGHT = 0.5
+_COLOUR_WEIGHT = 0.05
+"""Of 4 x 4 colours beside keypoints of unit size: what a network has yet to learn are poses and
+shapes, and heavier colours hide how these differ. They tell apart what shows the same."""
 _SHAPE_MODES = 40
 
 Floats = NDArray[np.float64]
@@ -53,7 +58,7 @@ class Candidate:
             "flip" are disagreements of the model with itself under jittered crops and in the
             mirror, "shape" the distance from any face's shape, "against" from another model's
             answer, all over the subject's normalising length; "presence" is an entropy in bits.
-        feature: (D,) what it looks like, for diversity.
+        feature: (D,) pose and shape as the model sees them, with a little of the colours.
     """
 
     sample_id: str
@@ -63,7 +68,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Queued:
-    """A photograph in its place: `gain` 0..1 is the mean rank of its signals."""
+    """A photograph in its place; `gain` as `expected_gain` has it."""
 
     sample_id: str
     gain: float
@@ -161,19 +166,21 @@ def read_reasons(root: Path) -> list[Queued]:
 
 
 def in_order(candidates: Sequence[Candidate], diverse: int) -> list[Queued]:
-    """The candidates by gain, the first `diverse` of them also far from each other.
+    """The candidates by gain, the first `diverse` of them also unlike each other.
 
     Each next one has the largest product of its gain and its distance to the nearest one before it
-    (greedy k-centre, Sener and Savarese 2018, weighted).
+    (greedy k-centre, Sener and Savarese 2018, weighted). Distances count up to what candidates are
+    apart from their neighbours in the mean: what is no more alike than that is worth its gain, and
+    odd answers aren't drawn to the front.
     """
-    gains = _mean_ranks([candidate.signals for candidate in candidates])
+    gains = _gains([candidate.signals for candidate in candidates])
     features = np.stack([candidate.feature for candidate in candidates])
+    apart = _apart(features)
     nearest = np.full(len(candidates), np.inf)
     order: list[int] = []
     for _ in range(min(diverse, len(candidates))):
-        far = np.where(np.isfinite(nearest), nearest, 1.0)
-        value = np.where(nearest < 0, -np.inf, gains * far)
-        best = int(np.argmax(value))
+        far = np.clip(nearest / apart, 1e-6, 1.0)
+        best = int(np.argmax(np.where(nearest < 0, -np.inf, gains * far)))
         order.append(best)
         nearest = np.minimum(nearest, np.linalg.norm(features - features[best], axis=1))
         nearest[order] = -1.0
@@ -185,20 +192,32 @@ def in_order(candidates: Sequence[Candidate], diverse: int) -> list[Queued]:
     ]
 
 
-def _mean_ranks(signals: Sequence[dict[str, float]]) -> Floats:
-    """(n,) mean over the signals that a candidate has of its rank among all, 0..1."""
-    names = sorted({name for row in signals for name in row})
-    ranks = np.full((len(signals), max(len(names), 1)), np.nan)
-    for column, name in enumerate(names):
-        values = np.array([row.get(name, math.nan) for row in signals])
-        known = np.flatnonzero(np.isfinite(values))
-        sorted_values = np.sort(values[known])
-        low = np.searchsorted(sorted_values, values[known], "left")
-        high = np.searchsorted(sorted_values, values[known], "right")
-        ranks[known, column] = (low + high) / 2 / len(known)
-    counted = np.isfinite(ranks).sum(axis=1)
-    # A picture in which nothing was found may show nothing, or what the model can't see yet.
-    return np.where(counted > 0, np.nansum(ranks, axis=1) / np.maximum(counted, 1), 0.5)
+def _apart(features: Floats) -> float:
+    """Mean distance of features from their nearest neighbours; 1 where all are the same."""
+    squares = (features**2).sum(axis=1)
+    nearest = np.zeros(len(features))
+    for i, row in enumerate(features):
+        others = np.delete(squares + squares[i] - 2 * features @ row, i)
+        nearest[i] = math.sqrt(max(float(others.min(initial=math.inf)), 0.0)) if len(others) else 0
+    return float(nearest.mean()) or 1.0
+
+
+def expected_gain(signals: dict[str, float]) -> float:
+    """How far the keypoints may be off, in normalising lengths; NaN without signals.
+
+    The lengths among the signals add up as independent errors do. A subject that is as likely there
+    as not counts twice: a label mends the answer whether something is there as well.
+    """
+    lengths = [value for name, value in signals.items() if name != "presence"]
+    return math.hypot(*lengths) * (1 + signals.get("presence", 0.0)) if signals else math.nan
+
+
+def _gains(signals: Sequence[dict[str, float]]) -> Floats:
+    """(n,) of each candidate; the median of the others where nothing was found: such a picture may
+    show nothing, or what the model can't see yet."""
+    gains = np.array([expected_gain(row) for row in signals])
+    known = gains[np.isfinite(gains)]
+    return np.where(np.isfinite(gains), gains, np.median(known) if len(known) else 0.0)
 
 
 class Landmarks(Protocol):
@@ -236,13 +255,13 @@ class Judge:
         pattern = np.zeros(_pattern(self.shape, np.zeros((self.shape.size, 2))).size)
         for points in self.find(rgb, number):
             roi = self.crop_around(points.astype(np.float32))
-            if not roi.width > 2:
-                continue
+            if not roi.width >= LEAST_CROP_PX:
+                continue  # training leaves it out: a label would teach nothing
             here = self._signals(rgb, roi)
-            if not signals or _most(here) > _most(signals):
+            if here and (not signals or expected_gain(here) > expected_gain(signals)):
                 signals = here
                 feature = _colours(rgb, roi)
-                pattern = _pattern(self.shape, crop_from_image(roi, points)).ravel()
+                pattern = _pattern(self.shape, points).ravel()
         return Candidate(sample_id, signals, np.concatenate([pattern, feature]))
 
     def _signals(self, rgb: NDArray[np.uint8], roi: Roi) -> dict[str, float]:
@@ -254,7 +273,8 @@ class Judge:
             return _Answer(landmarks.run(picture, at, min_presence=-1.0), size)
 
         first = points(self.landmarks, rgb, roi)
-        length = float(self.shape.normalising_length(first.px))
+        # Eyes seen from the side are in one place; as training does, don't divide by that.
+        length = max(float(self.shape.normalising_length(first.px)), MIN_LENGTH * roi.width)
         if not (length > 0 and math.isfinite(length)):
             return {}
         views = [points(self.landmarks, rgb, jitter.applied(roi, rng)) for _ in range(VIEWS)]
@@ -303,10 +323,6 @@ class _Answer:
 _FULL = {"face468@1": "face478@1", "pose33@1": "pose35@1"}
 
 
-def _most(signals: dict[str, float]) -> float:
-    return sum(signals.values())
-
-
 def _distance(a: Floats, b: Floats) -> float:
     return float(np.linalg.norm(a - b, axis=1).mean())
 
@@ -331,10 +347,13 @@ def _shaped(points_px: Floats) -> Floats:
 
 
 def _pattern(shape: Topology, points: NDArray[np.floating]) -> Floats:
-    """(K, 2) of the keypoints, few enough to compare thousands of pictures."""
+    """(K, 2) of the keypoints, few enough to compare thousands of pictures, wherever and however
+    large the subject is: centred, of unit size."""
+    few = np.asarray(points, dtype=np.float64)
     if shape.id in ("face478@1", "face468@1"):
-        return in_layout(points, shape.id, "face68@1")
-    return np.asarray(points, dtype=np.float64)
+        few = in_layout(few, shape.id, "face68@1")
+    few = few - few.mean(axis=0)
+    return np.asarray(few / max(float(np.linalg.norm(few)), 1e-9))
 
 
 def _colours(rgb: NDArray[np.uint8], roi: Roi) -> Floats:

@@ -17,6 +17,7 @@ from benchmarks.active_loop import (
     Plan,
     Stage,
     errors,
+    judge_of,
     lessons,
     mean_curves,
     run,
@@ -28,7 +29,7 @@ from benchmarks.active_loop import (
 from bootstrap.dataset import Dataset, Label
 from bootstrap.evaluate import DISCREPANCY
 from bootstrap.loop_ledger import read_ledger, rounds
-from bootstrap.queueing import QUEUE_FILE, labelled_by_people
+from bootstrap.queueing import QUEUE_FILE, Candidate, labelled_by_people
 from bootstrap.simulated_annotator import LOOK_S, MOVE_S, SimulatedAnnotator
 from runtime.errors import ViewfinderError
 from runtime.topology import topology
@@ -124,8 +125,30 @@ def test_no_face_plays_two_parts(faces: Dataset, tmp_path: Path) -> None:
     assert len(lessons(stage, photos=False).train) == 24
 
 
+def test_the_judge_sees_what_a_label_can_teach(faces: Dataset, tmp_path: Path) -> None:
+    """Features tell pose and shape, not place and size; crops too small to train on don't count."""
+    stage = staged(faces, tmp_path, PLAN, 5)
+    first = KernelLearner(5, crops=2).taught(lessons(stage, photos=False))
+    name = sorted(stage.photos.samples()["sample_id"])[0]
+    rgb, points = stage.photos.read_image(name), stage.truth[name].keypoints_px
+    assert points is not None
+    judge = judge_of(stage, first, [name])
+    middle = points.mean(axis=0)
+
+    def judged(where: np.ndarray) -> Candidate:
+        return replace(judge, find=lambda rgb, number: [where]).candidate(name, rgb, 0)
+
+    one, moved = judged(points), judged(middle + 0.9 * (points - middle) + 2)
+    keypoints = len(one.feature) - 48  # colours are of another crop
+    np.testing.assert_allclose(one.feature[:keypoints], moved.feature[:keypoints], atol=1e-6)
+    assert set(one.signals) == {"views", "flip", "shape", "presence"}
+    assert judged(middle + 0.1 * (points - middle)).signals == {}
+
+
 def test_errors_fall_three_rounds_running_and_the_order_helps(faces: Dataset) -> None:
-    """Of two deals, in the mean; by how much is for `benchmarks/active_loop.py` to measure."""
+    """Of two deals, in the mean; by how much is for `benchmarks/active_loop.py` to measure: a pool
+    of 62 drawn faces, half of which get labelled, leaves an order little to gain and much to chance
+    (single deals lie between 0.3 and never)."""
     runs = [run(faces, LOOP, seed, lambda s, folder: KernelLearner(s)) for seed in (0, 1)]
     result = mean_curves(runs)
     curve = [result["start"]["both"], *(row["both"] for row in result["active"])]
@@ -133,7 +156,7 @@ def test_errors_fall_three_rounds_running_and_the_order_helps(faces: Dataset) ->
     assert all(b < a for a, b in itertools.pairwise(curve)), told
     minutes = [row["minutes"] for row in result["active"]]
     assert 0 < minutes[0] < minutes[1] < minutes[2]
-    assert share_of_labels(result, "both") <= 0.9, told
+    assert share_of_labels(result, "both") <= 0.75, told
 
 
 def test_the_ledger_tells_the_rounds(faces: Dataset, tmp_path: Path) -> None:

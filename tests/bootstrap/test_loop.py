@@ -16,7 +16,14 @@ from typer.testing import CliRunner
 from bootstrap import loop_commands
 from bootstrap.dataset import Dataset, DatasetInfo, Label, Sample
 from bootstrap.loop_ledger import LEDGER, loop_picture, loop_svg, note, read_ledger, rounds
-from bootstrap.queueing import QUEUE_FILE, Candidate, in_order, queue, read_reasons
+from bootstrap.queueing import (
+    QUEUE_FILE,
+    Candidate,
+    expected_gain,
+    in_order,
+    queue,
+    read_reasons,
+)
 from runtime.errors import ViewfinderError
 from runtime.image import encode_image, read_image
 from runtime.model_store import missing_released
@@ -51,15 +58,50 @@ def test_every_photograph_has_one_place(seed: int, count: int, diverse: int) -> 
     assert rest == sorted(rest, reverse=True)
 
 
-def test_only_ranks_count() -> None:
+def test_doubts_add_up_as_lengths_do() -> None:
+    assert expected_gain({"views": 0.03, "flip": 0.04}) == pytest.approx(0.05)
+    assert expected_gain({"views": 0.03, "flip": 0.04, "shape": 0.12}) == pytest.approx(0.13)
+    assert expected_gain({"views": 0.05, "presence": 1.0}) == pytest.approx(0.1)
+    assert np.isnan(expected_gain({}))
     plain = candidates(12)
     stretched = [
-        Candidate(c.sample_id, {"views": c.signals["views"] ** 3, "flip": 9 * c.signals["flip"]},
-                  c.feature)
+        Candidate(c.sample_id, {name: 7 * value for name, value in c.signals.items()}, c.feature)
         for c in plain
-    ]  # fmt: skip
+    ]
     ids = [one.sample_id for one in in_order(plain, 5)]
     assert [one.sample_id for one in in_order(stretched, 5)] == ids
+
+
+def test_a_doubt_that_is_the_same_everywhere_says_nothing() -> None:
+    """By ranks, differences of a thousandth would count as much as the others."""
+    rng = np.random.default_rng(2)
+    told = [
+        Candidate(f"s{i}", {"views": i / 50, "flip": 0.1 + 1e-3 * rng.random()}, np.zeros(2))
+        for i in range(1, 40)
+    ]
+    ids = [one.sample_id for one in in_order(told, 0)]
+    assert ids == [f"s{i}" for i in range(39, 0, -1)]
+
+
+def test_what_is_unlike_enough_is_worth_its_gain() -> None:
+    """A point far outside isn't drawn to the front, nor does a copy of the first come soon."""
+    line = [Candidate(f"s{i}", {"views": 1 - i / 20}, np.array([float(i), 0])) for i in range(10)]
+    far = Candidate("far", {"views": 0.2}, np.array([0.0, 15.0]))
+    copied = Candidate("copied", line[0].signals, line[0].feature)
+    ids = [one.sample_id for one in in_order([*line, far, copied], 12)]
+    assert ids[-2:] == ["far", "copied"]
+    # Neighbours are (9 * 1 + 15 + 0 + 0) / 12 = 2 apart in the mean: every other one comes first.
+    assert ids[:5] == ["s0", "s2", "s4", "s6", "s8"]
+    same = [Candidate(f"a{i}", {"views": float(i)}, np.zeros(3)) for i in range(4)]
+    assert [one.sample_id for one in in_order(same, 4)] == ["a3", "a2", "a1", "a0"]
+
+
+def test_where_nothing_was_found_stands_in_the_middle() -> None:
+    told = [Candidate(f"s{i}", {"views": float(i)}, np.zeros(2)) for i in range(1, 6)]
+    found = in_order([*told, Candidate("none", {}, np.zeros(2))], 0)
+    assert [one.gain for one in found] == [5, 4, 3, 3, 2, 1]
+    assert found[3].sample_id == "none"
+    assert in_order([Candidate("none", {}, np.zeros(2))], 3)[0].gain == 0.0
 
 
 def test_the_first_ones_differ_from_each_other() -> None:
