@@ -41,9 +41,9 @@ from bootstrap.export_quantised import (
     keypoint_difference_px,
     shared_out,
 )
-from bootstrap.networks import Network
+from bootstrap.networks import LANDMARK_NETWORKS, FaceNetwork, HandNetwork, Network
 from bootstrap.tflite_metadata import with_metadata
-from runtime.bundle import read_bundle, write_bundle
+from runtime.bundle import Bundle, read_bundle, write_bundle
 from runtime.card import Card, CardInput, CardMetric, CardModel, CardOutput
 from runtime.errors import ViewfinderError
 from runtime.model import Model
@@ -265,16 +265,46 @@ def _in_units(output: Tensor, meaning: str, input_size: int) -> Tensor:
 
 
 def load_parent(path: Path, network: Network) -> Parent:
-    """Put the weights of a bundle into a network of the same kind.
+    """Put the weights of a bundle into a network of the same kind, or a wider one that can grow.
 
     Raises:
         ViewfinderError: not a bundle that was trained here, or of another network.
     """
+    bundle, weights = _parent_weights(path, network.name)
+    try:
+        _fill(network, weights)
+    except RuntimeError as error:
+        raise ViewfinderError(
+            "the bundle's weights are of another network",
+            file=path,
+            field=f"{network.name}.safetensors",
+            found=str(error).splitlines()[0][:120],
+        ) from error
+    licences = bundle.card.licences_inherited if bundle.card else ()
+    return Parent(bundle.sha256, licences)
+
+
+def parent_size(path: Path, name: str) -> str:
+    """Which size of a landmark network a bundle's weights are of; "lite" where none is.
+
+    Raises:
+        ViewfinderError: not a bundle that was trained here, or of another kind.
+    """
+    _, weights = _parent_weights(path, name)
+    shapes = {key: value.shape for key, value in weights.items()}
+    for size in ("lite", "full"):
+        states = LANDMARK_NETWORKS[name](size).state_dict()
+        if {key: value.shape for key, value in states.items()} == shapes:
+            return size
+    return "lite"
+
+
+def _parent_weights(path: Path, name: str) -> tuple[Bundle, dict[str, Tensor]]:
     import safetensors
     import safetensors.torch
 
     bundle = read_bundle(path)
-    file = f"{network.name}.safetensors"
+    file = f"{name}.safetensors"
     if file not in bundle.members:
         raise ViewfinderError(
             "this bundle holds no weights to start from",
@@ -284,16 +314,25 @@ def load_parent(path: Path, network: Network) -> Parent:
             hint="--from takes a bundle that viewfinder train wrote for the same network",
         )
     try:
-        network.load_state_dict(safetensors.torch.load(bundle.members[file]))
-    except (safetensors.SafetensorError, RuntimeError, ValueError) as error:
+        return bundle, safetensors.torch.load(bundle.members[file])
+    except (safetensors.SafetensorError, ValueError) as error:
         raise ViewfinderError(
-            "the bundle's weights are of another network",
+            "the bundle's weights can't be read",
             file=path,
             field=file,
             found=str(error).splitlines()[0][:120],
         ) from error
-    licences = bundle.card.licences_inherited if bundle.card else ()
-    return Parent(bundle.sha256, licences)
+
+
+def _fill(network: Network, weights: dict[str, Tensor]) -> None:
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError:
+        if not isinstance(network, FaceNetwork | HandNetwork) or network.size == "lite":
+            raise
+        narrow = type(network)("lite")
+        narrow.load_state_dict(weights)
+        network.grow_from(narrow)  # type: ignore[arg-type]
 
 
 @contextmanager

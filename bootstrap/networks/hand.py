@@ -1,20 +1,23 @@
 """The hand network: 21 keypoints, presence, handedness, metric shape from a crop.
 
-    3 x S^2       picture, 0 .. 1; S = 160 (lite, 65 MMAC) or 224 (full, 127 MMAC)
-   24 x (S/2)^2   convolution 3x3, stride 2; 1 block
-   48 x (S/4)^2   3 blocks
-   96 x (S/8)^2   4 blocks ------------------ + -- 1 block -- 21 maps -- where each one lies
-  192 x (S/16)^2  5 blocks ------ + -- 1 block -- bilinear x 2               |
-  288 x (S/32)^2  3 blocks -- bilinear x 2                                   |
-   40 x (S/32)^2  pointwise, flattened: 1000 or 1960 features ------------- + 42 features
+                  lite  full
+    3 x 160^2                   picture, 0 .. 1
+   w0 x 80^2        24    32    convolution 3x3, stride 2; 1 block
+   w1 x 40^2        48    64    3 blocks
+   w2 x 20^2        96   128    4 blocks ------------------- + -- 1 block -- 21 maps -- places
+   w3 x 10^2       192   256    5 blocks ------ + -- 1 block -- bilinear x 2               |
+   w4 x 5^2        288   384    3 blocks -- bilinear x 2                                   |
+   40 x 5^2                     pointwise, flattened: 1000 features ---------------------- + 42
     |-- 48 coefficients -- 21 x 3 keypoints in the crop
     |-- 48 coefficients -- 21 x 3 metric positions
     |-- presence
     `-- handedness
+                 65 MMAC  107 MMAC
 
-Inputs and outputs are MediaPipe's hand model's (lite 146 MMAC, full 331). What is added to a plain
-regression is that it reads where each keypoint lies off a map of its own: fingers bend in so many
-ways that features of the whole crop alone take many times as many pictures to learn from.
+Outputs are MediaPipe's hand model's (lite 146 MMAC, full 331). Full can start from a lite one,
+which it contains (bootstrap.networks.growth). What is added to a plain regression is that it reads
+where each keypoint lies off a map of its own: fingers bend in so many ways that features of the
+whole crop alone take many times as many pictures to learn from.
 """
 
 from __future__ import annotations
@@ -24,8 +27,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bootstrap.networks.blocks import BlazeBlock, ConvBN, ShapeHead, stage
+from bootstrap.networks.growth import RGB, grow
 
-SIZES = {"lite": 160, "full": 224}
+INPUT_SIZE = 160
+WIDTHS = {"lite": (24, 48, 96, 192, 288), "full": (32, 64, 128, 256, 384)}
 COLD_LOGIT = -8.0
 """Of an untrained map: far down the sigmoid, where it grows as the exponential does, so that a map
 over its sum is a softmax that can't overflow and that LiteRT takes without a transpose."""
@@ -46,19 +51,20 @@ class HandNetwork(nn.Module):
 
     def __init__(self, size: str = "lite") -> None:
         super().__init__()
-        self.size, self.input_size = size, SIZES[size]
+        self.size, self.input_size = size, INPUT_SIZE
+        w0, w1, w2, w3, w4 = WIDTHS[size]
         self.to_eighth = nn.Sequential(
-            ConvBN(3, 24, kernel=3, stride=2),
-            BlazeBlock(24, 24),
-            stage(24, 48, blocks=3),
-            stage(48, 96, blocks=4),
+            ConvBN(3, w0, kernel=3, stride=2),
+            BlazeBlock(w0, w0),
+            stage(w0, w1, blocks=3),
+            stage(w1, w2, blocks=4),
         )
-        self.to_sixteenth = stage(96, 192, blocks=5)
-        self.to_thirty_second = stage(192, 288, blocks=3)
-        self.flat = nn.Sequential(ConvBN(288, 40), nn.Flatten())
-        self.from_thirty_second = ConvBN(288, 64, relu=False)
-        self.beside_sixteenth = ConvBN(192, 64, relu=False)
-        self.beside_eighth = ConvBN(96, 64, relu=False)
+        self.to_sixteenth = stage(w2, w3, blocks=5)
+        self.to_thirty_second = stage(w3, w4, blocks=3)
+        self.flat = nn.Sequential(ConvBN(w4, 40), nn.Flatten())
+        self.from_thirty_second = ConvBN(w4, 64, relu=False)
+        self.beside_sixteenth = ConvBN(w3, 64, relu=False)
+        self.beside_eighth = ConvBN(w2, 64, relu=False)
         self.mixed_sixteenth, self.mixed_eighth = BlazeBlock(64, 64), BlazeBlock(64, 64)
         self.maps = nn.Conv2d(64, 21, 1)
         nn.init.constant_(self.maps.bias, COLD_LOGIT)  # type: ignore[arg-type]
@@ -79,6 +85,19 @@ class HandNetwork(nn.Module):
             getattr(self, head).set_shape_model(*shapes[head])
         mean, components = shapes["landmarks"]
         self.landmarks.read_places(mean, components, SPREAD, READING_NOISE)
+
+    def grow_from(self, narrow: HandNetwork) -> None:
+        """Start with what a narrower network has learnt, and with its answers."""
+        eighth = grow(self.to_eighth, narrow.to_eighth, RGB)
+        sixteenth = grow(self.to_sixteenth, narrow.to_sixteenth, eighth)
+        coarsest = grow(self.to_thirty_second, narrow.to_thirty_second, sixteenth)
+        grow(self.flat, narrow.flat, coarsest)
+        grow(self.from_thirty_second, narrow.from_thirty_second, coarsest)
+        grow(self.beside_sixteenth, narrow.beside_sixteenth, sixteenth)
+        grow(self.beside_eighth, narrow.beside_eighth, eighth)
+        for same in ("mixed_sixteenth", "mixed_eighth", "maps", "landmarks", "world",
+                     "presence", "handedness"):  # fmt: skip
+            getattr(self, same).load_state_dict(getattr(narrow, same).state_dict())
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Keypoints of the hand in each crop.

@@ -41,8 +41,8 @@ train_app = typer.Typer(
     no_args_is_help=True,
     help="""Train a network on labelled data sets and write it as a .task bundle.
 
-    Beside the bundle stand its checkpoint (for --resume), a log of JSON lines (the loss curve) and
-    a picture of the validation examples it does worst on.
+    Beside the bundle stand its checkpoint (for --resume), a log of JSON lines (the loss
+    curve), and pictures: the validation error by minutes, the validation examples it does worst on.
     Pictures in the val split only measure; without such a split every eighth picture does.
     """,
 )
@@ -67,10 +67,10 @@ def face(
     device: Device = "auto",
     devices: Devices = 1,
     as_json: AsJson = False,
-    size: Size = NetworkSize.lite,
+    size: Size = None,
 ) -> None:
-    """Train the face network: 478 keypoints with depth, and presence, from a crop of 192 pixels
-    (full: 256). Renders of hands, if they are given, too, teach it what is none.
+    """Train the face network: 478 keypoints with depth, and presence, from a crop of 192
+    pixels. Renders of hands, if they are given, too, teach it what is none.
 
     Example: viewfinder train face --data faces --out face.task --minutes 30
     """
@@ -126,10 +126,10 @@ def hand(
     device: Device = "auto",
     devices: Devices = 1,
     as_json: AsJson = False,
-    size: Size = NetworkSize.lite,
+    size: Size = None,
 ) -> None:
     """Train the hand network: 21 keypoints, metric shape, handedness and presence, from a
-    crop of 160 pixels (full: 224). Renders of faces, if they are given, too, teach it what is none.
+    crop of 160 pixels. Renders of faces, if they are given, too, teach it what is none.
 
     Example: viewfinder train hand --data hands --out hand.task --minutes 60
     """
@@ -155,7 +155,7 @@ def pose(
     device: Device = "auto",
     devices: Devices = 1,
     as_json: AsJson = False,
-    size: Size = NetworkSize.lite,
+    size: Size = None,
 ) -> None:
     """Train the pose network: 33 keypoints with depth, visibility and presence, the two points that
     the next crop follows, and the body's silhouette, from a crop of 192 pixels (full: 256).
@@ -260,7 +260,7 @@ def _train(
     devices: int,
     as_json: bool,
     category: str = "",
-    size: NetworkSize = NetworkSize.lite,
+    size: NetworkSize | None = None,
 ) -> None:
     from bootstrap.training.process import wait_patiently
 
@@ -290,7 +290,7 @@ def _train(
         resume,
         tuple(one.value for one in also or ()),
         category,
-        size.value,
+        size.value if size else None,
         device=device,
     )
     first = int(os.environ.get("RANK", "0")) == 0
@@ -353,7 +353,7 @@ def _resume_command(settings: TrainSettings, devices: int = 1) -> str:
     words += ["--seed", str(settings.seed), "--batch", str(settings.batch)]
     for precision in settings.also:
         words += ["--also", precision]
-    if settings.size != "lite":
+    if settings.size:
         words += ["--size", settings.size]
     if settings.category:
         words += ["--category", settings.category]

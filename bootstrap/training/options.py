@@ -50,7 +50,11 @@ class NetworkSize(StrEnum):
 
 
 Size = Annotated[
-    NetworkSize, typer.Option(help="lite learns more in the same time; full sees finer detail.")
+    NetworkSize | None,
+    typer.Option(
+        help="lite learns more in minutes, full in hours. That of --from, or lite; full "
+        "faces and hands may start from a lite one.",
+    ),
 ]
 Also = Annotated[
     list[Precision] | None,

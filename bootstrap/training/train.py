@@ -7,18 +7,19 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
 import cv2
 import torch
 
-from bootstrap.export import Exported, Parent, export_bundle, load_parent
+from bootstrap.export import Exported, Parent, export_bundle, load_parent, parent_size
 from bootstrap.metrics import Estimate
 from bootstrap.networks import LANDMARK_NETWORKS, NETWORKS, DetectorNetwork, Network
 from bootstrap.training.batches import single_threaded_opencv
 from bootstrap.training.checkpoint import Progress, read_progress
+from bootstrap.training.curve import curve, curve_path
 from bootstrap.training.detector_losses import balance_scores
 from bootstrap.training.devices import AUTO, Peers, joined
 from bootstrap.training.loop import Loop
@@ -51,7 +52,8 @@ class TrainSettings:
         resume: go on from the checkpoint beside `out`.
         also: smaller models to write beside it, of bootstrap.export_quantised.PRECISIONS.
         category: of the objects that a box network is to find; "" for all.
-        size: of the face and hand networks, "lite" or "full".
+        size: of the face, hand and pose networks, "lite" or "full"; None takes that of
+            `start_from`, or lite.
         rate: of the usual learning rate; below 1 where a trained network is to learn a little more
             from few labels and forget nothing.
         device: as bootstrap.training.devices.find_device has it.
@@ -69,7 +71,7 @@ class TrainSettings:
     resume: bool = False
     also: tuple[str, ...] = ()
     category: str = ""
-    size: str = "lite"
+    size: str | None = None
     rate: float = 1.0
     device: str = AUTO
 
@@ -129,6 +131,7 @@ def train(
             written, or an export that differs from torch.
     """
     _check(settings)
+    settings = replace(settings, size=_size(settings))
     keep_large_blocks()
     with joined(settings.device) as (device, peers), _threads(settings.threads):
         hears = reporter or Silent()
@@ -145,7 +148,7 @@ def _train(
     share = peers.share(settings.batch)
     shape = topology(NETWORKS[settings.network].topology_id)
     data = load_training_data(settings.data, shape, settings.category)
-    teaching = teaching_of(settings.network, data, settings.size)
+    teaching = teaching_of(settings.network, data, settings.size or "lite")
     _announce(data, reporter)
     network, parent = _start(settings, teaching)
     loop = Loop(
@@ -176,6 +179,9 @@ def _train(
     error, metrics = teaching.judged(average, everything) if everything else (None, [])
     if everything:
         write_image(worst_path(settings.out), teaching.worst(average, everything))
+        title = f"{settings.network}: error on the validation split by minutes of training"
+        if (picture := curve(log_path(settings.out), title)) is not None:
+            write_image(curve_path(settings.out), picture)
     reporter.message("Exporting and comparing with torch ...")
     pictures = [image for batch in everything for image in batch.image]
     command = told(settings, loop.step)
@@ -207,6 +213,12 @@ def _run(loop: Loop, settings: TrainSettings, share: int) -> None:
         batches.close()
         if log is not None:
             log.close()
+
+
+def _size(settings: TrainSettings) -> str:
+    if settings.size or not settings.start_from or settings.network not in LANDMARK_NETWORKS:
+        return settings.size or "lite"
+    return parent_size(settings.start_from, settings.network)
 
 
 def _start(settings: TrainSettings, teaching: Teaching) -> tuple[Network, Parent | None]:

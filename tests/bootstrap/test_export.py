@@ -21,6 +21,7 @@ from bootstrap.export import (
     convert,
     greatest_difference,
     load_parent,
+    parent_size,
 )
 from bootstrap.export_quantised import (
     MAX_KEYPOINT_PX,
@@ -242,6 +243,13 @@ def test_training_from_a_bundle(face: tuple[Path, dict], tmp_path: Path) -> None
     assert parent.sha256 == face[1]["sha256"]
     with pytest.raises(ViewfinderError, match=r"no weights to start from; expected hand"):
         load_parent(path, HandNetwork())
+    wide = FaceNetwork("full")
+    assert load_parent(path, wide) == parent
+    picture = torch.rand(1, 3, 192, 192)
+    with torch.no_grad():
+        expected_there = network.eval()(picture)["landmarks"]
+        torch.testing.assert_close(wide.eval()(picture)["landmarks"], expected_there)
+    assert parent_size(path, "face") == "lite"
     (tmp_path / "face").symlink_to(path.parent / "face")
     child, _ = trained(tmp_path, "face", "--from", str(path))
     card = read_bundle(child).card

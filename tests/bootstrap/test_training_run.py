@@ -18,8 +18,10 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from bootstrap.chart import BOTTOM, HEIGHT, MARK
 from bootstrap.networks import NETWORKS
 from bootstrap.training.commands import _resume_command, train_app
+from bootstrap.training.curve import curve
 from bootstrap.training.report import Status, on_board, read_log
 from bootstrap.training.subjects import load_training_data
 from bootstrap.training.teaching import teaching_of
@@ -380,3 +382,20 @@ def test_a_fuller_training_reaches_a_useful_error(tmp_path: Path) -> None:
     assert result.validation_error.mean < 0.07
     presence = [line["loss"]["presence"] for line in read_log(result.log)[-20:]]
     assert np.mean(presence) < 0.1
+
+
+def test_a_curve_needs_two_measurements_and_falls_with_the_error(tmp_path: Path) -> None:
+    log = tmp_path / "m.log.jsonl"
+
+    def written(errors: list[float | None]) -> np.ndarray | None:
+        lines = [{"elapsed_s": 60.0 * i, "validation_error": e} for i, e in enumerate(errors)]
+        log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return curve(log, "face")
+
+    assert written([None, 0.3]) is None
+    picture = written([0.4, None, 0.3, 0.1])
+    assert picture is not None
+    ys, xs = np.nonzero((picture == MARK).all(axis=2))
+    left, right = ys[xs < xs.min() + 8], ys[xs > xs.max() - 8]
+    low = picture.shape[0] * (1 - BOTTOM / HEIGHT)  # where 0 % is
+    assert (low - left.mean()) / (low - right.mean()) == pytest.approx(4.0, rel=0.1)
