@@ -75,6 +75,7 @@ class Row:
         yaw: degrees, to the subject's left.
         shut: whether an eye is.
         bearded: whether a beard hides mouth and chin.
+        expression: kind of it, "" where the head model has none.
     """
 
     index: int
@@ -87,6 +88,7 @@ class Row:
     yaw: float
     shut: bool
     bearded: bool
+    expression: str
 
     @property
     def iod(self) -> float:
@@ -168,7 +170,10 @@ def _turned_anew(renderer: Any, index: int, size: int, file: Path) -> bool:
     forward = shot.camera_from_person[:3, :3] @ shot.person.shape.head_rotation @ [0.0, -1.0, 0.0]
     pose = {"yaw_rad": float(np.arctan2(forward[0], -forward[2]))}
     worn = drawn.worn if hasattr(drawn, "worn") else drawn.groomed.worn
-    facts = {"pose": pose, "actions": getattr(drawn, "actions", {}), "worn": worn.described()}
+    facts = {"pose": pose, "worn": worn.described()}
+    facts |= {
+        name: getattr(drawn, name) for name in ("actions", "expression") if hasattr(drawn, name)
+    }
     label = label_of(sample_id(index), shot, facts)
     return _kept(label, encode_image(shot.rgb, ".png"), size, file)
 
@@ -197,7 +202,8 @@ def _kept(label: Any, picture: bytes, size: int, file: Path) -> bool:
     encoded = np.frombuffer(picture, dtype=np.uint8)
     bearded = label.attributes["worn"]["beard"] is not None
     np.savez(
-        file, picture=encoded, ours=ours, yaw=yaw, shut=shut, outline=outline, bearded=bearded
+        file, picture=encoded, ours=ours, yaw=yaw, shut=shut, outline=outline, bearded=bearded,
+        expression=label.attributes.get("expression", ""),
     )  # fmt: skip
     return True
 
@@ -220,7 +226,7 @@ def judged(files: list[Path]) -> list[Row]:
                 Row(int(file.stem), rgb, kept["ours"], found, mirrored,
                     None if eyes is None else np.asarray(eyes, dtype=np.float64)[[468, 473], :2],
                     kept["outline"].astype(np.float64), float(kept["yaw"]), bool(kept["shut"]),
-                    bool(kept["bearded"]))
+                    bool(kept["bearded"]), str(kept["expression"]))
             )  # fmt: skip
     return rows
 
@@ -259,6 +265,7 @@ def figures_of(rows: list[Row]) -> dict[str, Any]:
         "found": round(len(found) / len(rows), 4),
         "percent_of_interocular_distance": table,
         "by_yaw_degrees": _by_yaw(np.array([row.yaw for row in found]), apart, shut, outlines),
+        "by_expression": _by_expression([row.expression for row in found], apart, shut, outlines),
         "mediapipe_from_itself_mirrored": _means(itself, shut),
         "without_beards": _means(apart[shaven], shut[shaven]),
         "missed": [row.index for row in rows if row.found is None],
@@ -269,14 +276,26 @@ def _by_yaw(
     yaws: Floats, apart: Floats, shut: NDArray[np.bool_], outlines: Floats
 ) -> dict[str, dict[str, float]]:
     within = np.clip(yaws, -YAW, YAW - 1e-6)
-    result = {}
-    for low, high in pairwise(_YAW_EDGES):
-        chosen = (within >= low) & (within < high)
-        if chosen.any():
-            outline = round(float(outlines[chosen].mean()), 2)
-            means = _means(apart[chosen], shut[chosen])
-            result[f"{low}..{high}"] = means | {"oval from the outline": outline}
-    return result
+    chosen = {f"{a}..{b}": (within >= a) & (within < b) for a, b in pairwise(_YAW_EDGES)}
+    return _by(chosen, apart, shut, outlines)
+
+
+def _by_expression(
+    kinds: list[str], apart: Floats, shut: NDArray[np.bool_], outlines: Floats
+) -> dict[str, dict[str, float]]:
+    chosen = {kind: np.array(kinds) == kind for kind in sorted({*kinds} - {""})}
+    return _by(chosen, apart, shut, outlines)
+
+
+def _by(
+    chosen: dict[str, NDArray[np.bool_]], apart: Floats, shut: NDArray[np.bool_], outlines: Floats
+) -> dict[str, dict[str, float]]:
+    return {
+        name: _means(apart[rows], shut[rows])
+        | {"oval from the outline": round(float(outlines[rows].mean()), 2)}
+        for name, rows in chosen.items()
+        if rows.any()
+    }
 
 
 def _means(apart: Floats, shut: NDArray[np.bool_]) -> dict[str, float]:
@@ -361,10 +380,11 @@ def printed(figures: dict[str, Any]) -> str:
         lines.append(text + (f"   (goal {GOALS[name]})" if name in GOALS else ""))
     columns = ("all", "eyelids", "lips", "iris centres", "brows", "nose", "cheeks", "chin",
                "forehead", "oval", "oval from the outline")  # fmt: skip
-    lines.append("yaw          renders  " + "  ".join(columns))
-    for name, row in figures["by_yaw_degrees"].items():
-        cells = (f"{row[c]:{len(c)}.2f}" for c in columns)
-        lines.append(f"{name:12} {row['renders']:7.0f}  " + "  ".join(cells))
+    for title, key in (("yaw", "by_yaw_degrees"), ("expression", "by_expression")):
+        lines.append(f"{title:12} renders  " + "  ".join(columns))
+        for name, row in figures[key].items():
+            cells = (f"{row[c]:{len(c)}.2f}" for c in columns)
+            lines.append(f"{name:12} {row['renders']:7.0f}  " + "  ".join(cells))
     return "\n".join(lines) + "\n"
 
 

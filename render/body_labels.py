@@ -150,7 +150,8 @@ def _attributes(
         "joint_angles_deg": degrees,
         "hands": dict(scene.pose.hands),
         "hip_centre_camera_m": points[[23, 24]].mean(axis=0).round(6).tolist(),
-        "face_box_px": face.round(2).tolist(),
+        # A camera at the chest may have the whole face behind it.
+        "face_box_px": face.round(2).tolist() if np.isfinite(face).all() else None,
         "head_px": int(head.sum()),
         "keypoints_inside": int(inside.sum()),
         "shows": scene.view.shows,

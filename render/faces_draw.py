@@ -190,7 +190,7 @@ this 42.9, 19.3 and 13.2."""
 
 _CHANGE_SCALE = {
     "cheek": 0.3, "chin": 0.3, "ear": 0.3, "eyebrows": 0.3, "eye": 0.22, "forehead": 0.3,
-    "head": 0.25, "mouth": 0.25, "nose": 0.3, "neck": 0.15,
+    "head": 0.15, "mouth": 0.25, "nose": 0.3, "neck": 0.15,
 }  # fmt: skip
 _EARS_MOVE = 0.5
 """Times that for where ears sit: they take the skin before them along, and at the full scale the

@@ -51,8 +51,10 @@ def visibility(
 
 
 def box_of_points(points_px: ArrayLike) -> NDArray[np.float32]:
-    """x, y, width, height around (N, 2) points; NaN points are left out."""
+    """x, y, width, height around (N, 2) points; NaN points are left out, NaN where none is left."""
     points = np.asarray(points_px, dtype=np.float64)
+    if not np.isfinite(points).all(axis=1).any():
+        return np.full(4, np.nan, dtype=np.float32)
     low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
     return np.array([*low, *(high - low)], dtype=np.float32)
 

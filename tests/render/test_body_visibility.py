@@ -7,11 +7,14 @@ through a point and one through the middle of its pixel may meet different thing
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from bootstrap.dataset.records import canonical_json
 from render.bodies import BodySettings, BodyShares
+from render.body_labels import body_label
 from render.body_render import BodyRenderer
 from runtime.topology import topology
 
@@ -57,3 +60,18 @@ def test_visibility_agrees_with_a_ray_cast(renderer: BodyRenderer) -> None:
         agreed += ((label.visibility[surface] == 2) == seen).tolist()
     assert len(agreed) > 40
     assert np.mean(agreed) > 0.9
+
+
+def test_a_face_behind_the_camera_has_no_box(renderer: BodyRenderer) -> None:
+    """Seen from the hips downward, a body is labelled all the same, and its label can be kept."""
+    scene = next(s for s in (renderer.draw(i)[0] for i in range(9)) if not s.negative)
+    down = np.eye(4)
+    down[:3, :3] = np.diag([1.0, -1.0, -1.0])
+    body = scene.world_from_body @ np.append(scene.body.keypoints_m[[23, 24]].mean(axis=0), 1.0)
+    down[:3, 3] = body[:3]
+    below = replace(scene, world_from_camera=down)
+    nothing = np.zeros((SIZE, SIZE))
+    model = renderer.model
+    label = body_label("s", below, model, nothing, nothing.astype(np.uint8), "synthetic")
+    assert label.attributes["face_box_px"] is None
+    canonical_json(label.attributes)
