@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from bootstrap.training.anchors import Truth, centred_iou
 from bootstrap.training.cutouts import Cutout, Image, Scene, ScenePictures
+from bootstrap.training.pieces import blend, shape_mask
 from bootstrap.training.subjects import Floats
 from runtime.topology import Topology
 
@@ -146,8 +147,8 @@ def _window(image: Image, size: int, rng: np.random.Generator, least: float) -> 
 
 
 def _paste_piece(canvas: Image, supply: Supply, rng: np.random.Generator, most: float) -> None:
-    """An arbitrary shape of another background's or of skin's colours; see `_shape`."""
-    mask = _shape(supply.size, rng, most)
+    """An arbitrary shape of another background's or of skin's colours; see `shape_mask`."""
+    mask = shape_mask(supply.size, rng, most)
     x, y, width, height = cv2.boundingRect(mask)
     scene = supply.scenes[int(rng.integers(len(supply.scenes)))]
     skin = rng.random() < 0.5
@@ -162,27 +163,7 @@ def _paste_piece(canvas: Image, supply: Supply, rng: np.random.Generator, most: 
         if behind is None:
             return
         texture = _window(behind, size, rng, least=0.15)
-    _blend(canvas, texture[:height, :width], mask, (x, y, width, height), rng)
-
-
-def _shape(size: int, rng: np.random.Generator, most: float) -> Image:
-    """(S, S) uint8 coverage of an ellipse or a polygon, hard or soft, its radius up to that part
-    of the input's side."""
-    mask = np.zeros((size, size), dtype=np.uint8)
-    centre = rng.uniform(0, size, 2)
-    radius = size * math.exp(rng.uniform(math.log(0.03), math.log(most)))
-    if rng.random() < 0.4:
-        axes = radius * np.array([1.0, rng.uniform(0.2, 1.0)])
-        box = (tuple(map(float, centre)), tuple(map(float, 2 * axes)), rng.uniform(0, 180.0))
-        cv2.ellipse(mask, box, 255, -1, cv2.LINE_AA)
-    else:
-        corners = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(3, 9))))
-        reach = radius * rng.uniform(0.4, 1.0, len(corners))
-        outline = centre + np.stack([np.cos(corners), np.sin(corners)], axis=1) * reach[:, None]
-        cv2.fillPoly(mask, [outline.astype(np.int32)], 255, cv2.LINE_AA)
-    if rng.random() < 0.5:
-        mask = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 3.0))
-    return mask
+    blend(canvas, texture[:height, :width], mask, (x, y, width, height), rng)
 
 
 def _skin(cut: Cutout, size: int, rng: np.random.Generator) -> Image:
@@ -301,7 +282,7 @@ def _paste(canvas: Image, placed: _Placed, rng: np.random.Generator) -> Image:
         alpha = (alpha * _faded(placed, canvas.shape[0], rng)).astype(np.uint8)
     x, y, width, height = rect = cv2.boundingRect(alpha)
     if width * height:
-        _blend(canvas, drawn[y : y + height, x : x + width, :3], alpha, rect, rng)
+        blend(canvas, drawn[y : y + height, x : x + width, :3], alpha, rect, rng)
     return alpha
 
 
@@ -324,34 +305,3 @@ def _faded(placed: _Placed, size: int, rng: np.random.Generator) -> Floats:
     start = rng.uniform(1.6, 2.6)
     result: Floats = np.clip((start - least) / rng.uniform(0.05, 0.6) + 1, 0, 1)
     return result.astype(np.float32)
-
-
-def _blend(
-    canvas: Image,
-    picture: Image,
-    cover: Image,
-    rect: Sequence[int],
-    rng: np.random.Generator,
-) -> None:
-    """Lay a picture over a part of the canvas, its mean colour part of the way to the canvas's.
-
-    Args:
-        canvas: (S, S, 3) uint8, changed in place.
-        picture: (h, w, 3) uint8.
-        cover: (S, S) uint8 coverage.
-        rect: x, y, w, h of the part.
-        rng: all chance comes from here.
-    """
-    x, y, width, height = rect
-    part = canvas[y : y + height, x : x + width]
-    cover = cover[y : y + height, x : x + width]
-    picture = np.ascontiguousarray(picture)
-    there = np.array(cv2.mean(canvas[::8, ::8])[:3]) + 8.0
-    here = np.array(cv2.mean(picture, cover)[:3]) + 8.0
-    ratio = np.log(there / here)
-    both = ratio.mean()
-    gain = np.exp(rng.uniform(0, 0.6) * both + rng.uniform(0, 0.3) * (ratio - both))
-    levels = np.arange(256)[:, None] * np.clip(gain, 0.4, 2.5) + 0.5
-    lit = cv2.LUT(picture, np.clip(levels, 0, 255).astype(np.uint8)[None])
-    weight = cover * np.float32(1 / 255)
-    part[:] = cv2.blendLinear(lit, np.ascontiguousarray(part), weight, 1 - weight)

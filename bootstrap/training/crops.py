@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from bootstrap import face_contours
 from bootstrap.training.photometry import vary_photometry
+from bootstrap.training.pieces import strewn
 from bootstrap.training.subjects import Floats, Subject
 from runtime.roi import Roi, crop_from_image, warp_crop
 from runtime.topology import Topology
 
 Image = NDArray[np.uint8]
 
-NEGATIVE_SHARE = 0.1
+NEGATIVE_SHARE = 0.12
 """Of the examples; presence is far easier to learn than keypoints."""
 MARGIN = 2.2
 """Side of what is kept of a picture around a subject over its crop's: room for jitter and for
@@ -73,6 +74,10 @@ _SIDE_OF_LIMB = (0.06, 0.16)
 """Of the negatives: parts of a subject, their side over its crop's. Detectors find a face within a
 face and a hand on a palm; neither is to be followed. Of a body a face or a knee is a part, but half
 of it, which a picture may show alone, is a body."""
+_STREWN_SHARE = 0.6
+"""Of the negatives beside a subject: those with shapes of its skin, since what a detector takes for
+one has its colours and edges, which walls and trees haven't."""
+_APART = 0.9
 _PLACE_OF_PART = Jitter(0.3, 1.0, math.radians(45), 0.0, 0.0)
 VALIDATION_JITTER = {
     name: replace(jitter, shift=jitter.shift / 2, scale=jitter.scale**0.5, wide_share=0.0)
@@ -226,7 +231,7 @@ def _crop_without(
     image: Image, subject: Subject, topology: Topology, size: int, rng: np.random.Generator
 ) -> Image:
     """Of another kind of subject; or a part of ours; or beside it, or where there's no room, its
-    tiles in disorder."""
+    tiles in disorder, often with shapes strewn over them."""
     if not subject.topology_id and subject.roi.width > 0:
         return warp_crop(image, _FRAMING.applied(subject.roi, rng), size, size)
     if subject.topology_id and rng.random() < _PART_SHARE:
@@ -234,8 +239,15 @@ def _crop_without(
         sides = _SIDE_OF_LIMB if topology.name == "pose35" else _SIDE_OF_PART
         side = part.width * rng.uniform(*sides)
         return warp_crop(image, replace(part, width=side, height=side), size, size)
+    crop = _beside(image, subject, topology, size, rng)
+    return strewn(crop, image, subject, rng) if rng.random() < _STREWN_SHARE else crop
+
+
+def _beside(
+    image: Image, subject: Subject, topology: Topology, size: int, rng: np.random.Generator
+) -> Image:
     height, width = image.shape[:2]
-    for _ in range(8):
+    for _ in range(0 if subject.crowded else 8):
         side = math.exp(rng.uniform(math.log(0.2), math.log(1.0))) * min(height, width)
         cx, cy = rng.uniform(0, width), rng.uniform(0, height)
         roi = Roi(cx, cy, side, side, rng.uniform(-math.pi, math.pi))
@@ -249,7 +261,12 @@ def _free_of(subject: Subject, roi: Roi) -> bool:
     # With much more of the subject in it, the crop could rightly be called one.
     labelled = subject.keypoints_px[subject.weight > 0]
     inside = (np.abs(crop_from_image(roi, labelled) - 0.5) < 0.5).all(axis=1)
-    return bool(inside.mean() < 0.1)
+    return bool(inside.mean() < 0.1) and all(_apart(roi, other) for other in subject.others)
+
+
+def _apart(a: Roi, b: Roi) -> bool:
+    """Whether one shows little of what the other is of, however they are turned."""
+    return max(abs(a.cx - b.cx), abs(a.cy - b.cy)) > _APART * (a.width + b.width) / 2
 
 
 def _shuffled_tiles(crop: Image, rng: np.random.Generator) -> Image:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bootstrap.dataset import Dataset
 from bootstrap.training.anchors import Truth, truth_of
-from bootstrap.training.subjects import Subject, TrainingData
+from bootstrap.training.subjects import Subject, TrainingData, crowded
 from runtime.face_layouts import corresponds
 from runtime.roi import Roi
 from runtime.topology import Topology
@@ -50,8 +50,6 @@ _SHOWS = {
     "face478@1": frozenset({"lips", "eyes", "mouth", "distractor"}),
 }
 """Classes of renders for other networks that hold such a subject; a bystanding head is one, too."""
-_UNLABELLED = {"hand21@1": "unlabelled_hands", "face478@1": "unlabelled_faces"}
-"""Attribute of a sample that counts subjects without a row."""
 _LEAST_SHOWN = 16
 """Pixels of another subject's sides."""
 _MOST_CUT = 4
@@ -91,11 +89,11 @@ def scenes_of(
     labelled, since it would be taken for background, and those that another kind of data set calls
     empty: a picture without hands may show a face."""
     own = {i for i, ds in enumerate(data.datasets) if is_of(ds, topology_id)}
-    crowded = {(i, name) for i in own for name in _crowded(data.datasets[i], topology_id)}
+    more = {(i, name) for i in own for name in crowded(data.datasets[i], topology_id)}
     pictures: dict[tuple[int, str], list[Subject]] = {}
     for subject in subjects:
         known = bool(subject.topology_id) or subject.source[0] in own
-        if known and subject.source not in data.incomplete and subject.source not in crowded:
+        if known and subject.source not in data.incomplete and subject.source not in more:
             pictures.setdefault(subject.source, []).append(subject)
     return tuple(
         Scene(source, tuple(s for s in here if s.topology_id)) for source, here in pictures.items()
@@ -225,15 +223,6 @@ def is_of(ds: Dataset, topology_id: str) -> bool:
     """Whether its pictures without labels are without such subjects. A data set that doesn't say
     what it is of is taken to be of them."""
     return not ds.info.topologies or any(corresponds(t, topology_id) for t in ds.info.topologies)
-
-
-def _crowded(ds: Dataset, topology_id: str) -> list[str]:
-    """Pictures that show more such subjects than are labelled, by what the renderer says."""
-    from bootstrap.dataset.schema import json_object
-
-    index = ds.samples()
-    rows = zip(index["sample_id"].tolist(), index["attributes"].tolist())
-    return [name for name, text in rows if json_object(text).get(_UNLABELLED.get(topology_id, ""))]
 
 
 def segmented(extras: Sequence[Mapping[str, object]]) -> bool:

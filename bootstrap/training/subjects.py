@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from bootstrap import face_contours
 from bootstrap.body_alignment import BODY, HIPS, aligned_topology, with_alignment
 from bootstrap.dataset import Dataset, Label
+from bootstrap.dataset.schema import json_object
 from bootstrap.face_shapes import completed_face
 from bootstrap.metrics import normalising_length_px
 from bootstrap.training.layers import best_labels, source_of, splits_of
@@ -31,9 +31,6 @@ from runtime.roi import (
 )
 from runtime.topology import Topology
 
-if TYPE_CHECKING:
-    pass
-
 Floats = NDArray[np.float32]
 
 OCCLUDED_WEIGHT = 0.5
@@ -41,6 +38,8 @@ OCCLUDED_WEIGHT = 0.5
 LEAST_SEEN, LEAST_CROP_PX = 0.19, 24
 """Share of its keypoints below which a subject is too hidden to be taught, and side of the crop
 below which it is too small for its keypoints to be."""
+_UNLABELLED = {"hand21@1": "unlabelled_hands", "face478@1": "unlabelled_faces"}
+"""Attribute of a sample that counts subjects without a row."""
 FALLBACK_SCALE = {"face478@1": 1.5, "hand21@1": 1.3, "cuboid9@1": 1.0, "pose35@1": 1.45}
 """Side of the crop over a labelled box, where keypoints don't say the crop themselves. The face's
 is MediaPipe's; the hand's is what HAND_SCALE of the palm comes to over the box of a whole hand, the
@@ -91,6 +90,8 @@ class Subject:
         drawn_weight: (155,) what each counts.
         seen: share of the labelled keypoints that the picture shows.
         visible: (N,) 1 for each that it shows, else 0.
+        others: crops of the other such subjects in the picture.
+        crowded: the picture shows more of them, and no label says where.
     """
 
     source: tuple[int, str]
@@ -106,6 +107,8 @@ class Subject:
     drawn_weight: Floats = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     seen: float = 1.0
     visible: Floats = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
+    others: tuple[Roi, ...] = ()
+    crowded: bool = False
 
     def mirrored(self, topology: Topology, width: float) -> Subject:
         """The same subject in the horizontally flipped picture of that width; its own inverse."""
@@ -116,7 +119,10 @@ class Subject:
         if self.world_m is not None:
             world = topology.mirrored(self.world_m, 0.0).astype(np.float32)
         swapped = {"left": "right", "right": "left", None: None}
-        roi = replace(self.roi, cx=width - self.roi.cx, rotation_rad=-self.roi.rotation_rad)
+
+        def flipped(roi: Roi) -> Roi:
+            return replace(roi, cx=width - roi.cx, rotation_rad=-roi.rotation_rad)
+
         drawn_px, drawn_weight = self.drawn_px, self.drawn_weight
         if len(drawn_px):
             drawn_px = drawn_px[face_contours.mirror()] * (-1, 1) + (width, 0)
@@ -130,20 +136,26 @@ class Subject:
             z_px=None if self.z_px is None else self.z_px[order],
             world_m=world,
             handedness=swapped[self.handedness],
-            roi=roi,
+            roi=flipped(self.roi),
             visible=self.visible[order] if len(self.visible) else self.visible,
+            others=tuple(map(flipped, self.others)),
         )
 
     def moved(self, x: float, y: float) -> Subject:
         """The same subject after the picture was cut at (x, y)."""
         start = np.array([x, y], dtype=np.float32)
+
+        def shifted_roi(roi: Roi) -> Roi:
+            return replace(roi, cx=roi.cx - x, cy=roi.cy - y)
+
         drawn_px = np.where(self.drawn_weight[:, None] > 0, self.drawn_px - start, 0)
         shifted = np.where(self.weight[:, None] > 0, self.keypoints_px - start, 0)
         return replace(
             self,
             keypoints_px=shifted.astype(np.float32),
             drawn_px=drawn_px.astype(np.float32),
-            roi=replace(self.roi, cx=self.roi.cx - x, cy=self.roi.cy - y),
+            roi=shifted_roi(self.roi),
+            others=tuple(map(shifted_roi, self.others)),
         )
 
 
@@ -231,10 +243,35 @@ def load_training_data(
                 (val if split == "val" else train).append(subject)
     if not train:
         raise _nothing_to_learn(datasets, topology)
+    more = incomplete | {
+        (i, name) for i, ds in enumerate(datasets) for name in crowded(ds, topology.id)
+    }
     return TrainingData(
-        datasets, tuple(train), tuple(val), tuple(negatives), tuple(sources), left_out,
-        frozenset(incomplete),
+        datasets, _in_company(train, more), _in_company(val, more), tuple(negatives),
+        tuple(sources), left_out, frozenset(incomplete),
     )  # fmt: skip
+
+
+def crowded(ds: Dataset, topology_id: str) -> list[str]:
+    """Pictures that show more such subjects than are labelled, by what the renderer says."""
+    index = ds.samples()
+    rows = zip(index["sample_id"].tolist(), index["attributes"].tolist())
+    return [name for name, text in rows if json_object(text).get(_UNLABELLED.get(topology_id, ""))]
+
+
+def _in_company(subjects: Sequence[Subject], more: Set[tuple[int, str]]) -> tuple[Subject, ...]:
+    """Subjects with what else of their kind is in their pictures."""
+    rois: dict[tuple[int, str], list[Roi]] = {}
+    for subject in subjects:
+        rois.setdefault(subject.source, []).append(subject.roi)
+    return tuple(
+        replace(
+            subject,
+            others=tuple(roi for roi in rois[subject.source] if roi is not subject.roi),
+            crowded=subject.source in more,
+        )
+        for subject in subjects
+    )
 
 
 def _subject(
@@ -261,14 +298,7 @@ def _subject(
     if roi is None or roi.width < 2 or not math.isfinite(roi.width) or not weight.any():
         return None
     z_px, world_m = _depth(label, points, known, topology)
-    drawn: dict[str, Floats] = {}
-    if topology.name == "face478":
-        weight = weight.astype(np.float32)
-        drawn_px, drawn_weight = face_contours.drawn_points(
-            label.contours, points, weight, roi.rotation_rad
-        )
-        drawn = {"drawn_px": drawn_px, "drawn_weight": drawn_weight}
-    return Subject(
+    subject = Subject(
         source=source,
         topology_id=topology.id,
         keypoints_px=points,
@@ -280,8 +310,13 @@ def _subject(
         length_px=_length_px(label, points, known, roi, topology, camera),
         seen=float((visibility[known] == 2).mean()),
         visible=(known & (visibility == 2)).astype(np.float32),
-        **drawn,
     )
+    if topology.name != "face478":
+        return subject
+    drawn_px, drawn_weight = face_contours.drawn_points(
+        label.contours, points, subject.weight, roi.rotation_rad
+    )
+    return replace(subject, drawn_px=drawn_px, drawn_weight=drawn_weight)
 
 
 def _with_lines(label: Label, topology: Topology) -> Label:

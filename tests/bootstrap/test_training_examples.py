@@ -25,6 +25,7 @@ from bootstrap.training.crops import (
 )
 from bootstrap.training.layers import PROVENANCE_WEIGHTS
 from bootstrap.training.photometry import vary_photometry, vary_spectrum
+from bootstrap.training.pieces import strewn
 from bootstrap.training.subjects import (
     OCCLUDED_WEIGHT,
     Subject,
@@ -34,7 +35,7 @@ from bootstrap.training.subjects import (
 from runtime.camera import Camera
 from runtime.errors import ViewfinderError
 from runtime.face_layouts import AS_FACE478, NONE, in_layout
-from runtime.image import encode_image
+from runtime.image import decode_image, encode_image
 from runtime.roi import (
     Roi,
     crop_from_image,
@@ -43,7 +44,7 @@ from runtime.roi import (
     warp_crop,
 )
 from runtime.topology import Topology, canonical_face, topology
-from tests.bootstrap.drawn_subjects import rotation, write_drawn_dataset
+from tests.bootstrap.drawn_subjects import draw_hand, rotation, write_drawn_dataset
 
 FACE, HAND = topology("face478@1"), topology("hand21@1")
 
@@ -210,6 +211,79 @@ def test_a_part_of_a_subject_is_no_subject(
     for seed in range(200):
         negative_example(image, subject, FACE, 32, np.random.default_rng(seed))
     assert np.mean(parts) == pytest.approx(0.3, abs=0.1)
+
+
+def test_no_negative_shows_another_subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two hands in a picture: what lies beside the one isn't the other. Where the renderer says
+    that there are more than labels, nothing beside the subject is taken for empty."""
+    rng = np.random.default_rng(0)
+    camera = Camera.from_fov(0.7, 160, 160)
+    drawn = [draw_hand(camera, rng) for _ in range(2)]
+    both = encode_image(np.hstack([image for image, _, _ in drawn]), ".png")
+    samples, labels = [], []
+    for name, facts in (("two", {}), ("more", {"unlabelled_hands": 1})):
+        samples.append(
+            Sample(
+                sample_id=name, image=both, extension="png", width=320, height=160,
+                attributes=facts,
+            )
+        )  # fmt: skip
+        for number, (_, points_m, _) in enumerate(drawn):
+            px = camera.project(points_m) + [160 * number, 0]
+            labels.append(
+                Label(
+                    sample_id=name, subject_id=number, topology=HAND.id, keypoints_px=px,
+                    visibility=np.full(21, 2), source="drawn",
+                )
+            )  # fmt: skip
+    ds = Dataset.create(tmp_path, DatasetInfo(name="two", generator="d", topologies=(HAND.id,)))
+    ds.write_shard(0, samples, {"synthetic": labels})
+    data = load_training_data([tmp_path], HAND)
+    subjects = data.train + data.val
+    assert [s.crowded for s in subjects] == [s.source[1] == "more" for s in subjects]
+    shown: list[Roi] = []
+
+    def noted(image: np.ndarray, roi: Roi, *size: int) -> np.ndarray:
+        shown.append(roi)
+        return warp_crop(image, roi, *size)
+
+    monkeypatch.setattr(crops_module, "warp_crop", noted)
+    picture = decode_image(both, "two")
+    beside = 0
+    for subject in subjects:
+        other = next(s for s in subjects if s is not subject and s.source == subject.source)
+        for seed in range(60):
+            shown.clear()
+            negative_example(picture, subject, HAND, 32, np.random.default_rng(seed))
+            (roi,) = shown
+            if (
+                np.hypot(roi.cx - subject.roi.cx, roi.cy - subject.roi.cy)
+                < 0.45 * subject.roi.width
+            ):
+                continue  # a part of it, or its tiles
+            beside += not subject.crowded
+            assert not subject.crowded
+            inside = np.abs(crop_from_image(roi, other.keypoints_px) - 0.5) < 0.5
+            assert inside.all(axis=1).mean() < 0.25
+    assert beside > 20
+
+
+def test_shapes_strewn_over_a_negative_have_its_colours_or_skins(hands: TrainingData) -> None:
+    """Blue walls, red skin: what is strewn is of them, and leaves some of the wall."""
+    image, subject = Pictures(hands.datasets, 2**30).of(hands.train[0])
+    image = np.full_like(image, (200, 30, 30))
+    wall = np.full((64, 64, 3), (20, 20, 160), dtype=np.uint8)
+    kept = []
+    for seed in range(20):
+        result = strewn(wall, image, subject, np.random.default_rng(seed))
+        again = strewn(wall, image, subject, np.random.default_rng(seed))
+        np.testing.assert_array_equal(result, again)
+        assert (wall == (20, 20, 160)).all()
+        kept.append((result == wall).all(axis=2).mean())
+        assert result[..., 1].max() < 120
+    assert 0.2 < np.mean(kept) < 0.95
+    nobody = replace(subject, keypoints_px=subject.keypoints_px[:0], weight=subject.weight[:0])
+    assert strewn(wall, image, nobody, np.random.default_rng(1))[..., 0].max() < 60
 
 
 def test_share_of_negatives(hands: TrainingData) -> None:
