@@ -31,7 +31,8 @@ from tests.runtime.small_models import constant_model
 
 ROOT = Path(__file__).parents[2]
 # Chromium's Vulkan in software: slow, but the GPU accelerator takes it for a GPU.
-SWIFTSHADER = Path("/usr/lib/chromium/vk_swiftshader_icd.json")
+CHROMIUM = Path("/usr/lib/chromium")
+SWIFTSHADER = CHROMIUM / "vk_swiftshader_icd.json"
 has_openvino = importlib.util.find_spec("openvino") is not None
 needs_openvino = pytest.mark.skipif(not has_openvino, reason="needs the extra openvino")
 
@@ -121,7 +122,9 @@ def test_the_gpu_is_used_or_one_line_says_why_not(small: bytes) -> None:
 
 @pytest.mark.skipif(not SWIFTSHADER.exists(), reason="needs a software Vulkan (Chromium's)")
 @pytest.mark.usefixtures("mediapipe_models")
-def test_the_gpu_answers_as_the_cpu_and_wrong_answers_are_found() -> None:
+def test_the_gpu_answers_as_the_cpu_and_wrong_answers_are_found(tmp_path: Path) -> None:
+    # The loader, too: not every system has its own. Nothing else of Chromium's is to be found.
+    (tmp_path / "libvulkan.so.1").symlink_to(CHROMIUM / "libvulkan.so.1")
     done = in_a_process(
         "import numpy as np\n"
         "from runtime.agreement import largest_difference\n"
@@ -138,6 +141,7 @@ def test_the_gpu_answers_as_the_cpu_and_wrong_answers_are_found() -> None:
         "except ViewfinderError as error:\n"
         "    print(error)\n",
         VK_ICD_FILENAMES=str(SWIFTSHADER), VK_DRIVER_FILES=str(SWIFTSHADER),
+        LD_LIBRARY_PATH=str(tmp_path),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     kind, difference, *refusal = done.stdout.splitlines()
