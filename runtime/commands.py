@@ -182,6 +182,15 @@ def make_run(save_frame: SaveFrame | None = None) -> Callable[..., None]:
                 rich_help_panel=_FOUND,
             ),
         ] = None,
+        second_look: Annotated[
+            bool | None,
+            typer.Option(
+                "--second-look/--one-look",
+                help="face, hands: look again where a new subject's landmarks say it is; by "
+                "default with models trained by Viewfinder.",
+                rich_help_panel=_FOUND,
+            ),
+        ] = None,
         smooth: Annotated[
             bool | None,
             typer.Option(
@@ -340,7 +349,8 @@ def make_run(save_frame: SaveFrame | None = None) -> Callable[..., None]:
 
         options = SolutionOptions(
             models=models.value, variant=variant, min_score=min_score, mirrored=mirrored,
-            threads=threads, delegate=delegate, smoothing=_smoothing(smooth, smoothing),
+            threads=threads, delegate=delegate, second_look=second_look,
+            smoothing=_smoothing(smooth, smoothing),
             focal_px=focal_px, principal_px=_point("--principal-px", principal_px),
             iris_diameter_m=iris_mm / 1000, size_m=size_m,
             segmentation=segmentation, blendshapes=blendshapes or puppet, gestures=gestures,

@@ -5,7 +5,8 @@
                   '---- followed (back) -- follow
 
 The region that a subject's landmarks give is its region in the next picture; the detector runs
-only while fewer subjects than wanted are followed.
+only while fewer subjects than wanted are followed. A new subject may be looked at twice: what a
+detector says of a crop is rough, what landmarks say of it is what landmark models are trained on.
 """
 
 from __future__ import annotations
@@ -79,23 +80,38 @@ class Associate:
 
 
 class FindLandmarks:
-    """Landmarks in every region, and a number for every new subject."""
+    """Landmarks in every region, and a number for every new subject.
 
-    def __init__(self, landmarks: LandmarkModel) -> None:
+    Args:
+        landmarks: what sees them.
+        roi_from_landmarks: where to look at a new subject a second time, out of what the first
+            look gave; None looks once.
+    """
+
+    def __init__(
+        self,
+        landmarks: LandmarkModel,
+        roi_from_landmarks: Callable[[ArrayLike, Size], Roi] | None = None,
+    ) -> None:
         self.models = (landmarks.model,)
         self._landmarks = landmarks
+        self._roi_from_landmarks = roi_from_landmarks
         self._next_id = 0
 
     def process(self, picture: Picture, tracks: list[Track]) -> list[Found]:
-        """Those in whose region the model sees a subject."""
+        """Those in whose region the model sees a subject, new ones at each look."""
         found = []
         for track in tracks:
-            landmarks = self._landmarks.run(picture, track.roi)
+            subject_id, roi = track.subject_id, track.roi
+            landmarks = self._landmarks.run(picture, roi)
+            if landmarks is not None and subject_id < 0 and self._roi_from_landmarks is not None:
+                size = (picture.shape[1], picture.shape[0])
+                roi = self._roi_from_landmarks(landmarks.keypoints, size)
+                landmarks = self._landmarks.run(picture, roi)
             if landmarks is not None:
-                subject_id = track.subject_id
                 if subject_id < 0:
                     subject_id, self._next_id = self._next_id, self._next_id + 1
-                found.append(Found(subject_id, track.roi, landmarks))
+                found.append(Found(subject_id, roi, landmarks))
         return found
 
     def reset(self) -> None:
@@ -159,6 +175,7 @@ def crop_graph(
     mirrored: bool = False,
     subjects: str = "subjects",
     associate: Any = None,
+    second_look: bool = False,
 ) -> Graph:
     """The graph of the picture above.
 
@@ -172,12 +189,14 @@ def crop_graph(
         subjects: name of the stream of list[Subject]; solutions that add to subjects give it
             another one and feed "subjects" themselves.
         associate: puts new and followed regions together; an `Associate` by default.
+        second_look: look at new subjects twice.
     """
     graph = Graph(name, {"picture": Picture})
     followed = {"followed": "followed"}
     graph.add(Detect(detector, rules, most), outputs="detected", back=followed)
     graph.add(associate or Associate(), outputs="tracks", back=followed, name="associate")
-    graph.add(FindLandmarks(landmarks), outputs="found", name="landmarks")
+    again = rules.roi_from_landmarks if second_look else None
+    graph.add(FindLandmarks(landmarks, again), outputs="found", name="landmarks")
     graph.add(Follow(rules), outputs="followed")
     graph.add(MakeSubjects(landmarks.topology.id, mirrored), outputs=subjects, name="subjects")
     return graph

@@ -123,7 +123,7 @@ def _face_graph(
     streams = ["faces", *(f"{stage}_faces" for stage, _ in stages)][: len(stages)] + ["subjects"]
     graph = crop_graph(
         name, detector, kind(part.load(options), part.card), FACE_RULES, most,
-        subjects=streams[0], associate=associate,
+        subjects=streams[0], associate=associate, second_look=part.looked_at_twice(options),
     )  # fmt: skip
     for (stage, calculator), before, after in zip(stages, streams, streams[1:]):
         graph.add(calculator, outputs=after, inputs={"subjects": before}, name=stage)

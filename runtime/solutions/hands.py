@@ -33,6 +33,7 @@ def open_hands(options: SolutionOptions) -> GraphSolution:
     graph = crop_graph(
         "hands", detector, landmarks, HAND_RULES, options.max_subjects, options.mirrored,
         subjects=hands if smoothing is None else "unsmoothed",
+        second_look=parts["landmarks"].looked_at_twice(options),
     )  # fmt: skip
     if smoothing is not None:
         unsmoothed = {"subjects": "unsmoothed"}

@@ -63,11 +63,21 @@ def associate_regions(min_iou: float = MIN_ASSOCIATION_IOU) -> Associate:
     return Associate(min_iou)
 
 
-def find_landmarks(model: str, threads: int = 1, delegate: str = "") -> FindLandmarks:
-    """Landmarks in every region; `model` holds a landmark model."""
+def find_landmarks(
+    model: str, threads: int = 1, delegate: str = "", look_again: Kind | None = None
+) -> FindLandmarks:
+    """Landmarks in every region; `model` holds a landmark model.
+
+    Args:
+        model: a file, or the name of an added or released model, with a landmark model in it.
+        threads: for it.
+        delegate: what runs it.
+        look_again: what it looks at, for new subjects to be looked at twice; None for once.
+    """
     part = _part(model, "landmarks")
     options = SolutionOptions(threads=threads, delegate=delegate)
-    return FindLandmarks(LandmarkModel(part.load(options), part.card))
+    again = None if look_again is None else _rules(look_again).roi_from_landmarks
+    return FindLandmarks(LandmarkModel(part.load(options), part.card), again)
 
 
 def follow_regions(kind: Kind) -> Follow:

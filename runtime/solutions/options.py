@@ -32,6 +32,8 @@ class SolutionOptions:
         mirrored: pictures are selfie views: left and right hands are swapped.
         threads: for each model.
         delegate: what runs the models: "" for XNNPACK, "gpu", "openvino", or a delegate library.
+        second_look: whether landmarks of new subjects are looked for again in the region that
+            those of the first look give; None for models trained by Viewfinder only.
         smoothing: of landmarks over time: None for the solution's own habit, or False, or
             True for its usual parameters, or parameters.
         focal_px: focal length in pixels; None where it isn't known.
@@ -54,6 +56,7 @@ class SolutionOptions:
     mirrored: bool = False
     threads: int = 1
     delegate: str = ""
+    second_look: bool | None = None
     smoothing: bool | OneEuroParameters | None = None
     focal_px: float | None = None
     principal_px: tuple[float, float] | None = None

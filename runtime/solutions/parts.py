@@ -18,11 +18,19 @@ from runtime.trust import load_model
 
 @dataclass(frozen=True)
 class Part:
-    """One model of a solution: its content, what errors call it, and its entry in a card."""
+    """One model of a solution.
+
+    Attributes:
+        data: its content.
+        name: what errors call it.
+        card: its entry in a card.
+        trained_here: this suite trained it, on crops that landmarks gave.
+    """
 
     data: bytes
     name: str
     card: CardModel
+    trained_here: bool = False
 
     def load(self, options: SolutionOptions) -> Model:
         """The model in LiteRT, as the options want it run.
@@ -31,6 +39,10 @@ class Part:
             ViewfinderError: it is damaged, hostile, or can't be run so.
         """
         return load_model(self.data, self.name, options.threads, options.delegate)
+
+    def looked_at_twice(self, options: SolutionOptions) -> bool:
+        """Whether this landmark model looks at new subjects twice. MediaPipe's do so once."""
+        return self.trained_here if options.second_look is None else options.second_look
 
 
 Parts = Mapping[str, Part]
@@ -129,6 +141,7 @@ def parts_of(bundle: Bundle, card: Card | None = None) -> dict[str, Part]:
             bundle.members[model.file],
             f"{bundle.name} {model.file}" if several else bundle.name,
             model,
+            bool(known.command),
         )
         for model in known.models
     }

@@ -21,9 +21,10 @@ from runtime.model_store import add_model, released_model
 from runtime.packing import pack_bundle
 from runtime.roi import FACE_SCALE, Roi, face_roi_from_detection, image_from_crop
 from runtime.solutions import open_solution
-from runtime.solutions.crops import FACE_RULES, HAND_RULES, crop_graph
-from runtime.solutions.landmarks import HAND_Z_SCALE, LandmarkModel
+from runtime.solutions.crops import FACE_RULES, HAND_RULES, FindLandmarks, crop_graph
+from runtime.solutions.landmarks import HAND_Z_SCALE, CropLandmarks, LandmarkModel
 from runtime.solutions.solution import GraphSolution
+from runtime.solutions.tracking import Track
 from tests.runtime.small_models import constant_model
 
 PICTURE = np.zeros((480, 640, 3), dtype=np.uint8)
@@ -226,6 +227,52 @@ def test_following_agrees_with_looking_anew(astronaut: np.ndarray) -> None:
     assert last.id == first.id
     assert followed.models[0].invocations == 1
     assert np.abs(last.keypoints - first.keypoints)[:, :2].max() * 512 < 4
+
+
+def test_a_second_look_sees_what_following_sees(astronaut: np.ndarray) -> None:
+    """Two looks at one picture are the second of two equal frames, looked at once each."""
+    once = open_solution("face", max_subjects=1, second_look=False)
+    first, second = (once.process(astronaut, time)[0] for time in (0, 1))
+    assert not np.array_equal(first.keypoints, second.keypoints)
+    twice = open_solution("face", max_subjects=1)  # our own models look twice
+    (seen,) = twice.process(astronaut, 0)
+    np.testing.assert_array_equal(seen.keypoints, second.keypoints)
+    assert (seen.score, seen.id) == (second.score, 0)
+    # Whom one follows one has seen already.
+    twice.process(astronaut, 1)
+    assert [model.invocations for model in twice.models] == [1, 3]
+    single = open_solution("face", max_subjects=1, static=True)
+    for time in range(2):
+        (again,) = single.process(astronaut, time)
+        np.testing.assert_array_equal(again.keypoints, seen.keypoints)
+    assert [model.invocations for model in single.models] == [2, 4]
+
+
+def test_a_second_look_has_the_last_word(hand_model: bytes) -> None:
+    values = {o.name: np.full(o.shape, 0.1) for o in HAND_OUTPUTS}
+    absent = LandmarkModel(Model.from_bytes(constant_model(224, 224, values), "hand"), HAND)
+    present = hand_landmarks(hand_model)
+
+    class Wavering:
+        """Sees a hand at every first look and none at any second."""
+
+        def __init__(self) -> None:
+            self.model, self.topology, self._looks = present.model, present.topology, 0
+
+        def run(self, picture: np.ndarray, roi: Roi) -> CropLandmarks | None:
+            self._looks += 1
+            return (present if self._looks % 2 else absent).run(picture, roi)
+
+    new = [Track(Roi(300, 200, 180, 180, 0.7))]
+    assert len(FindLandmarks(Wavering()).process(PICTURE, new)) == 1
+    assert FindLandmarks(Wavering(), HAND_RULES.roi_from_landmarks).process(PICTURE, new) == []
+
+
+@pytest.mark.usefixtures("mediapipe_models")
+def test_mediapipes_models_look_once(astronaut: np.ndarray) -> None:
+    solution = open_solution("face", models="mediapipe", static=True)
+    solution.process(astronaut, 0)
+    assert [model.invocations for model in solution.models] == [1, 1]
 
 
 @pytest.mark.usefixtures("mediapipe_models")
