@@ -187,6 +187,18 @@ def test_hands_in_yaml_are_the_hands_solution(mediapipe_models: None, real: Path
             np.testing.assert_array_equal(a.keypoints, b.keypoints)
 
 
+def test_our_own_models_in_yaml_look_twice(astronaut: np.ndarray, tmp_path: Path) -> None:
+    graph = (ROOT / "docs" / "hands.yaml").read_text().replace("hand21", "face478")
+    graph = graph.replace("palm_detection_full, kind: hand", "viewfinder_face_detector, kind: face")
+    graph = graph.replace("hand_landmark_full", "viewfinder_face, look_again: face")
+    (tmp_path / "face.yaml").write_text(graph.replace("kind: hand", "kind: face"))
+    theirs = solution_entry(str(tmp_path / "face.yaml")).load()(_options())
+    ours = open_solution("face", smoothing=False)
+    for time in range(3):
+        (first,), (second,) = (one.process(astronaut, time) for one in (ours, theirs))
+        np.testing.assert_array_equal(first.keypoints, second.keypoints)
+
+
 def _options() -> object:
     from runtime.solutions.options import SolutionOptions
 
