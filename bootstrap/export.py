@@ -41,7 +41,13 @@ from bootstrap.export_quantised import (
     keypoint_difference_px,
     shared_out,
 )
-from bootstrap.networks import LANDMARK_NETWORKS, FaceNetwork, HandNetwork, Network
+from bootstrap.networks import (
+    SIZED_NETWORKS,
+    DetectorNetwork,
+    FaceNetwork,
+    HandNetwork,
+    Network,
+)
 from bootstrap.tflite_metadata import with_metadata
 from runtime.bundle import Bundle, read_bundle, write_bundle
 from runtime.card import Card, CardInput, CardMetric, CardModel, CardOutput
@@ -285,7 +291,7 @@ def load_parent(path: Path, network: Network) -> Parent:
 
 
 def parent_size(path: Path, name: str) -> str:
-    """Which size of a landmark network a bundle's weights are of; "lite" where none is.
+    """Which size of a network a bundle's weights are of; "lite" where none is.
 
     Raises:
         ViewfinderError: not a bundle that was trained here, or of another kind.
@@ -293,7 +299,7 @@ def parent_size(path: Path, name: str) -> str:
     _, weights = _parent_weights(path, name)
     shapes = {key: value.shape for key, value in weights.items()}
     for size in ("lite", "full"):
-        states = LANDMARK_NETWORKS[name](size).state_dict()
+        states = SIZED_NETWORKS[name](size).state_dict()
         if {key: value.shape for key, value in states.items()} == shapes:
             return size
     return "lite"
@@ -328,7 +334,8 @@ def _fill(network: Network, weights: dict[str, Tensor]) -> None:
     try:
         network.load_state_dict(weights)
     except RuntimeError:
-        if not isinstance(network, FaceNetwork | HandNetwork) or network.size == "lite":
+        growing = FaceNetwork | HandNetwork | DetectorNetwork
+        if not isinstance(network, growing) or network.size == "lite":
             raise
         narrow = type(network)("lite")
         narrow.load_state_dict(weights)

@@ -19,6 +19,8 @@ LANDMARK_NETWORKS: dict[str, type[FaceNetwork] | type[HandNetwork] | type[PoseNe
 DETECTOR_NETWORKS: dict[str, type[DetectorNetwork]] = {
     network.name: network for network in (FaceDetectorNetwork, PalmDetectorNetwork)
 }
+SIZED_NETWORKS = {**LANDMARK_NETWORKS, **DETECTOR_NETWORKS}
+"""Those that come as "lite" and as "full"."""
 NETWORKS: dict[
     str,
     type[FaceNetwork]
@@ -38,6 +40,7 @@ __all__ = [
     "DETECTOR_NETWORKS",
     "LANDMARK_NETWORKS",
     "NETWORKS",
+    "SIZED_NETWORKS",
     "BoxNetwork",
     "DetectorNetwork",
     "FaceDetectorNetwork",

@@ -11,17 +11,21 @@
 A decoder with skips, as in BlazePalm (arXiv 2006.10214): without it the fine grid sees too little
 of the picture to tell a palm from a cheek. All anchors have the same size, that of the input, so
 that any size of box can come from any of them (BlazeFace, arXiv 1907.05047).
+Full networks are wider; they can start from lite ones, whose answers they then give at first
+(bootstrap.networks.growth).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bootstrap.networks.blocks import BlazeBlock, ConvBN, stage
+from bootstrap.networks.growth import RGB, grow
 from runtime.detection import LAYOUTS
 
 UNIT_PX = 32.0
@@ -39,11 +43,12 @@ class DetectorNetwork(nn.Module):
     input_size: int
     input_range: tuple[float, float]
     keypoints: int
-    widths: tuple[int, int, int, int, int]
+    widths: ClassVar[dict[str, tuple[int, int, int, int, int]]]
 
-    def __init__(self) -> None:
+    def __init__(self, size: str = "lite") -> None:
         super().__init__()
-        w0, w1, w2, w3, w4 = self.widths
+        self.size = size
+        w0, w1, w2, w3, w4 = self.widths[size]
         self.layout = next(
             one
             for one in LAYOUTS
@@ -70,6 +75,22 @@ class DetectorNetwork(nn.Module):
         for layer in self.scores.convolutions():
             assert layer.bias is not None
             nn.init.constant_(layer.bias, RARE_LOGIT)
+
+    def grow_from(self, narrow: DetectorNetwork) -> None:
+        """Start with what a narrower network has learnt, and with its answers."""
+        eighth = grow(self.to_eighth, narrow.to_eighth, RGB)
+        sixteenth = grow(self.to_sixteenth, narrow.to_sixteenth, eighth)
+        coarsest = grow(self.to_thirty_second, narrow.to_thirty_second, sixteenth)
+        mixed = grow(self.from_thirty_second, narrow.from_thirty_second, coarsest)
+        grow(self.beside_sixteenth, narrow.beside_sixteenth, sixteenth)
+        finest = grow(self.from_sixteenth, narrow.from_sixteenth, mixed)
+        grow(self.beside_eighth, narrow.beside_eighth, eighth)
+        grids = (
+            grow(self.mixed_eighth, narrow.mixed_eighth, finest),
+            grow(self.mixed_sixteenth, narrow.mixed_sixteenth, mixed),
+        )
+        for new, old in ((self.boxes, narrow.boxes), (self.scores, narrow.scores)):
+            new.grow_from(old, grids)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Boxes and scores of every anchor.
@@ -105,7 +126,7 @@ class FaceDetectorNetwork(DetectorNetwork):
     input_size = 128
     input_range = (-1.0, 1.0)
     keypoints = 6
-    widths = (24, 32, 48, 96, 96)
+    widths: ClassVar = {"lite": (24, 32, 48, 96, 96), "full": (32, 48, 72, 128, 128)}
 
 
 class PalmDetectorNetwork(DetectorNetwork):
@@ -116,7 +137,7 @@ class PalmDetectorNetwork(DetectorNetwork):
     input_size = 192
     input_range = (0.0, 1.0)
     keypoints = 7
-    widths = (24, 48, 96, 160, 192)
+    widths: ClassVar = {"lite": (24, 48, 96, 160, 192), "full": (32, 72, 144, 240, 288)}
 
 
 class _Heads(nn.Module):
@@ -135,6 +156,16 @@ class _Heads(nn.Module):
 
     def convolutions(self) -> list[nn.Conv2d]:
         return [layer for layer in self.head if isinstance(layer, nn.Conv2d)]
+
+    @torch.no_grad()
+    def grow_from(self, narrow: _Heads, grids: Sequence[Tensor]) -> None:
+        """Read of each grid only the channels that are the narrower network's, and as it does."""
+        for new, old, inputs in zip(self.convolutions(), narrow.convolutions(), grids):
+            new.weight.zero_()
+            new.weight[:, inputs] = old.weight
+            assert new.bias is not None
+            assert old.bias is not None
+            new.bias.copy_(old.bias)
 
     def forward(self, grids: Sequence[Tensor]) -> Tensor:
         parts = [

@@ -195,6 +195,7 @@ def detector(
     device: Device = "auto",
     devices: Devices = 1,
     as_json: AsJson = False,
+    size: Size = None,
 ) -> None:
     """Train a detector of faces or palms on whole pictures, in MediaPipe's SSD layout.
 
@@ -207,7 +208,7 @@ def detector(
     network = f"{kind.value}-detector"
     _train(
         network, data, out, start_from, minutes, steps, seed, batch, threads, resume, also,
-        tensorboard, device, devices, as_json,
+        tensorboard, device, devices, as_json, size=size,
     )  # fmt: skip
 
 

@@ -37,8 +37,8 @@ from runtime.topology import topology
 class DetectorTeaching:
     """Whole pictures to boxes with keypoints; errors in sides of the box."""
 
-    def __init__(self, name: str, data: TrainingData) -> None:
-        self._network = DETECTOR_NETWORKS[name]
+    def __init__(self, name: str, data: TrainingData, size: str = "lite") -> None:
+        self._network, self._size = DETECTOR_NETWORKS[name], size
         self._data = data
         self._topology = topology(self._network.topology_id)
         self._train = scenes_of(data.train + data.negatives, data, self._topology.id)
@@ -56,7 +56,7 @@ class DetectorTeaching:
     def new_network(self, seed: int) -> Network:
         """A network that finds nothing."""
         torch.manual_seed(seed)
-        return self._network()
+        return self._network(self._size)
 
     def batches(self, batch: int, seed: int, first_step: int | range) -> Ahead[SceneBatch]:
         """Collages of every picture's subjects, and parts of pictures."""

@@ -52,8 +52,8 @@ class NetworkSize(StrEnum):
 Size = Annotated[
     NetworkSize | None,
     typer.Option(
-        help="lite learns more in minutes, full in hours. That of --from, or lite; full "
-        "faces and hands may start from a lite one.",
+        help="lite learns more in minutes, full in hours. That of --from, or lite; all "
+        "but full poses may start from a lite one.",
     ),
 ]
 Also = Annotated[

@@ -136,7 +136,7 @@ def teaching_of(name: str, data: TrainingData, size: str = "lite") -> Teaching:
     if name in DETECTOR_NETWORKS:
         from bootstrap.training.detector import DetectorTeaching
 
-        return DetectorTeaching(name, data)
+        return DetectorTeaching(name, data, size)
     return LandmarkTeaching(name, data, size)
 
 

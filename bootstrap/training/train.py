@@ -16,7 +16,7 @@ import torch
 
 from bootstrap.export import Exported, Parent, export_bundle, load_parent, parent_size
 from bootstrap.metrics import Estimate
-from bootstrap.networks import LANDMARK_NETWORKS, NETWORKS, DetectorNetwork, Network
+from bootstrap.networks import NETWORKS, SIZED_NETWORKS, DetectorNetwork, Network
 from bootstrap.training.batches import single_threaded_opencv
 from bootstrap.training.checkpoint import Progress, read_progress
 from bootstrap.training.curve import curve, curve_path
@@ -52,7 +52,7 @@ class TrainSettings:
         resume: go on from the checkpoint beside `out`.
         also: smaller models to write beside it, of bootstrap.export_quantised.PRECISIONS.
         category: of the objects that a box network is to find; "" for all.
-        size: of the face, hand and pose networks, "lite" or "full"; None takes that of
+        size: of networks that come in sizes, "lite" or "full"; None takes that of
             `start_from`, or lite.
         rate: of the usual learning rate; below 1 where a trained network is to learn a little more
             from few labels and forget nothing.
@@ -195,7 +195,7 @@ def told(settings: TrainSettings, steps: int) -> str:
     """A training as a card tells it: the command without folders, steps for minutes."""
     kind, _, detector = settings.network.partition("-")
     name = f"{detector} --kind {kind}" if detector else kind
-    if kind in LANDMARK_NETWORKS and not detector:
+    if settings.network in SIZED_NETWORKS:
         name += f" --size {settings.size}"
     return (
         f"viewfinder train {name} --steps {steps} --seed {settings.seed} --batch {settings.batch}"
@@ -216,7 +216,7 @@ def _run(loop: Loop, settings: TrainSettings, share: int) -> None:
 
 
 def _size(settings: TrainSettings) -> str:
-    if settings.size or not settings.start_from or settings.network not in LANDMARK_NETWORKS:
+    if settings.size or not settings.start_from or settings.network not in SIZED_NETWORKS:
         return settings.size or "lite"
     return parent_size(settings.start_from, settings.network)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from bootstrap.commands import evaluate
-from bootstrap.export import MAX_DIFFERENCE
+from bootstrap.export import MAX_DIFFERENCE, parent_size
 from bootstrap.export_quantised import MAX_KEYPOINT_PX, PRECISIONS
 from bootstrap.networks import DETECTOR_NETWORKS, FaceDetectorNetwork, PalmDetectorNetwork
 from bootstrap.networks.detector import UNIT_PX
@@ -341,6 +341,22 @@ def test_a_training_learns_and_runs_in_the_runtime(trained: Path) -> None:
         expected = truth_of(subject)
         assert np.abs((best.box[:2] + best.box[2:] / 2) * 128 - expected.box[:2]).max() < 16
         assert np.linalg.norm(best.keypoints * 128 - expected.keypoints, axis=1).mean() < 16
+
+
+def test_a_full_detector_goes_on_from_a_lite_one(trained: Path, tmp_path: Path) -> None:
+    """And a training from the full one is of its size without being told."""
+    settings = TrainSettings(
+        "face-detector", (trained.parent / "data",), tmp_path / "full.task", steps=1, batch=2,
+        threads=1, size="full", start_from=trained,
+    )  # fmt: skip
+    train(settings)
+    again = tmp_path / "again.task"
+    train(replace(settings, out=again, size=None, start_from=settings.out))
+    for path, size in ((trained, "lite"), (settings.out, "full"), (again, "full")):
+        card = read_bundle(path).card
+        assert card is not None
+        assert f"detector --kind face --size {size} " in card.command
+        assert parent_size(path, "face-detector") == size
 
 
 @pytest.mark.long

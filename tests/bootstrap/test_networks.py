@@ -11,10 +11,13 @@ from torch import nn
 
 from bootstrap import face_contours
 from bootstrap.networks import (
-    LANDMARK_NETWORKS,
     NETWORKS,
+    SIZED_NETWORKS,
+    DetectorNetwork,
+    FaceDetectorNetwork,
     FaceNetwork,
     HandNetwork,
+    PalmDetectorNetwork,
     ShapeHead,
     fuse_batch_norms,
     multiply_accumulates,
@@ -32,10 +35,14 @@ from runtime.topology import topology
         ("hand", "full", 100e6, 146e6, 1.2e6),
         ("pose", "lite", 70e6, 80e6, 0.8e6),
         ("pose", "full", 125e6, 140e6, 1.0e6),
+        ("face-detector", "lite", 15e6, 17e6, 0.13e6),
+        ("face-detector", "full", 27e6, 30e6, 0.22e6),
+        ("palm-detector", "lite", 75e6, 80e6, 0.37e6),
+        ("palm-detector", "full", 150e6, 160e6, 0.8e6),
     ],
 )
 def test_cost(name: str, size: str, least: float, most: float, parameters: float) -> None:
-    network = LANDMARK_NETWORKS[name](size)
+    network = SIZED_NETWORKS[name](size)
     assert least < multiply_accumulates(network, network.input_size) < most
     assert sum(p.numel() for p in network.parameters()) < parameters
     assert network.training, "counting must leave the network as it was"
@@ -69,9 +76,11 @@ def test_outputs(name: str) -> None:
     assert shapes == expected
 
 
-@pytest.mark.parametrize("kind", [FaceNetwork, HandNetwork])
+@pytest.mark.parametrize(
+    "kind", [FaceNetwork, HandNetwork, FaceDetectorNetwork, PalmDetectorNetwork]
+)
 def test_a_wide_network_grows_from_a_narrow_one(
-    kind: type[FaceNetwork] | type[HandNetwork],
+    kind: type[FaceNetwork | HandNetwork | DetectorNetwork],
 ) -> None:
     """It answers alike at first, and every weight of it can learn."""
     torch.manual_seed(0)
@@ -84,7 +93,7 @@ def test_a_wide_network_grows_from_a_narrow_one(
         expected, found = narrow.eval()(pictures), wide.eval()(pictures)
     for name, values in expected.items():
         torch.testing.assert_close(found[name], values, atol=1e-6, rtol=1e-5)
-    assert expected["landmarks"].std(dim=0).max() > 0
+    assert next(iter(expected.values())).std(dim=0).max() > 0
     optimizer = torch.optim.SGD(wide.parameters(), lr=0.1)
     for _ in range(2):
         optimizer.zero_grad()
