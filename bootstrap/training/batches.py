@@ -27,8 +27,9 @@ from bootstrap.training.subjects import Floats, Subject, TrainingData
 from runtime.topology import Topology
 
 SHAPES_DRAWN = 1500
-OTHERS_SHARE = 0.08
-"""Of the examples: hands for a network of faces and faces for one of hands, where there are any."""
+OTHERS_SHARE = 0.1
+"""Of the examples: hands for a network of faces and faces for one of hands, and joints of bodies,
+where there are any."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ class Batches(Ahead[Batch]):
 
     Args:
         data, pictures, topology, size, batch, seed, first_step: of the training.
-        others: what isn't a subject but might be taken for one, `OTHERS_SHARE` of the examples.
+        others: kinds of what isn't a subject but might be taken for one, each as often as the
+            others, together `OTHERS_SHARE` of the examples.
     """
 
     def __init__(
@@ -112,11 +114,12 @@ class Batches(Ahead[Batch]):
         batch: int,
         seed: int,
         first_step: int | range = 0,
-        others: Sequence[Subject] = (),
+        others: Sequence[Sequence[Subject]] = (),
     ) -> None:
         own = {i for i, ds in enumerate(data.datasets) if is_of(ds, topology.id)}
         empty = tuple(subject for subject in data.negatives if subject.source[0] in own)
-        self._subjects, self._others = data.train + empty, others
+        self._subjects = data.train + empty
+        self._others = [kind for kind in others if kind]
         self._pictures, self._topology, self._size = pictures, topology, size
         self._batch, self._seed = batch, seed
         self._places = ShuffledPlaces(len(self._subjects), seed)
@@ -130,7 +133,8 @@ class Batches(Ahead[Batch]):
         subject = self._subjects[self._places.at(place)]
         rng = chance(self._seed, EXAMPLES, place)
         if self._others and rng.random() < OTHERS_SHARE:
-            subject = self._others[int(rng.integers(len(self._others)))]
+            kind = self._others[int(rng.integers(len(self._others)))]
+            subject = kind[int(rng.integers(len(kind)))]
         image, subject = self._pictures.of(subject)
         return training_example(image, subject, self._topology, self._size, rng)
 

@@ -30,6 +30,7 @@ from bootstrap.training.batches import (
     shape_models,
     validation_batches,
 )
+from bootstrap.training.body_parts import body_parts
 from bootstrap.training.cutouts import other_subjects
 from bootstrap.training.devices import device_of
 from bootstrap.training.losses import Target, keypoint_errors, losses
@@ -86,7 +87,7 @@ class LandmarkTeaching:
 
     def batches(self, batch: int, seed: int, first_step: int | range) -> Ahead[Any]:
         """Crops of every subject, and of what isn't one."""
-        others = other_subjects(self._data, self._topology.id)
+        others = [make(self._data, self._topology.id) for make in (other_subjects, body_parts)]
         return Batches(
             self._data, self._pictures, self._topology, self._side, batch, seed, first_step, others
         )

@@ -242,7 +242,7 @@ def test_landmark_networks_see_what_is_not_theirs(
     assert (head.roi.cx, head.roi.cy) == pytest.approx((64.5, 64.5), abs=1)
     assert head.roi.width == pytest.approx(61, abs=2)
     pictures = Pictures(data.datasets, 2**28)
-    batches = Batches(data, pictures, topology(HAND), 32, 50, 0, others=others)
+    batches = Batches(data, pictures, topology(HAND), 32, 50, 0, others=[others])
     try:
         first = [batches.at(step) for step in range(8)]
     finally:
