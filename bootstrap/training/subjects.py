@@ -210,7 +210,8 @@ def load_training_data(
     corresponds teach the keypoints that they have.
 
     Args:
-        folders: of the data sets.
+        folders: of the data sets; one that is named more than once teaches so much more, but
+            validates once.
         topology: of the subjects.
         category: of the objects; others are background. All are taught where it is "".
 
@@ -225,6 +226,7 @@ def load_training_data(
     left_out = 0
     incomplete: set[tuple[int, str]] = set()
     for number, dataset in enumerate(datasets):
+        again = any(dataset.root.samefile(before.root) for before in datasets[:number])
         index = dataset.samples()
         splits = splits_of(index)
         layers, labels = best_labels(dataset, topology.id)
@@ -239,8 +241,10 @@ def load_training_data(
                 incomplete.add((number, label.sample_id))
             elif not subject.topology_id:
                 negatives += [subject] if split == "train" else []
+            elif split == "val":
+                val += [] if again else [subject]
             elif split != "test":
-                (val if split == "val" else train).append(subject)
+                train.append(subject)
     if not train:
         raise _nothing_to_learn(datasets, topology)
     more = incomplete | {

@@ -491,6 +491,15 @@ def test_splits(tmp_path: Path) -> None:
     assert len(data.train) == 14
 
 
+def test_what_is_named_twice_teaches_twice_and_validates_once(tmp_path: Path) -> None:
+    picture_set(tmp_path / "a", 4, "tvxt", {"synthetic": [hand_label(i) for i in range(4)]})
+    data = load_training_data([tmp_path / "a", tmp_path / "a" / ".." / "a"], HAND)
+    assert [s.source for s in data.train] == [
+        (i, name) for i in (0, 1) for name in ("00000000", "00000003")
+    ]
+    assert [s.source for s in data.val] == [(0, "00000001")]
+
+
 def test_partial_labels(tmp_path: Path) -> None:
     visibility = np.full(21, 2)
     visibility[3], visibility[4] = 0, 1
