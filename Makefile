@@ -23,33 +23,37 @@ $(STAMP): pyproject.toml constraints.txt .ci/setup runtime/crop.c
 demo: $(STAMP) ## the whole loop once, about ten minutes; writes demo/report.html
 	.venv/bin/viewfinder demo --out demo
 
-# What the bundled models are made of, about seven hours on two cores; they gain from more of anything.
-# Faces and hands begin as lite networks, which learn more in the same time, and go on as full ones.
+# What the bundled models are made of, about ten hours on two cores; they gain from more of anything.
+# All but the face detector begin as lite networks, which learn more in the same time, and go on as full ones.
 # A render or training that was stopped goes on where it was.
-FACES ?= 1920
-HANDS ?= 3840
-BODIES ?= 500
+FACES ?= 3968
+HANDS ?= 6400
+BODIES ?= 884
 MODELS ?= build/models
+INTO ?= runtime/data
 FACE_LITE_STEPS ?= 23000
-FACE_STEPS ?= 14000
+FACE_STEPS ?= 24100
 HAND_LITE_STEPS ?= 14000
-HAND_STEPS ?= 4800
+HAND_STEPS ?= 11800
 FACE_DETECTOR_STEPS ?= 16000
-PALM_DETECTOR_STEPS ?= 28000
+PALM_DETECTOR_LITE_STEPS ?= 33500
+PALM_DETECTOR_STEPS ?= 11000
 BOTH := --data $(MODELS)/faces --data $(MODELS)/hands
+ALL := $(BOTH) --data $(MODELS)/bodies
 
-models: $(STAMP) ## render, train and pack the bundled models anew: hours on two cores; FACES=, HANDS=, BODIES=, *_STEPS=
+models: $(STAMP) ## render, train and pack the bundled models anew: hours on two cores; FACES=, HANDS=, BODIES=, *_STEPS=, INTO=
 	mkdir -p $(MODELS)
 	.venv/bin/viewfinder render hands --out $(MODELS)/hands --count $(HANDS) --seed 4001
 	.venv/bin/viewfinder render faces --out $(MODELS)/faces --count $(FACES) --seed 4002 --shard-size 128
 	.venv/bin/viewfinder render bodies --out $(MODELS)/bodies --count $(BODIES) --seed 4003 --size 384 --upper 0.8
 	$(call trained,face-lite,face $(BOTH),$(FACE_LITE_STEPS))
 	$(call trained,face,face $(BOTH) --size full --from $(MODELS)/face-lite.task,$(FACE_STEPS))
-	$(call trained,hand-lite,hand $(BOTH),$(HAND_LITE_STEPS))
-	$(call trained,hand,hand $(BOTH) --size full --from $(MODELS)/hand-lite.task,$(HAND_STEPS))
+	$(call trained,hand-lite,hand $(ALL),$(HAND_LITE_STEPS))
+	$(call trained,hand,hand $(ALL) --size full --from $(MODELS)/hand-lite.task,$(HAND_STEPS))
 	$(call trained,face-detector,detector --kind face $(BOTH),$(FACE_DETECTOR_STEPS))
-	$(call trained,palm-detector,detector --kind palm $(BOTH) --data $(MODELS)/bodies,$(PALM_DETECTOR_STEPS))
-	$(PYTHON) -m bootstrap.shipping $(MODELS) --faces $(MODELS)/faces --hands $(MODELS)/hands
+	$(call trained,palm-detector-lite,detector --kind palm $(ALL),$(PALM_DETECTOR_LITE_STEPS))
+	$(call trained,palm-detector,detector --kind palm $(ALL) --size full --from $(MODELS)/palm-detector-lite.task,$(PALM_DETECTOR_STEPS))
+	$(PYTHON) -m bootstrap.shipping $(MODELS) --faces $(MODELS)/faces --hands $(MODELS)/hands --into $(INTO)
 
 # name, network and data, steps: made unless it is there; from its checkpoint where there is one.
 trained = test -f $(MODELS)/$(1).fp16.task || .venv/bin/viewfinder train $(2) --steps $(3) --also fp16 \

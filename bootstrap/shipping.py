@@ -1,6 +1,6 @@
 """Trained models into the package: measured, checked, put in place for `viewfinder run`.
 
-    python -m bootstrap.shipping TRAINED --faces DIR --hands DIR [--into runtime/data]
+    python -m bootstrap.shipping TRAINED --faces DIR... --hands DIR... [--into runtime/data]
 
 TRAINED holds NAME.task and NAME.fp16.task of face-detector, face, palm-detector and hand, as
 `viewfinder train --also fp16` writes them; the data sets' test splits measure what the cards say.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,7 +39,9 @@ def trained_name(name: str) -> str:
     return name.removeprefix("viewfinder_").replace("_", "-")
 
 
-def ship(trained: Path, faces: Path, hands: Path, into: Path = FOLDER) -> dict[str, int]:
+def ship(
+    trained: Path, faces: Sequence[Path], hands: Sequence[Path], into: Path = FOLDER
+) -> dict[str, int]:
     """Make the bundled models and put them into a folder.
 
     Args:
@@ -69,7 +71,7 @@ def ship(trained: Path, faces: Path, hands: Path, into: Path = FOLDER) -> dict[s
     return {name: len(content) for name, content in contents.items()}
 
 
-def assembled(trained: Path, name: str, data: Path) -> bytes:
+def assembled(trained: Path, name: str, data: Sequence[Path]) -> bytes:
     """One bundle: the fp16 model, the weights of its training, a card that says what is known."""
     small = trained / f"{name}.fp16.task"
     half, exact = read_bundle(small), read_bundle(trained / f"{name}.task")
@@ -131,16 +133,17 @@ def check_shipped(bundle: Bundle) -> None:
     require(whole, entry.file, "one XNNPACK partition", model.xnnpack_partitions())
 
 
-def _measured(model: Path, data: Path) -> Iterator[CardMetric]:
+def _measured(model: Path, data: Sequence[Path]) -> Iterator[CardMetric]:
     """The error on the test split, then that of parts and groups, and the groups' spread."""
-    settings = Settings((data,), split="test")
+    settings = Settings(tuple(data), split="test")
+    names = _names(data)
     if is_detector(model):
         found = evaluate_detector(model, settings)
         if not found["n"]:
             raise ViewfinderError("this detector finds nothing on the test split", file=model)
-        yield _metric(found["metric"], found, data)
+        yield _metric(found["metric"], found, names)
         value = float(found["average_precision"])
-        yield CardMetric(f"{data.name} (test)", "average precision at IoU 0.5", value)
+        yield CardMetric(names, "average precision at IoU 0.5", value)
         return
     task = next(key for key in GROUPS if model.name.startswith(key))
     for by in ("part", *GROUPS[task]):
@@ -151,22 +154,26 @@ def _measured(model: Path, data: Path) -> Iterator[CardMetric]:
                 continue  # these labels don't say it
             raise
         if by == "part":
-            yield _metric(found["metric"], found, data)
+            yield _metric(found["metric"], found, names)
         for group, estimate in found["by"].items():
             if not estimate["n"]:
                 continue
-            yield _metric(found["metric"], estimate, data, f"{by} {group}")
+            yield _metric(found["metric"], estimate, names, f"{by} {group}")
         fairness = found.get("fairness")
         if fairness:
             spread = f"spread over {by}, % (annotators differ by {fairness['annotators']:g})"
-            yield CardMetric(f"{data.name} (test)", spread, fairness["spread"])
+            yield CardMetric(names, spread, fairness["spread"])
 
 
-def _metric(name: str, found: dict[str, object], data: Path, by: str = "") -> CardMetric:
+def _names(data: Sequence[Path]) -> str:
+    return ", ".join(folder.name for folder in data) + " (test)"
+
+
+def _metric(name: str, found: dict[str, object], data: str, by: str = "") -> CardMetric:
     mean, interval = found["mean"], found["interval"]
     assert isinstance(mean, float)
     assert isinstance(interval, list | tuple)
-    return CardMetric(f"{data.name} (test)", name, mean, (interval[0], interval[1]), by)
+    return CardMetric(data, name, mean, (interval[0], interval[1]), by)
 
 
 def _halved(weights: bytes) -> bytes:
@@ -181,8 +188,8 @@ def main() -> None:
     """Parse, ship, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("trained", type=Path)
-    parser.add_argument("--faces", type=Path, required=True)
-    parser.add_argument("--hands", type=Path, required=True)
+    parser.add_argument("--faces", type=Path, nargs="+", required=True)
+    parser.add_argument("--hands", type=Path, nargs="+", required=True)
     parser.add_argument("--into", type=Path, default=FOLDER)
     options = parser.parse_args()
     try:

@@ -23,9 +23,9 @@ from bootstrap.training.pieces import blend, shape_mask
 from bootstrap.training.subjects import Floats
 from runtime.topology import Topology
 
-SHARES = {"face478@1": (0.08, 0.95), "hand21@1": (0.08, 0.55)}
+SHARES = {"face478@1": (0.08, 0.95), "hand21@1": (0.05, 0.55)}
 """Side of a subject's box over the input's, from and to; a hand is about twice its palm's box.
-Below it a face has 10 pixels, and what looks like one is everywhere."""
+Below it either has 10 pixels, and what looks like one is everywhere."""
 UPRIGHT_RAD = {"face478@1": math.radians(18), "hand21@1": math.radians(35)}
 """Standard deviation of the turn of those that stand as in their render."""
 ANY_TURN = {"face478@1": 0.0, "hand21@1": 0.5}

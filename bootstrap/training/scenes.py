@@ -41,8 +41,8 @@ _WOBBLE_RAD = math.radians(8)
 turned further more is black than seen. Collages have every turn."""
 _MOST_OUTSIDE = 0.35
 """Least distance of an example's middle from the picture's edges, in sides."""
-LEAST_SIDE, LEAST_SHOWN = 0.065, 0.6
-"""Of a box over the input's side, and what the edges leave of the box: below these a subject
+LEAST_SIDE_PX, LEAST_SHOWN = 8.3, 0.6
+"""Of a box in input pixels, and what the edges leave of the box: below these a subject
 is neither taught nor taken for background."""
 
 
@@ -229,7 +229,7 @@ def _seen(truths: Sequence[Truth], outside: NDArray[np.bool_]) -> tuple[Truth, .
 def _inside(truth: Truth, size: int) -> bool:
     centre, side = truth.box[:2], truth.box[2]
     inside = (centre > 0).all() and (centre < size).all()
-    return bool(inside and side >= LEAST_SIDE * size and truth.shown >= LEAST_SHOWN)
+    return bool(inside and side >= LEAST_SIDE_PX and truth.shown >= LEAST_SHOWN)
 
 
 def _letterbox(image: Image, size: int) -> Roi:
