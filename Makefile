@@ -48,11 +48,11 @@ models: $(STAMP) ## render, train and pack the bundled models anew: hours on two
 	.venv/bin/viewfinder render bodies --out $(MODELS)/bodies --count $(BODIES) --seed 4003 --size 384 --upper 0.8
 	$(call trained,face-lite,face $(BOTH),$(FACE_LITE_STEPS))
 	$(call trained,face,face $(BOTH) --size full --from $(MODELS)/face-lite.task,$(FACE_STEPS))
-	$(call trained,hand-lite,hand $(ALL),$(HAND_LITE_STEPS))
-	$(call trained,hand,hand $(ALL) --size full --from $(MODELS)/hand-lite.task,$(HAND_STEPS))
 	$(call trained,face-detector,detector --kind face $(BOTH),$(FACE_DETECTOR_STEPS))
 	$(call trained,palm-detector-lite,detector --kind palm $(ALL),$(PALM_DETECTOR_LITE_STEPS))
 	$(call trained,palm-detector,detector --kind palm $(ALL) --size full --from $(MODELS)/palm-detector-lite.task,$(PALM_DETECTOR_STEPS))
+	$(call trained,hand-lite,hand $(ALL),$(HAND_LITE_STEPS))
+	$(call trained,hand,hand $(ALL) --size full --from $(MODELS)/hand-lite.task --detector $(MODELS)/palm-detector.task,$(HAND_STEPS))
 	$(PYTHON) -m bootstrap.shipping $(MODELS) --faces $(MODELS)/faces --hands $(MODELS)/hands --into $(INTO)
 
 # name, network and data, steps: made unless it is there; from its checkpoint where there is one.

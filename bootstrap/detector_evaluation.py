@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ KEYPOINT_NAMES = {
     "hand21@1": ("wrist", "index", "middle", "ring", "little", "thumb base", "thumb middle"),
 }
 _TOPOLOGIES = {"face": "face478@1", "hand": "hand21@1"}
-_ROI_OF_DETECTION = {"face478@1": face_roi_from_detection, "hand21@1": hand_roi_from_palm}
+ROI_OF_DETECTION = {"face478@1": face_roi_from_detection, "hand21@1": hand_roi_from_palm}
 _ROIS = {"face478@1": face_roi_from_landmarks, "hand21@1": hand_roi_from_landmarks}
 
 
@@ -80,11 +80,8 @@ def evaluate_detector(
         ViewfinderError: a model or data set that can't be read, a detector of something else, or
             nothing to measure on.
     """
-    path = find_model(model)
-    bundle = read_bundle(path)
-    card, entry = _entry(card_of(bundle), path)
-    shape = topology(_TOPOLOGIES[card.task])
-    detector = Detector(load_model(bundle.members[entry.file], str(path)), entry, LEAST_SCORE)
+    opened = open_detector(model, LEAST_SCORE)
+    detector, shape = opened.detector, topology(opened.topology_id)
     subjects, details = find_subjects(replace(settings, crop="truth"), shape)
     tally = _Tally(shape.id)
     for picture, group in itertools.groupby(subjects, lambda one: one.picture):
@@ -101,11 +98,40 @@ def evaluate_detector(
         tally.empty.append([one.score for one in detector.detect(ds.read_image(sample_id))])
     return {
         **tally.to_json(),
-        "model": {"file": str(path), "sha256": bundle.sha256},
+        "model": {"file": str(opened.path), "sha256": opened.sha256},
         **details,
         "subjects": len(subjects),
         "crop": "detector",
     }
+
+
+@dataclass(frozen=True)
+class OpenDetector:
+    """A detector of faces or palms out of a bundle.
+
+    Attributes:
+        detector: ready to run.
+        topology_id: of what it finds.
+        path, sha256: of the bundle.
+    """
+
+    detector: Detector
+    topology_id: str
+    path: Path
+    sha256: str
+
+
+def open_detector(model: str | Path, least_score: float) -> OpenDetector:
+    """A bundle's, a bare .tflite's or a stored model's detector.
+
+    Raises:
+        ViewfinderError: it can't be read, or doesn't find faces or palms.
+    """
+    path = find_model(model)
+    bundle = read_bundle(path)
+    card, entry = _entry(card_of(bundle), path)
+    detector = Detector(load_model(bundle.members[entry.file], str(path)), entry, least_score)
+    return OpenDetector(detector, _TOPOLOGIES[card.task], path, bundle.sha256)
 
 
 class _Tally:
@@ -210,7 +236,7 @@ def _region_errors(
 ) -> tuple[float, float, float]:
     """How far the crop that follows the detection lies from that which follows the truth: centre
     and size over the true crop's side, turn in degrees."""
-    make = _ROI_OF_DETECTION[topology_id]
+    make = ROI_OF_DETECTION[topology_id]
     corner = np.concatenate([truth.box[:2] - truth.box[2:] / 2, truth.box[2:]])
     there, here = make(corner, truth.keypoints), make(found.box * side, found.keypoints * side)
     turn = math.remainder(here.rotation_rad - there.rotation_rad, 2 * math.pi)
@@ -222,9 +248,7 @@ def _entry(card: Card, path: Path) -> tuple[Card, CardModel]:
     for entry in card.models:
         if entry.role == "detector" and card.task in _TOPOLOGIES:
             return card, entry
-    raise ViewfinderError(
-        "only detectors of faces and palms can be measured", file=path, found=card.task
-    )
+    raise ViewfinderError("not a detector of faces or palms", file=path, found=card.task)
 
 
 def _truth(subject: Subject, topology_id: str) -> Truth:

@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 
 from bootstrap.body_alignment import BODY
 from bootstrap.dataset import Dataset
+from bootstrap.training.cutouts import class_ids
 from bootstrap.training.layers import best_labels, splits_of
 from bootstrap.training.subjects import LEAST_CROP_PX, Floats, Subject, TrainingData
 from runtime.roi import Roi
 
-OWN_CLASSES = {"hand21@1": ("left hand", "right hand"), "face478@1": ("head",)}
-"""Classes of `render bodies` that hold such a subject."""
 LIMBS = ((11, 13), (13, 11), (23, 25), (25, 23), (27, 25), (31, 25))
 """Points of pose33 on the left side in whose middle a part lies, and the other end of its limb: of
 shoulder, elbow, hip, knee, ankle and foot. Those on the right follow each by one."""
@@ -40,12 +39,9 @@ def body_parts(data: TrainingData, topology_id: str) -> tuple[Subject, ...]:
     Returns:
         Subjects without a topology.
     """
-    if topology_id not in OWN_CLASSES:
-        return ()
     found: list[Subject] = []
     for number, ds in enumerate(data.datasets):
-        classes = ds.info.classes
-        own = [classes[name] for name in OWN_CLASSES[topology_id] if name in classes]
+        own = class_ids(ds, topology_id)
         if own and BODY in ds.info.topologies:
             found += _parts(number, ds, own)
     return tuple(found)

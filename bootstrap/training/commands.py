@@ -21,6 +21,7 @@ from bootstrap.training.options import (
     Data,
     Device,
     Devices,
+    FalseAlarmsOf,
     From,
     Minutes,
     NetworkSize,
@@ -68,6 +69,7 @@ def face(
     devices: Devices = 1,
     as_json: AsJson = False,
     size: Size = None,
+    detector: FalseAlarmsOf = None,
 ) -> None:
     """Train the face network: 478 keypoints with depth, and presence, from a crop of 192
     pixels. Renders of hands, if they are given, too, teach it what is none.
@@ -76,7 +78,7 @@ def face(
     """
     _train(
         "face", data, out, start_from, minutes, steps, seed, batch, threads, resume, also,
-        tensorboard, device, devices, as_json, size=size,
+        tensorboard, device, devices, as_json, size=size, detector=detector,
     )  # fmt: skip
 
 
@@ -127,6 +129,7 @@ def hand(
     devices: Devices = 1,
     as_json: AsJson = False,
     size: Size = None,
+    detector: FalseAlarmsOf = None,
 ) -> None:
     """Train the hand network: 21 keypoints, metric shape, handedness and presence, from a
     crop of 160 pixels. Renders of faces, if they are given, too, teach it what is none.
@@ -135,7 +138,7 @@ def hand(
     """
     _train(
         "hand", data, out, start_from, minutes, steps, seed, batch, threads, resume, also,
-        tensorboard, device, devices, as_json, size=size,
+        tensorboard, device, devices, as_json, size=size, detector=detector,
     )  # fmt: skip
 
 
@@ -262,6 +265,7 @@ def _train(
     as_json: bool,
     category: str = "",
     size: NetworkSize | None = None,
+    detector: Path | None = None,
 ) -> None:
     from bootstrap.training.process import wait_patiently
 
@@ -293,6 +297,7 @@ def _train(
         category,
         size.value if size else None,
         device=device,
+        detector=detector,
     )
     first = int(os.environ.get("RANK", "0")) == 0
     with (
@@ -356,6 +361,8 @@ def _resume_command(settings: TrainSettings, devices: int = 1) -> str:
         words += ["--also", precision]
     if settings.size:
         words += ["--size", settings.size]
+    if settings.detector is not None:
+        words += ["--detector", str(settings.detector)]
     if settings.category:
         words += ["--category", settings.category]
     if settings.device != "auto":

@@ -74,9 +74,6 @@ _SIDE_OF_LIMB = (0.06, 0.16)
 """Of the negatives: parts of a subject, their side over its crop's. Detectors find a face within a
 face and a hand on a palm; neither is to be followed. Of a body a face or a knee is a part, but half
 of it, which a picture may show alone, is a body."""
-_PART_OF_ANOTHER = 0.5
-"""Of the negatives that show another kind of subject: those that show such a part of it. Detectors
-find hands at ears."""
 _STREWN_SHARE = 0.6
 """Of the negatives beside a subject: those with shapes of its skin, since what a detector takes for
 one has its colours and edges, which walls and trees haven't."""
@@ -149,7 +146,7 @@ def training_example(
     """
     if rng.random() < 0.5:
         # The picture is flipped, not the crop: the crop's half-pixel shift (runtime.roi) stays.
-        subject = subject.mirrored(topology, image.shape[1]) if subject.topology_id else subject
+        subject = subject.mirrored(topology, image.shape[1])
         image = cv2.flip(image, 1)
     if not subject.topology_id or rng.random() < NEGATIVE_SHARE:
         return negative_example(image, subject, topology, size, rng)
@@ -235,15 +232,14 @@ def _crop_without(
 ) -> Image:
     """Of another kind of subject; or a part of ours; or beside it, or where there's no room, its
     tiles in disorder, often with shapes strewn over them."""
-    another = not subject.topology_id and subject.roi.width > 0
-    share = _PART_OF_ANOTHER if another else _PART_SHARE
-    if (another or subject.topology_id) and rng.random() < share:
+    if not subject.topology_id and subject.roi.width > 0:
+        framing = TRAINING_JITTER[topology.id] if subject.detected else _FRAMING
+        return warp_crop(image, framing.applied(subject.roi, rng), size, size)
+    if subject.topology_id and rng.random() < _PART_SHARE:
         part = _PLACE_OF_PART.applied(subject.roi, rng)
         sides = _SIDE_OF_LIMB if topology.name == "pose35" else _SIDE_OF_PART
         side = part.width * rng.uniform(*sides)
         return warp_crop(image, replace(part, width=side, height=side), size, size)
-    if another:
-        return warp_crop(image, _FRAMING.applied(subject.roi, rng), size, size)
     crop = _beside(image, subject, topology, size, rng)
     return strewn(crop, image, subject, rng) if rng.random() < _STREWN_SHARE else crop
 

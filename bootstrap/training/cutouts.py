@@ -46,10 +46,12 @@ _CARRIED_ON = frozenset(
 _GROUND = "ground"
 """Class that belongs to the place, not to who stands there."""
 _SHOWS = {
-    "hand21@1": frozenset({"hand", "palm", "thumb", "index", "middle", "ring", "pinky"}),
-    "face478@1": frozenset({"lips", "eyes", "mouth", "distractor"}),
+    "hand21@1": frozenset(
+        {"hand", "left hand", "right hand", "palm", "thumb", "index", "middle", "ring", "pinky"}
+    ),
+    "face478@1": frozenset({"lips", "eyes", "mouth", "head", "distractor"}),
 }
-"""Classes of renders for other networks that hold such a subject; a bystanding head is one, too."""
+"""Classes of renders that hold such a subject; a bystanding head is one, too."""
 _LEAST_SHOWN = 16
 """Pixels of another subject's sides."""
 _MOST_CUT = 4
@@ -223,6 +225,11 @@ def is_of(ds: Dataset, topology_id: str) -> bool:
     """Whether its pictures without labels are without such subjects. A data set that doesn't say
     what it is of is taken to be of them."""
     return not ds.info.topologies or any(corresponds(t, topology_id) for t in ds.info.topologies)
+
+
+def class_ids(ds: Dataset, topology_id: str) -> list[int]:
+    """The numbers that a subject's pixels have in the segmentation of these renders."""
+    return _ids_of(ds.info.classes, _SHOWS.get(topology_id, frozenset()))
 
 
 def segmented(extras: Sequence[Mapping[str, object]]) -> bool:

@@ -60,6 +60,14 @@ Also = Annotated[
     list[Precision] | None,
     typer.Option(help="Write a smaller model, too, as NAME.fp16.task; may be given twice."),
 ]
+FalseAlarmsOf = Annotated[
+    Path | None,
+    typer.Option(
+        "--detector",
+        help="The detector that will give this network its crops: where it is wrong on pictures "
+        "whose labels or segmentation say so, the network learns to say no.",
+    ),
+]
 Tensorboard = Annotated[
     Path | None, typer.Option(help="Also write curves for TensorBoard into this folder.")
 ]

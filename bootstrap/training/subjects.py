@@ -92,6 +92,7 @@ class Subject:
         visible: (N,) 1 for each that it shows, else 0.
         others: crops of the other such subjects in the picture.
         crowded: the picture shows more of them, and no label says where.
+        detected: a detector took it for a subject; `roi` is the crop that the runtime would make.
     """
 
     source: tuple[int, str]
@@ -109,9 +110,16 @@ class Subject:
     visible: Floats = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     others: tuple[Roi, ...] = ()
     crowded: bool = False
+    detected: bool = False
 
     def mirrored(self, topology: Topology, width: float) -> Subject:
         """The same subject in the horizontally flipped picture of that width; its own inverse."""
+
+        def flipped(roi: Roi) -> Roi:
+            return replace(roi, cx=width - roi.cx, rotation_rad=-roi.rotation_rad)
+
+        if not self.topology_id:
+            return replace(self, roi=flipped(self.roi))
         order = topology.mirror_order
         points = topology.mirrored(self.keypoints_px, width).astype(np.float32)
         weight = self.weight[order]
@@ -119,10 +127,6 @@ class Subject:
         if self.world_m is not None:
             world = topology.mirrored(self.world_m, 0.0).astype(np.float32)
         swapped = {"left": "right", "right": "left", None: None}
-
-        def flipped(roi: Roi) -> Roi:
-            return replace(roi, cx=width - roi.cx, rotation_rad=-roi.rotation_rad)
-
         drawn_px, drawn_weight = self.drawn_px, self.drawn_weight
         if len(drawn_px):
             drawn_px = drawn_px[face_contours.mirror()] * (-1, 1) + (width, 0)

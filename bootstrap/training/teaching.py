@@ -34,7 +34,7 @@ from bootstrap.training.body_parts import body_parts
 from bootstrap.training.cutouts import other_subjects
 from bootstrap.training.devices import device_of
 from bootstrap.training.losses import Target, keypoint_errors, losses
-from bootstrap.training.subjects import TrainingData, with_keypoints_to_see
+from bootstrap.training.subjects import Subject, TrainingData, with_keypoints_to_see
 from bootstrap.training.worst_examples import worst_crops
 from runtime.card import CardMetric
 from runtime.topology import topology
@@ -68,7 +68,10 @@ class Teaching(Protocol):
 class LandmarkTeaching:
     """Crops of subjects to keypoints; errors in normalising lengths."""
 
-    def __init__(self, name: str, data: TrainingData, size: str = "lite") -> None:
+    def __init__(
+        self, name: str, data: TrainingData, size: str = "lite", alarms: Sequence[Subject] = ()
+    ) -> None:
+        self._alarms = alarms
         self._kind, self._size = LANDMARK_NETWORKS[name], size
         self._side = self._kind(size).input_size
         self._topology = topology(self._kind.topology_id)
@@ -88,6 +91,7 @@ class LandmarkTeaching:
     def batches(self, batch: int, seed: int, first_step: int | range) -> Ahead[Any]:
         """Crops of every subject, and of what isn't one."""
         others = [make(self._data, self._topology.id) for make in (other_subjects, body_parts)]
+        others.append(tuple(self._alarms))
         return Batches(
             self._data, self._pictures, self._topology, self._side, batch, seed, first_step, others
         )
@@ -120,8 +124,18 @@ class LandmarkTeaching:
         return worst_crops(network, batches, self._topology)
 
 
-def teaching_of(name: str, data: TrainingData, size: str = "lite") -> Teaching:
-    """How the network of that name, and where it comes in sizes of that size, is taught."""
+def teaching_of(
+    name: str, data: TrainingData, size: str = "lite", alarms: Sequence[Subject] = ()
+) -> Teaching:
+    """How the network of that name, and where it comes in sizes of that size, is taught.
+
+    Args:
+        name: of bootstrap.networks.NETWORKS.
+        data: of the training.
+        size: "lite" or "full".
+        alarms: what a landmark network's detector is wrong about
+            (bootstrap.training.false_alarms).
+    """
     if name == BoxNetwork.name:
         from bootstrap.training.box import BoxTeaching
 
@@ -138,7 +152,7 @@ def teaching_of(name: str, data: TrainingData, size: str = "lite") -> Teaching:
         from bootstrap.training.detector import DetectorTeaching
 
         return DetectorTeaching(name, data, size)
-    return LandmarkTeaching(name, data, size)
+    return LandmarkTeaching(name, data, size, alarms)
 
 
 def landmark_losses(network: LandmarkNetwork, batch: Batch) -> dict[str, Tensor]:

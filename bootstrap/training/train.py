@@ -22,14 +22,17 @@ from bootstrap.training.checkpoint import Progress, read_progress
 from bootstrap.training.curve import curve, curve_path
 from bootstrap.training.detector_losses import balance_scores
 from bootstrap.training.devices import AUTO, Peers, joined
+from bootstrap.training.false_alarms import false_alarms
 from bootstrap.training.loop import Loop
 from bootstrap.training.process import keep_large_blocks
 from bootstrap.training.report import Log, Reporter, Silent
-from bootstrap.training.subjects import TrainingData, load_training_data
+from bootstrap.training.subjects import Subject, TrainingData, load_training_data
 from bootstrap.training.teaching import Teaching, teaching_of
 from bootstrap.training.worst_examples import worst_path
+from runtime.bundle import read_bundle
 from runtime.errors import ViewfinderError
 from runtime.image import write_image
+from runtime.model_store import find_model
 from runtime.topology import topology
 
 VALIDATION_LIMIT = 64
@@ -57,6 +60,7 @@ class TrainSettings:
         rate: of the usual learning rate; below 1 where a trained network is to learn a little more
             from few labels and forget nothing.
         device: as bootstrap.training.devices.find_device has it.
+        detector: a bundle whose errors on these pictures a network of faces or hands is to reject.
     """
 
     network: str
@@ -74,6 +78,7 @@ class TrainSettings:
     size: str | None = None
     rate: float = 1.0
     device: str = AUTO
+    detector: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -148,8 +153,9 @@ def _train(
     share = peers.share(settings.batch)
     shape = topology(NETWORKS[settings.network].topology_id)
     data = load_training_data(settings.data, shape, settings.category)
-    teaching = teaching_of(settings.network, data, settings.size or "lite")
     _announce(data, reporter)
+    alarms = _alarms(settings, data, reporter)
+    teaching = teaching_of(settings.network, data, settings.size or "lite", alarms)
     network, parent = _start(settings, teaching)
     loop = Loop(
         network=network,
@@ -197,9 +203,15 @@ def told(settings: TrainSettings, steps: int) -> str:
     name = f"{detector} --kind {kind}" if detector else kind
     if settings.network in SIZED_NETWORKS:
         name += f" --size {settings.size}"
+    if settings.detector is not None:
+        name += f" --detector {_sha256(settings.detector)[:12]}"
     return (
         f"viewfinder train {name} --steps {steps} --seed {settings.seed} --batch {settings.batch}"
     )
+
+
+def _sha256(model: Path) -> str:
+    return read_bundle(find_model(model)).sha256
 
 
 def _run(loop: Loop, settings: TrainSettings, share: int) -> None:
@@ -251,6 +263,11 @@ def _check(settings: TrainSettings) -> None:
         raise ViewfinderError(
             "a bundle's name ends in .task", field="--out", found=settings.out.name
         )
+    if settings.detector is not None and settings.network not in ("face", "hand"):
+        raise ViewfinderError(
+            "only networks of faces and hands are given their crops by such a detector",
+            field="--detector", found=settings.network,
+        )  # fmt: skip
     probe = settings.out.with_suffix(".part")
     try:
         settings.out.parent.mkdir(parents=True, exist_ok=True)
@@ -271,6 +288,15 @@ def _announce(data: TrainingData, reporter: Reporter) -> None:
         reporter.message(f"{data.left_out} subjects left out: too few keypoints and no box")
 
 
+def _alarms(settings: TrainSettings, data: TrainingData, reporter: Reporter) -> tuple[Subject, ...]:
+    if settings.detector is None:
+        return ()
+    reporter.message(f"Looking for what {settings.detector} takes for one ...")
+    alarms = false_alarms(data, NETWORKS[settings.network].topology_id, settings.detector)
+    reporter.message(f"{len(alarms)} of its false alarms to train on")
+    return alarms
+
+
 def _resumable(
     settings: TrainSettings, data: TrainingData, parent: Parent | None
 ) -> dict[str, object]:
@@ -285,11 +311,13 @@ def _resumable(
         "parent": parent.sha256 if parent else "",
         "size": settings.size,
         **({} if settings.rate == 1.0 else {"rate": settings.rate}),
+        **({} if settings.detector is None else {"detector": _sha256(settings.detector)}),
     }
 
 
 def _check_resumable(progress: Progress, loop: Loop) -> None:
-    for name, value in loop.settings.items():
+    for name in {**loop.settings, **progress.settings}:
+        value = loop.settings.get(name)
         if progress.settings.get(name) != value:
             raise ViewfinderError(
                 "the checkpoint is of another training",
