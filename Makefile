@@ -32,9 +32,9 @@ BODIES ?= 884
 MODELS ?= build/models
 INTO ?= runtime/data
 FACE_LITE_STEPS ?= 23000
-FACE_STEPS ?= 24100
+FACE_STEPS ?= 27100
 HAND_LITE_STEPS ?= 14000
-HAND_STEPS ?= 11800
+HAND_STEPS ?= 14800
 FACE_DETECTOR_STEPS ?= 16000
 PALM_DETECTOR_LITE_STEPS ?= 33500
 PALM_DETECTOR_STEPS ?= 11000
@@ -47,8 +47,8 @@ models: $(STAMP) ## render, train and pack the bundled models anew: hours on two
 	.venv/bin/viewfinder render faces --out $(MODELS)/faces --count $(FACES) --seed 4002 --shard-size 128
 	.venv/bin/viewfinder render bodies --out $(MODELS)/bodies --count $(BODIES) --seed 4003 --size 384 --upper 0.8
 	$(call trained,face-lite,face $(BOTH),$(FACE_LITE_STEPS))
-	$(call trained,face,face $(BOTH) --size full --from $(MODELS)/face-lite.task,$(FACE_STEPS))
 	$(call trained,face-detector,detector --kind face $(BOTH),$(FACE_DETECTOR_STEPS))
+	$(call trained,face,face $(BOTH) --size full --from $(MODELS)/face-lite.task --detector $(MODELS)/face-detector.task,$(FACE_STEPS))
 	$(call trained,palm-detector-lite,detector --kind palm $(ALL),$(PALM_DETECTOR_LITE_STEPS))
 	$(call trained,palm-detector,detector --kind palm $(ALL) --size full --from $(MODELS)/palm-detector-lite.task,$(PALM_DETECTOR_STEPS))
 	$(call trained,hand-lite,hand $(ALL),$(HAND_LITE_STEPS))

@@ -30,6 +30,9 @@ SHAPES_DRAWN = 1500
 OTHERS_SHARE = 0.1
 """Of the examples: hands for a network of faces and faces for one of hands, and joints of bodies,
 where there are any."""
+ALARMS_SHARE = 0.2
+"""Of the examples: what a detector took for a subject, where there is any. At a tenth, with a
+presence that counted a sixth as much, the hand network still believed in half of them."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ class Batches(Ahead[Batch]):
         data, pictures, topology, size, batch, seed, first_step: of the training.
         others: kinds of what isn't a subject but might be taken for one, each as often as the
             others, together `OTHERS_SHARE` of the examples.
+        alarms: what a detector took for one, `ALARMS_SHARE` of the examples.
     """
 
     def __init__(
@@ -115,11 +119,13 @@ class Batches(Ahead[Batch]):
         seed: int,
         first_step: int | range = 0,
         others: Sequence[Sequence[Subject]] = (),
+        alarms: Sequence[Subject] = (),
     ) -> None:
         own = {i for i, ds in enumerate(data.datasets) if is_of(ds, topology.id)}
         empty = tuple(subject for subject in data.negatives if subject.source[0] in own)
         self._subjects = data.train + empty
         self._others = [kind for kind in others if kind]
+        self._alarms = alarms
         self._pictures, self._topology, self._size = pictures, topology, size
         self._batch, self._seed = batch, seed
         self._places = ShuffledPlaces(len(self._subjects), seed)
@@ -135,6 +141,8 @@ class Batches(Ahead[Batch]):
         if self._others and rng.random() < OTHERS_SHARE:
             kind = self._others[int(rng.integers(len(self._others)))]
             subject = kind[int(rng.integers(len(kind)))]
+        if self._alarms and rng.random() < ALARMS_SHARE:
+            subject = self._alarms[int(rng.integers(len(self._alarms)))]
         image, subject = self._pictures.of(subject)
         return training_example(image, subject, self._topology, self._size, rng)
 

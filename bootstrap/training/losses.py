@@ -23,7 +23,7 @@ WORLD_WEIGHT = 0.5
 MAP_WEIGHT = 0.5
 MAP_SPREAD_CELLS = 1.2
 """Standard deviation of what a map should show around a keypoint."""
-PRESENCE_WEIGHT = 0.05
+PRESENCE_WEIGHT = 0.3
 HANDEDNESS_WEIGHT = 0.05
 WORLD_UNIT_M = 0.09
 """An adult's palm size: brings metric errors to the scale of those in the crop."""

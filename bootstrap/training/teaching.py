@@ -91,10 +91,10 @@ class LandmarkTeaching:
     def batches(self, batch: int, seed: int, first_step: int | range) -> Ahead[Any]:
         """Crops of every subject, and of what isn't one."""
         others = [make(self._data, self._topology.id) for make in (other_subjects, body_parts)]
-        others.append(tuple(self._alarms))
         return Batches(
-            self._data, self._pictures, self._topology, self._side, batch, seed, first_step, others
-        )
+            self._data, self._pictures, self._topology, self._side, batch, seed, first_step, others,
+            self._alarms,
+        )  # fmt: skip
 
     def validation(self, limit: int) -> list[Any]:
         """Crops of the val split."""
