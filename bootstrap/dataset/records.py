@@ -124,8 +124,10 @@ class Label:
         contours = {k: self._array("contours", v, 2) for k, v in self.contours.items()}
         object.__setattr__(self, "contours", contours)
         if self.visibility is not None:
-            visibility = np.asarray(self.visibility, dtype=np.int8).reshape(-1)
-            object.__setattr__(self, "visibility", visibility)
+            visibility = np.asarray(self.visibility).reshape(-1)
+            if not np.isin(visibility, np.arange(-128, 128)).all():
+                raise _wrong(self.sample_id, "visibility", "0, 1 or 2", visibility[:4].tolist())
+            object.__setattr__(self, "visibility", visibility.astype(np.int8))
 
     def _array(self, name: str, value: Any, columns: int) -> NDArray[np.float32]:
         array = np.asarray(value, dtype=np.float32)

@@ -145,7 +145,9 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
         missing = [name for name in schema.names if name not in table.column_names]
         if missing:
             raise ViewfinderError("the table lacks a column", file=path, field=missing[0])
-        return table.select(schema.names).cast(schema).combine_chunks()
+        table = table.select(schema.names).cast(schema).combine_chunks()
+        table.validate(full=True)  # text that isn't UTF-8 would raise where it is first used
+        return table
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0][:120]
         raise ViewfinderError("the table is damaged", file=path, found=reason) from error

@@ -15,6 +15,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -266,6 +268,9 @@ def test_layers_stand_on_their_own(tmp_path: Path) -> None:
         ({"topology": "hand22@1"}, "topology"),
         ({"topology": "pose33@1"}, "keypoints_px"),
         ({"visibility": [3] * 21}, "visibility"),
+        ({"visibility": [0.5] * 21}, "visibility"),
+        ({"visibility": [256] * 21}, "visibility"),
+        ({"visibility": [None] * 21}, "visibility"),
         ({"keypoints_px": np.full((21, 2), np.nan), "visibility": [2] * 21}, "keypoints_px"),
         ({"handedness": "both"}, "handedness"),
         ({"box_px": [0, 0, -1, 4]}, "box_px"),
@@ -391,6 +396,17 @@ def test_damaged_tables_raise_or_read(
         except ViewfinderError:
             pass
         path.write_bytes(whole)
+
+
+def test_a_table_whose_text_is_no_text(tmp_path: Path) -> None:
+    ds = fill(tmp_path, 1)
+    path = ds.layer_path("synthetic", 0)
+    table = pq.read_table(path)
+    at = table.column_names.index("sample_id")
+    spoilt = pa.array([b"\xe3 not UTF-8"] * len(table)).view(pa.string())
+    pq.write_table(table.set_column(at, "sample_id", spoilt), path)
+    with pytest.raises(ViewfinderError, match=r"damaged.*UTF8"):
+        ds.labels("synthetic")
 
 
 def test_a_table_of_other_columns(tmp_path: Path) -> None:
